@@ -1,0 +1,196 @@
+"""What can go wrong, as one small tree.
+
+::
+
+    IcfqueueError                    exit code 1
+    ├── UsageError                   exit code 2: the command line or a setting is wrong
+    │   └── BadId                    a project or visit id that may not become a path
+    ├── Unreachable                  exit code 3: broker or store does not answer
+    ├── StepError                    a step of a visit did not succeed
+    │   ├── PermanentError           trying again cannot help
+    │   │   ├── BadTarball           the tarball cannot become a dataset
+    │   │   ├── TarballChanged       not the tarball that the outputs were made from
+    │   │   ├── AccessDenied         401 or 403: concerns every visit of the project
+    │   │   ├── NotInStore           404
+    │   │   └── Crashed              the visit took its worker down too often
+    │   └── TransientError           trying again later can help
+    │       ├── NetworkTrouble       connection, timeout, 5xx, wrong length
+    │       ├── StoreBusy            429 or 503: come back later
+    │       ├── DiskTrouble          ENOSPC, EIO, ESTALE, EROFS
+    │       ├── ToolFailed           git or git-annex ended with an error
+    │       └── Stalled              no progress for longer than the step may
+    └── Withdrawn                    no failure: this worker must drop what it does
+        ├── LeaseLost                another worker may have taken the visit over
+        ├── Cancelled                the visit was cancelled or handed out anew
+        └── Interrupted              the worker is stopping
+
+The class decides exit code and kind; the message says what was found and where; the
+hint says what to do. Fields survive JSON (:meth:`StepError.to_dict`) and pickle.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+Kind = Literal["permanent", "transient"]
+
+
+class IcfqueueError(Exception):
+    """Root of the tree: a message for a person, and what to do about it.
+
+    Parameters
+    ----------
+    message
+        What was found, with path, member or address.
+    hint
+        What to do next; empty if the message says it all.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), dict(self.__dict__))
+
+
+def _rebuild(cls: type[IcfqueueError], fields: dict[str, Any]) -> IcfqueueError:
+    error = cls.__new__(cls)
+    Exception.__init__(error, fields["message"])
+    error.__dict__.update(fields)
+    return error
+
+
+class UsageError(IcfqueueError):
+    """The command line or a setting is wrong; nothing was done."""
+
+    exit_code = 2
+
+
+class BadId(UsageError):
+    """A project or visit id that must not become a path."""
+
+
+class Unreachable(IcfqueueError):
+    """The broker or the store does not answer."""
+
+    exit_code = 3
+
+
+class StepError(IcfqueueError):
+    """A step of a visit did not succeed.
+
+    The code that finds the fault knows what was found; the pipeline adds where
+    (:meth:`at`).
+    """
+
+    kind: Kind = "permanent"
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.project = ""
+        self.visit = ""
+        self.step = ""
+
+    def at(self, *, project: str, visit: str, step: str) -> Self:
+        """Say which visit and step this error belongs to; the first word stands."""
+        self.project = self.project or project
+        self.visit = self.visit or visit
+        self.step = self.step or step
+        return self
+
+    def to_dict(self) -> dict[str, str]:
+        """Return the error as it stands in a visit's record and in ``status``."""
+        return {
+            "step": self.step,
+            "kind": self.kind,
+            "type": type(self).__name__,
+            "message": self.message,
+            "hint": self.hint,
+        }
+
+
+class PermanentError(StepError):
+    """Trying again cannot help: the visit fails."""
+
+    kind: Kind = "permanent"
+
+
+class BadTarball(PermanentError):
+    """The tarball, or one of its members, cannot become a dataset."""
+
+
+class TarballChanged(PermanentError):
+    """The tarball is not the one that the existing outputs were made from."""
+
+
+class AccessDenied(PermanentError):
+    """The store answered 401 or 403; no other visit of the project need ask."""
+
+
+class NotInStore(PermanentError):
+    """The tarball is neither in the store directory nor at the store URL."""
+
+
+class Crashed(PermanentError):
+    """The visit took down its worker as often as the settings allow."""
+
+
+class TransientError(StepError):
+    """Trying again later can help.
+
+    Parameters
+    ----------
+    retry_after
+        Seconds that the other side asked to wait, if it did.
+    """
+
+    kind: Kind = "transient"
+
+    def __init__(
+        self, message: str, *, hint: str = "", retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
+class NetworkTrouble(TransientError):
+    """Connection refused, reset or stalled; a 5xx; fewer bytes than announced."""
+
+
+class StoreBusy(TransientError):
+    """The store answered 429 or 503."""
+
+
+class DiskTrouble(TransientError):
+    """No space, an I/O error, a stale handle or a read-only file system."""
+
+
+class ToolFailed(TransientError):
+    """git or git-annex ended with an error; the message has the end of its stderr."""
+
+
+class Stalled(TransientError):
+    """A step made no progress for longer than the settings allow."""
+
+
+class Withdrawn(IcfqueueError):
+    """No failure of the visit: this worker must drop what it is doing."""
+
+
+class LeaseLost(Withdrawn):
+    """The lease ran out or went to another worker: publish nothing."""
+
+
+class Cancelled(Withdrawn):
+    """The visit's generation is no longer this worker's."""
+
+
+class Interrupted(Withdrawn):
+    """The worker is stopping; the visit goes back to the queue."""

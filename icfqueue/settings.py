@@ -1,0 +1,157 @@
+"""What a site can set, from one place and checked once.
+
+Command line options come first, then the environment (``ICFQUEUE_…``), then
+``icfqueue.toml`` in the current folder (or the file that ``ICFQUEUE_CONFIG`` names),
+then the user's own ``icfqueue.toml`` in the platform's configuration folder.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from icfqueue.errors import UsageError
+
+CONFIG_FILE = "icfqueue.toml"
+CONFIG_VARIABLE = "ICFQUEUE_CONFIG"
+
+
+class Settings(BaseSettings):
+    """All settings, frozen. Times are seconds, sizes bytes."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ICFQUEUE_", frozen=True, extra="forbid", populate_by_name=True
+    )
+
+    store_dir: Path = Field(default=Path(), description="the store directory")
+    store_url: str = Field(
+        default="https://data.inm-icf.de", description="where the store is on the web"
+    )
+    broker_url: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("ICFQUEUE_BROKER_URL", "broker_url", "broker"),
+        description="Redis or Valkey; without it the embedded server",
+    )
+    broker_password: SecretStr | None = Field(
+        default=None, description="put into broker_url, so that it can stay elsewhere"
+    )
+    broker_ca_file: Path | None = Field(
+        default=None, description="certificate authority of a rediss:// broker"
+    )
+    credential: str | None = Field(
+        default=None, description="name of the DataLad credential for the store"
+    )
+
+    max_attempts: int = Field(default=5, ge=1, description="tries of a step, in all")
+    retry_base: float = Field(default=10.0, gt=0, description="wait before the first retry")
+    retry_cap: float = Field(default=1800.0, gt=0, description="longest wait for a retry")
+    max_crashes: int = Field(default=3, ge=1, description="workers a visit may take down")
+    lease: float = Field(default=30.0, ge=1, description="trust in a silent worker")
+    stall: dict[str, float] = Field(
+        default={
+            "fetch": 300.0,
+            "index_tar": 600.0,
+            "write_json": 300.0,
+            "export_repo": 900.0,
+            "update_catalog": 600.0,
+            "cleanup": 300.0,
+        },
+        description="longest time without progress, per step",
+    )
+    grace: float = Field(default=20.0, ge=0, description="left to a step at a stop")
+    disk_pause: float = Field(default=60.0, gt=0, description="rest on disk trouble")
+    store_pause: float = Field(default=60.0, gt=0, description="rest when the store fails")
+    store_faults: int = Field(
+        default=5, ge=1, description="faults in a row before that rest"
+    )
+    connect_timeout: float = Field(default=20.0, gt=0, description="to the store")
+    read_timeout: float = Field(default=60.0, gt=0, description="between two reads of it")
+    keep_free: int = Field(
+        default=1 << 30, ge=0, description="bytes that a download leaves free"
+    )
+
+    catalog_name: str = Field(default="ICF study catalog", description="above every page")
+    catalog_logo: Path | None = Field(default=None, description="an SVG or PNG file")
+    catalog_link_color: str = Field(default="#007eb1", pattern=r"^#[0-9a-fA-F]{6}$")
+    catalog_link_hover_color: str = Field(default="#023d6b", pattern=r"^#[0-9a-fA-F]{6}$")
+    catalog_gather: float = Field(
+        default=2.0,
+        ge=0,
+        description="longest wait of a finished visit for its study page",
+    )
+    catalog_export: bool = Field(
+        default=True, description="offer each page's metadata for download"
+    )
+
+    @field_validator("store_url")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")):
+            raise ValueError("must start with https:// or http://")
+        return value.rstrip("/")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read arguments, environment and TOML files, in this order."""
+        files = [TomlConfigSettingsSource(settings_cls, path) for path in config_files()]
+        return (init_settings, env_settings, *files)
+
+
+def config_files() -> list[Path]:
+    """Return the settings files that exist, the more important one first.
+
+    Raises
+    ------
+    UsageError
+        ``ICFQUEUE_CONFIG`` names a file that is not there.
+    """
+    named = os.environ.get(CONFIG_VARIABLE)
+    if named and not Path(named).is_file():
+        raise UsageError(f"{CONFIG_VARIABLE} names {named}, which is not there")
+    first = Path(named) if named else Path(CONFIG_FILE)
+    user = platformdirs.user_config_path("icfqueue") / CONFIG_FILE
+    return [path for path in (first, user) if path.is_file()]
+
+
+def load(**given: Any) -> Settings:
+    """Return the settings of this process.
+
+    Parameters
+    ----------
+    given
+        Options of the command line; those that are None were not given.
+
+    Raises
+    ------
+    UsageError
+        A setting is unknown or has a value that cannot be used. Values are not shown:
+        one of them may be a password.
+    """
+    try:
+        return Settings(**{key: value for key, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise UsageError(
+            f"setting {name}: {first['msg']}",
+            hint=f"look at the options, at ICFQUEUE_{name.upper()} and at {CONFIG_FILE}",
+        ) from None
+    except ValueError as error:
+        raise UsageError(f"{CONFIG_FILE} cannot be read: {error}") from None

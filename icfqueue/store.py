@@ -1,0 +1,213 @@
+"""The store directory: where each file of a visit lies and how it gets there.
+
+::
+
+    <root>/<project>/<visit>_dicom.tar, _metadata_*.json, _XDLRA--*   outputs
+    <root>/<project>/catalog/                                         the study's catalog
+    <root>/<project>/.icfqueue/<visit>/                               work in progress
+    <root>/.icfqueue/                                                 the embedded broker
+
+Every file that is written lies in the visit's work folder until it is whole and then
+appears under its name by one rename (:meth:`Store.publish`). The work folder is on the
+file system of the outputs, is shared by all workers, and is removed when the visit is
+complete.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from icfqueue import faultpoint
+from icfqueue.errors import DiskTrouble
+from icfqueue.visit import Visit, check_id
+from icfqueue.watch import Watch
+
+HIDDEN = ".icfqueue"
+"""Folder for what is no output, in the store directory and in each project."""
+
+DISK_ERRORS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EROFS, errno.ENODEV}
+)
+"""``OSError.errno`` values that say the disk is in trouble, not the visit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What ``stat`` tells of a file without reading it.
+
+    Two equal fingerprints mean the same bytes: ``ctime_ns`` cannot be set by a copy or
+    by ``touch``, so a replaced tarball of the same size and age still differs.
+    """
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> Fingerprint | None:
+        """Return the fingerprint of the file at `path`, or None if there is none."""
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            return None
+        return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+class Store:
+    """One store directory.
+
+    Parameters
+    ----------
+    root
+        The folder that holds one folder per project.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root).absolute()
+
+    def project_dir(self, project: str) -> Path:
+        """Return the folder of `project`; the id is checked first."""
+        return self.root / check_id(project, "project")
+
+    def path(self, visit: Visit, name: str) -> Path:
+        """Return where the file `name` (``visit.tarball``, …) of `visit` lies."""
+        return self.root / visit.project / name
+
+    def catalog_dir(self, project: str) -> Path:
+        """Return the folder of the study's catalog."""
+        return self.project_dir(project) / "catalog"
+
+    def visits(self, project: str) -> list[Visit]:
+        """Return the visits whose tarball is in the store directory, by id."""
+        found = []
+        with suppress(FileNotFoundError), os.scandir(self.project_dir(project)) as names:
+            for entry in names:
+                visit = Visit.of_tarball(project, entry.name)
+                if visit and entry.is_file():
+                    found.append(visit)
+        return sorted(found)
+
+    def work_dir(self, visit: Visit) -> Path:
+        """Return the folder for what lies between two steps of `visit`."""
+        return self.root / visit.project / HIDDEN / visit.id
+
+    @contextmanager
+    def scratch(self, visit: Visit) -> Iterator[Path]:
+        """Yield a new folder for unfinished files of `visit`; it is gone afterwards.
+
+        Leftovers of earlier workers, which the visit's lease proves dead, go first.
+        """
+        work = self.work_dir(visit)
+        self._make_dir(work)
+        for old in work.glob("tmp-*"):
+            shutil.rmtree(old, ignore_errors=True)
+        folder = work / f"tmp-{secrets.token_hex(4)}"
+        self._make_dir(folder)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def publish(self, source: Path, target: Path, watch: Watch) -> None:
+        """Let the finished file `source` appear as `target`, whole or not at all.
+
+        Parameters
+        ----------
+        source
+            A file of the visit's work folder; durable on disk before it is renamed.
+        target
+            Its name in the store.
+        watch
+            Asked once more right before the rename.
+
+        Raises
+        ------
+        Withdrawn
+            The visit is no longer this worker's; nothing appeared.
+        OSError
+            The disk is in trouble; nothing appeared.
+        """
+        with source.open("rb+") as file:
+            os.fsync(file.fileno())
+        self._share(source, 0o666)
+        watch.before_publish(target.name)
+        faultpoint.reach(f"before {target.name}")
+        source.replace(target)
+        faultpoint.reach(f"after {target.name}")
+
+    def withdraw(self, target: Path, watch: Watch) -> None:
+        """Remove the published file `target`, if it is there."""
+        watch.before_publish(target.name)
+        target.unlink(missing_ok=True)
+
+    def forget_work(self, visit: Visit) -> None:
+        """Remove the visit's work folder, and the project's if it was the last."""
+        shutil.rmtree(self.work_dir(visit), ignore_errors=True)
+        with suppress(OSError):
+            self.work_dir(visit).parent.rmdir()
+
+    def room(self) -> int:
+        """Return the bytes that this user may still write here."""
+        found = os.statvfs(self.root)
+        return found.f_bavail * found.f_frsize
+
+    def _make_dir(self, folder: Path) -> None:
+        """Make `folder` and its parents inside the store, for the store's group."""
+        if folder.is_dir():
+            return
+        if folder != self.root:
+            self._make_dir(folder.parent)
+        folder.mkdir(exist_ok=True)
+        self._share(folder, 0o777)
+
+    def _share(self, path: Path, mode: int) -> None:
+        """Give `path` the group of the store and `mode` as the umask allows it."""
+        path.chmod(mode & ~_UMASK)
+        group = self.root.stat().st_gid
+        if path.stat().st_gid != group:
+            with suppress(PermissionError):
+                os.chown(path, -1, group)
+
+
+@contextmanager
+def disk_trouble(doing: str) -> Iterator[None]:
+    """Turn an ``OSError`` of a disk in trouble into a transient error.
+
+    Parameters
+    ----------
+    doing
+        What was being done, for the message: ``"writing the metadata"``.
+
+    Raises
+    ------
+    DiskTrouble
+        For the errors in :data:`DISK_ERRORS`; others pass unchanged.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        raise DiskTrouble(
+            f"{doing}{where}: {error.strerror}",
+            hint="make room or repair the file system; the visit is tried again",
+        ) from error
+
+
+def _umask() -> int:
+    # The only portable way to read it is to set it; done once, at import, before any
+    # thread could create a file in between.
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+_UMASK = _umask()

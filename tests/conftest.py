@@ -1,0 +1,74 @@
+"""What every test shares.
+
+============  ========  =======================================================
+fixture       scope     what it gives
+============  ========  =======================================================
+isolated      session   (autouse) an empty HOME and git configuration of its own
+store         function  a :class:`Store` in a fresh folder
+settings      function  default settings for that store
+make_job      function  builds a :class:`Job` for a visit of that store
+============  ========  =======================================================
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from icfqueue.job import Job, Options
+from icfqueue.settings import Settings
+from icfqueue.store import Store
+from icfqueue.visit import Visit
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+"""Two real visits, where the institute's test data are laid beside the checkout."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Give git, DataLad and Python a home of their own; no test may touch the user's."""
+    home = tmp_path_factory.mktemp("home")
+    (home / ".gitconfig").write_text(
+        "[user]\n\tname = Test\n\temail = test@example.org\n"
+        "[datalad]\n\tenable-telemetry = false\n"
+    )
+    patch = pytest.MonkeyPatch()
+    for name in list(os.environ):
+        if name.startswith(("ICFQUEUE_", "GIT_", "DATALAD_", "SLURM_")):
+            patch.delenv(name)
+    patch.setenv("HOME", str(home))
+    patch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
+    patch.setenv("XDG_CACHE_HOME", str(home / ".cache"))
+    patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    patch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    before = (home / ".gitconfig").read_bytes()
+    yield home
+    patch.undo()
+    assert (home / ".gitconfig").read_bytes() == before, "a test changed ~/.gitconfig"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    root = tmp_path / "store"
+    root.mkdir()
+    return Store(root)
+
+
+@pytest.fixture
+def settings(store: Store) -> Settings:
+    return Settings(store_dir=store.root, keep_free=0)
+
+
+@pytest.fixture
+def make_job(store: Store, settings: Settings) -> Callable[..., Job]:
+    """Return a maker of jobs: ``make_job("visit_1", force=True)``."""
+
+    def make(visit: str, project: str = "study_1", **options: object) -> Job:
+        chosen: dict[str, object] = {"store_url": "https://data.example.org", **options}
+        (store.root / project).mkdir(exist_ok=True)
+        return Job(Visit(project, visit), Options(**chosen), store, settings)  # type: ignore[arg-type]
+
+    return make
