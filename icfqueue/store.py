@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from icfqueue import faultpoint
-from icfqueue.errors import DiskTrouble
+from icfqueue.errors import DiskTrouble, UsageError
 from icfqueue.visit import Visit, check_id
 from icfqueue.watch import Watch
 
@@ -72,6 +72,20 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = Path(root).absolute()
 
+    def check_is_there(self) -> None:
+        """Raise unless the store directory exists.
+
+        Raises
+        ------
+        UsageError
+            It does not; nothing is created in its place, it may be a missing mount.
+        """
+        if not self.root.is_dir():
+            raise UsageError(
+                f"the store directory {self.root} is not there",
+                hint="give it with --store-dir or ICFQUEUE_STORE_DIR; is it mounted?",
+            )
+
     def project_dir(self, project: str) -> Path:
         """Return the folder of `project`; the id is checked first."""
         return self.root / check_id(project, "project")
@@ -104,7 +118,33 @@ class Store:
 
         Leftovers of earlier workers, which the visit's lease proves dead, go first.
         """
-        work = self.work_dir(visit)
+        with self._scratch_in(self.work_dir(visit)) as folder:
+            yield folder
+
+    def catalog_work_dir(self, project: str) -> Path:
+        """Return the folder for unfinished parts of the study's catalog.
+
+        No visit id starts with a dot, so it is no visit's folder.
+        """
+        return self.project_dir(project) / HIDDEN / ".catalog"
+
+    @contextmanager
+    def catalog_scratch(self, project: str) -> Iterator[Path]:
+        """Yield a new folder for unfinished parts of the study's catalog.
+
+        Leftovers go first: whoever updates the catalog holds the study's lock.
+        """
+        work = self.catalog_work_dir(project)
+        try:
+            with self._scratch_in(work) as folder:
+                yield folder
+        finally:
+            with suppress(OSError):
+                work.rmdir()
+                work.parent.rmdir()
+
+    @contextmanager
+    def _scratch_in(self, work: Path) -> Iterator[Path]:
         self._make_dir(work)
         for old in work.glob("tmp-*"):
             shutil.rmtree(old, ignore_errors=True)
@@ -158,14 +198,31 @@ class Store:
         found = os.statvfs(self.root)
         return found.f_bavail * found.f_frsize
 
+    def make_dir(self, folder: Path) -> None:
+        """Make `folder` and its parents inside the store, for the store's group."""
+        self._make_dir(folder)
+
+    def share_tree(self, folder: Path) -> None:
+        """Give all in `folder` the group of the store, and have it on disk."""
+        for here, _, names in os.walk(folder):
+            self._share(Path(here), 0o777)
+            for name in names:
+                path = Path(here, name)
+                self._share(path, 0o666)
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+
     def _make_dir(self, folder: Path) -> None:
         """Make `folder` and its parents inside the store, for the store's group."""
-        if folder.is_dir():
-            return
-        if folder != self.root:
-            self._make_dir(folder.parent)
-        folder.mkdir(exist_ok=True)
-        self._share(folder, 0o777)
+        # Another worker may remove a parent that is still empty at any moment.
+        for _ in range(_MAKE_DIR_TRIES):
+            if folder.is_dir():
+                return
+            if folder != self.root:
+                self._make_dir(folder.parent)
+            with suppress(FileNotFoundError):
+                folder.mkdir(exist_ok=True)
+                self._share(folder, 0o777)
 
     def _share(self, path: Path, mode: int) -> None:
         """Give `path` the group of the store and `mode` as the umask allows it."""
@@ -211,3 +268,4 @@ def _umask() -> int:
 
 
 _UMASK = _umask()
+_MAKE_DIR_TRIES = 10

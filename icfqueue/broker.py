@@ -1,0 +1,167 @@
+"""The broker: its address, a connection to it, and what it must be set to."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import redis
+from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.retry import Retry
+
+from icfqueue.errors import Unreachable, UsageError
+from icfqueue.settings import Settings
+
+SOCKET_SCHEME = "redis+socket"
+PATIENT = 100_000
+"""Tries of a worker whose broker is away: days, at five seconds each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """Where the broker is; `url` may hold a password and is never shown.
+
+    Attributes
+    ----------
+    url
+        ``redis://``, ``rediss://`` or ``redis+socket:///path``, as Celery has it.
+    ca_file
+        Certificate authority for ``rediss://``; the system's own if None.
+    """
+
+    url: str
+    ca_file: Path | None = None
+
+    def __repr__(self) -> str:
+        return f"Broker({self.shown})"
+
+    @property
+    def shown(self) -> str:
+        """The address without its password, for people."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+    @property
+    def tls(self) -> dict[str, Any]:
+        """Celery's ``broker_use_ssl`` for this address; empty without TLS."""
+        if not self.url.startswith("rediss://"):
+            return {}
+        options: dict[str, Any] = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+        if self.ca_file:
+            options["ssl_ca_certs"] = str(self.ca_file)
+        return options
+
+    def connect(self, *, patient: bool = False) -> redis.Redis:
+        """Return a connection whose replies are text.
+
+        Parameters
+        ----------
+        patient
+            Wait for a broker that is away instead of failing; for workers.
+        """
+        if patient:
+            backoff = ExponentialWithJitterBackoff(base=0.05, cap=5.0)
+            retry = Retry(backoff, PATIENT)
+        else:
+            retry = Retry(NoBackoff(), 1)
+        return redis.Redis.from_url(
+            self._redis_url(),
+            decode_responses=True,
+            retry=retry,
+            retry_on_error=[
+                redis.BusyLoadingError,
+                redis.ConnectionError,
+                redis.TimeoutError,
+            ],
+            socket_connect_timeout=3.0,
+            socket_timeout=30.0 if patient else 4.0,
+            health_check_interval=30,
+            **self.tls,
+        )
+
+    def check(self) -> redis.Redis:
+        """Return a connection that was tried.
+
+        Raises
+        ------
+        Unreachable
+            The broker does not answer or refuses; one line, without the password.
+        """
+        client = self.connect()
+        try:
+            client.ping()
+        except redis.AuthenticationError:
+            raise Unreachable(
+                f"the broker at {self.shown} refuses the password",
+                hint="set ICFQUEUE_BROKER_URL or ICFQUEUE_BROKER_PASSWORD",
+            ) from None
+        except (redis.RedisError, OSError) as error:
+            raise Unreachable(
+                f"the broker at {self.shown} does not answer ({_reason(error)})",
+                hint="is it running? does --broker name it? try 'icfqueue doctor'",
+            ) from None
+        return client
+
+    def _redis_url(self) -> str:
+        parts = urlsplit(self.url)
+        if parts.scheme != SOCKET_SCHEME:
+            return self.url
+        # Celery names the database of a socket in the query, redis-py calls it db.
+        query = parts.query.replace("virtual_host=", "db=")
+        return f"unix://{parts.netloc}{parts.path}{'?' if query else ''}{query}"
+
+
+def configured(settings: Settings) -> Broker | None:
+    """Return the broker that the settings name; None means the embedded server.
+
+    Raises
+    ------
+    UsageError
+        The address is none of a Redis or Valkey server.
+    """
+    if settings.broker_url is None:
+        return None
+    url = settings.broker_url.get_secret_value()
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        url = url.replace("unix", SOCKET_SCHEME, 1)
+        parts = urlsplit(url)
+    if parts.scheme not in {"redis", "rediss", SOCKET_SCHEME}:
+        raise UsageError(
+            f"the broker's address starts with {parts.scheme!r}",
+            hint="use redis://host:port/0, rediss://host:port/0 or redis+socket:///path",
+        )
+    if settings.broker_password and parts.password is None:
+        secret = quote(settings.broker_password.get_secret_value(), safe="")
+        user, _, host = parts.netloc.rpartition("@")
+        netloc = f"{user}:{secret}@{host}"
+        url = url.replace(f"://{parts.netloc}", f"://{netloc}", 1)
+    return Broker(url, settings.broker_ca_file)
+
+
+def faults(client: redis.Redis) -> list[tuple[str, str]]:
+    """Return the settings of a server under which records could be lost.
+
+    Returns
+    -------
+    list of (str, str)
+        What was found and the remedy; empty if all is well.
+    """
+    info: Any = client.info()
+    found = []
+    if not info.get("aof_enabled"):
+        found.append(("the append-only file is off", "set 'appendonly yes'"))
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        found.append((f"maxmemory-policy is {policy}", "set 'maxmemory-policy noeviction'"))
+    return found
+
+
+def _reason(error: Exception) -> str:
+    # redis-py repeats host and port; the operating system's own words are enough.
+    cause = error.__cause__ or error
+    text = getattr(cause, "strerror", None) or str(cause)
+    return str(text).strip().rstrip(".").lower() or type(cause).__name__

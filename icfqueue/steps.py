@@ -1,0 +1,71 @@
+"""The steps of a visit, named once and in order; everything else reads them here."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+from icfqueue.job import Job, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step.
+
+    Attributes
+    ----------
+    name
+        How status, messages and errors call it; an interface.
+    queue
+        The Celery queue of its tasks; an interface, so that a site can run two
+        downloaders and forty indexers.
+    module
+        The module whose ``run(job)`` does the work; imported when it is first needed,
+        because some bring DataLad with them.
+    """
+
+    name: str
+    queue: str
+    module: str
+
+    def run(self, job: Job) -> Outcome:
+        """Do the step for one visit."""
+        function = importlib.import_module(self.module).run
+        return cast("Callable[[Job], Outcome]", function)(job)
+
+
+STEPS = (
+    Step("fetch", "fetch", "icfqueue.fetch"),
+    Step("index_tar", "index", "icfqueue.index"),
+    Step("write_json", "index", "icfqueue.metadata"),
+    Step("export_repo", "export", "icfqueue.dataset"),
+    Step("update_catalog", "catalog", "icfqueue.catalog"),
+    Step("cleanup", "catalog", "icfqueue.cleanup"),
+)
+"""In the order in which a visit goes through them."""
+
+NAMES = tuple(step.name for step in STEPS)
+QUEUES = tuple(dict.fromkeys(step.queue for step in STEPS))
+GATHERED = "update_catalog"
+"""The step that is done for many visits of a study at once."""
+
+_BY_NAME = {step.name: step for step in STEPS}
+
+
+def step(name: str) -> Step:
+    """Return the step called `name`.
+
+    Raises
+    ------
+    KeyError
+        There is none; names from outside are checked with :data:`NAMES` first.
+    """
+    return _BY_NAME[name]
+
+
+def after(name: str) -> str | None:
+    """Return the name of the step after `name`, or None after the last."""
+    position = NAMES.index(name) + 1
+    return NAMES[position] if position < len(NAMES) else None
