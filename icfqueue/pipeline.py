@@ -1,0 +1,377 @@
+"""One message, one step: claim the visit, do the step, record the outcome, go on.
+
+Whatever a step raises ends here and becomes an entry in the visit's record; nothing is
+swallowed and nothing reaches Celery.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import secrets
+import socket
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from icfqueue import record, steps, troubles
+from icfqueue.errors import (
+    DiskTrouble,
+    IcfqueueError,
+    Interrupted,
+    PermanentError,
+    StepError,
+    TransientError,
+    Withdrawn,
+)
+from icfqueue.heartbeat import Heartbeat, Stopping
+from icfqueue.job import Job, Outcome
+from icfqueue.ledger import Ledger
+from icfqueue.queue import Messages
+from icfqueue.record import Record, State
+from icfqueue.retry import RetryPolicy, decide
+from icfqueue.settings import Settings
+from icfqueue.store import DISK_ERRORS, Store
+from icfqueue.visit import Visit
+from icfqueue.watch import Watch
+
+log = logging.getLogger(__name__)
+
+TOGETHER = 200
+"""Most visits whose pages are written in one go."""
+
+
+@dataclass
+class Worker:
+    """What a worker process has at hand.
+
+    Attributes
+    ----------
+    ledger
+        Waits for a broker that is away.
+    quick
+        The same records over a connection that does not wait.
+    name
+        ``host:pid``, as status shows it.
+    stopping
+        Whether the process was asked to stop.
+    """
+
+    settings: Settings
+    store: Store
+    ledger: Ledger
+    quick: Ledger
+    messages: Messages
+    stopping: Stopping = field(default_factory=Stopping)
+    name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
+
+    @property
+    def policy(self) -> RetryPolicy:
+        """How transient failures are retried."""
+        chosen = self.settings
+        return RetryPolicy(chosen.max_attempts, chosen.retry_base, chosen.retry_cap)
+
+
+def handle(worker: Worker, step: str, project: str, visit: str, generation: int) -> str:
+    """Act on a message.
+
+    Parameters
+    ----------
+    step, project, visit, generation
+        As the message has them; checked again here, because a queue is outside.
+
+    Returns
+    -------
+    str
+        One word on what became of it, for Celery's own result: the record says more.
+    """
+    subject = Visit(project, visit)
+    if step not in steps.NAMES or not isinstance(generation, int):
+        raise PermanentError(f"a message names the step {step!r}")
+    if worker.stopping.asked:
+        return "stopping"
+    if step == steps.GATHERED:
+        return _update_catalog(worker, project)
+    held = _claim(worker, subject, step, generation)
+    if held is None:
+        _say("message.dropped", subject, step, generation=generation)
+        return "dropped"
+    attempt = Attempt(worker, step, [held])
+    return attempt.run(lambda jobs: {subject: steps.step(step).run(jobs[0])})
+
+
+def _claim(worker: Worker, visit: Visit, step: str, generation: int) -> Record | None:
+    """Take the visit's lease if the message still says something."""
+    token = secrets.token_hex(8)
+
+    def change(found: Record) -> Record | None:
+        if not record.claimable(found, step, generation):
+            return None
+        return record.claimed(found, token, worker.name, time.time())
+
+    return worker.ledger.update(visit, change, lease=worker.settings.lease)
+
+
+Results = dict[Visit, Outcome | StepError]
+Work = Callable[[Sequence[Job]], "dict[Visit, Outcome] | Results"]
+
+
+class Attempt:
+    """One attempt at one step, for the visits whose leases are held.
+
+    Parameters
+    ----------
+    worker, step
+        Who does what.
+    held
+        The claimed records; more than one only when a catalog is written.
+    lock
+        Name and token of the lock held with them.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        step: str,
+        held: Sequence[Record],
+        lock: tuple[str, str] | None = None,
+    ) -> None:
+        self.worker = worker
+        self.step = step
+        self.held = {found.visit: found for found in held}
+        self.lock = lock
+
+    def run(self, work: Work) -> str:
+        """Do the work and record what became of every visit."""
+        worker = self.worker
+        watch = Heartbeat(
+            worker.ledger,
+            worker.quick,
+            {visit: found.token for visit, found in self.held.items()},
+            lease=worker.settings.lease,
+            stall=worker.settings.stall.get(self.step, 600.0),
+            stopping=worker.stopping,
+            lock=self.lock,
+            give_up=self._give_up,
+        )
+        for visit in self.held:
+            _say("step.began", visit, self.step)
+        with watch:
+            results = self._results(work, watch)
+        words = {visit: self._settle(visit, result) for visit, result in results.items()}
+        return next(iter(words.values())) if len(words) == 1 else f"{len(words)} visits"
+
+    def _results(
+        self, work: Work, watch: Heartbeat
+    ) -> dict[Visit, Outcome | IcfqueueError]:
+        """Return an outcome or an error for each visit."""
+        try:
+            self._ask_leave()
+            results = work([self._job(found, watch) for found in self.held.values()])
+        except Exception as error:  # noqa: BLE001 - the boundary that keeps a worker alive
+            # A step that was called off fails in some way; why it was is what counts.
+            cause = watch.called_off or as_step_error(error)
+            return dict.fromkeys(self.held, cause)
+        return {visit: results[visit] for visit in self.held}
+
+    def _ask_leave(self) -> None:
+        """Raise if disk or store are known to be in trouble."""
+        for visit, found in self.held.items():
+            troubles.check(self.worker.ledger, visit, self.step, found.options.store_url)
+
+    def _job(self, found: Record, watch: Watch) -> Job:
+        worker = self.worker
+        return Job(found.visit, found.options, worker.store, worker.settings, watch)
+
+    def _settle(self, visit: Visit, result: Outcome | IcfqueueError) -> str:
+        """Write the outcome to the record and send the visit on."""
+        ledger = self.worker.ledger
+        held = self.held[visit]
+        if isinstance(result, StepError):
+            result = _placed(result, visit, self.step)
+            troubles.note(ledger, self.worker.settings, visit, result, held.options)
+        after: dict[str, str] = {}
+
+        def change(found: Record) -> Record | None:
+            try:
+                record.check_held(found, held.token, held.generation)
+            except Withdrawn as error:
+                after["word"] = type(error).__name__
+                return None
+            return self._after(found, result)
+
+        changed = ledger.update(visit, change)
+        if changed is None:
+            _say("step.withdrawn", visit, self.step, why=after.get("word", "gone"))
+            return "withdrawn"
+        _say_outcome(visit, self.step, changed, result)
+        if self.step == troubles.FETCH and isinstance(result, Outcome) and result.worked:
+            troubles.well(ledger, held.options)
+        if changed.state == State.QUEUED:
+            self._send_on(changed)
+        elif not changed.active and changed.state != State.CANCELLED:
+            self._last_of_project(visit.project)
+        return changed.state.value
+
+    def _after(self, found: Record, result: Outcome | IcfqueueError) -> Record:
+        """Return the record after this attempt."""
+        now = time.time()
+        if isinstance(result, Outcome):
+            return record.finished(found, result, now)
+        if isinstance(result, troubles.PutOff):
+            return record.postponed(found, result.cause, now + result.seconds)
+        if isinstance(result, Withdrawn):
+            return record.given_back(found)
+        assert isinstance(result, StepError)  # noqa: S101 - for the type checker
+        pause = troubles.uncounted_wait(result, self.worker.settings)
+        if pause is not None:
+            return record.postponed(found, result, now + pause)
+        faults = found.steps[found.position].faults + 1
+        decision = decide(result, faults, self.worker.policy, random.random())  # noqa: S311 - no secret
+        return record.failed(found, result, decision, now)
+
+    def _send_on(self, changed: Record) -> None:
+        if changed.step == steps.GATHERED:
+            self._last_of_project(changed.visit.project)
+        else:
+            self.worker.messages.send(changed)
+
+    def _last_of_project(self, project: str) -> None:
+        """Have the catalog written at once when nobody else is on the way to it."""
+        ledger = self.worker.ledger
+        ready = ledger.ready_count(project, steps.GATHERED)
+        if ready and nobody_else_comes(ledger, project, ready):
+            send_flush(ledger, self.worker.messages, project)
+
+    def _give_up(self, why: IcfqueueError) -> None:
+        """Record a step that does not end, and end the process that hangs in it."""
+        for visit in self.held:
+            with suppress(Exception):
+                self._settle(visit, why)
+        logging.shutdown()
+        os._exit(3)
+
+
+def _update_catalog(worker: Worker, project: str) -> str:
+    """Write the pages of all visits of a study that are ready for it.
+
+    Any message for the step means the whole study: its pages are written by one worker
+    at a time, which holds the study's lock. A visit that becomes ready meanwhile is seen
+    when the lock is given back.
+    """
+    ledger = worker.ledger
+    name = f"catalog:{project}"
+    count = 0
+    with ledger.locked(name, worker.settings.lease) as token:
+        if token is None:
+            return "left to the holder"
+        began = time.monotonic()
+        ledger.delay_flush(project, worker.settings.stall[steps.GATHERED])
+        while ready := ledger.ready(project, steps.GATHERED)[:TOGETHER]:
+            held = _claim_ready(worker, ready)
+            if not held:
+                break
+            count += len(held)
+            Attempt(worker, steps.GATHERED, held, lock=(name, token)).run(_catalog_work)
+            if worker.stopping.asked:
+                break
+        # Writing takes longer the larger a study is; it gets at most a tenth of the time.
+        pause = max(worker.settings.catalog_gather, 10 * (time.monotonic() - began))
+    ledger.flushed(project, pause)
+    return f"{count} visits"
+
+
+def _claim_ready(worker: Worker, visits: Sequence[Visit]) -> list[Record]:
+    """Claim those of `visits` that are still queued for the catalog."""
+    held = []
+    for visit, entry in zip(visits, worker.ledger.get_many(visits), strict=True):
+        if entry and entry.record.state == State.QUEUED:
+            found = _claim(worker, visit, steps.GATHERED, entry.record.generation)
+            if found:
+                held.append(found)
+    return held
+
+
+def _catalog_work(jobs: Sequence[Job]) -> Results:
+    from icfqueue import catalog
+
+    wanted = [job for job in jobs if job.options.catalog]
+    results: Results = {
+        job.visit: Outcome(worked=False, note="no catalog was asked for") for job in jobs
+    }
+    if wanted:
+        first = wanted[0]
+        project = first.visit.project
+        results.update(
+            catalog.add_visits(first.store, project, wanted, first.settings, first.watch)
+        )
+    return results
+
+
+def send_flush(ledger: Ledger, messages: Messages, project: str) -> bool:
+    """Send a message that has the study's catalog written; False if nobody waits."""
+    for visit in ledger.ready(project, steps.GATHERED):
+        entry = ledger.get(visit)
+        if entry and record.claimable(
+            entry.record, steps.GATHERED, entry.record.generation
+        ):
+            messages.send(entry.record)
+            return True
+    return False
+
+
+def nobody_else_comes(ledger: Ledger, project: str, ready: int) -> bool:
+    """Whether all active visits of `project` are ready for the catalog or beyond it."""
+    counts = ledger.counts(project)
+    active = sum(counts[state] for state in record.ACTIVE)
+    return active - ready - ledger.ready_count(project, "cleanup") <= 0
+
+
+def as_step_error(error: Exception) -> IcfqueueError:
+    """Return what `error`, which a step raised, means for the visit."""
+    if isinstance(error, StepError | Withdrawn | troubles.PutOff):
+        return error
+    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+        return DiskTrouble(
+            f"{error.strerror} ({error.filename or 'in the store directory'})",
+            hint="make room or repair the file system; the visit is tried again",
+        )
+    if isinstance(error, OSError | MemoryError):
+        what = getattr(error, "strerror", None) or "out of memory"
+        where = getattr(error, "filename", None)
+        return TransientError(
+            f"{type(error).__name__}: {what}{f' ({where})' if where else ''}",
+            hint="the visit is tried again; the worker's log has more",
+        )
+    # Frames only: the exception's own words may hold a DICOM value or a credential.
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    log.error("unexpected %s\n%s", type(error).__name__, frames)
+    return PermanentError(
+        f"unexpected {type(error).__name__}: this is a fault of icfqueue",
+        hint="the worker's log has the traceback; please report it",
+    )
+
+
+def _placed(error: StepError, visit: Visit, step: str) -> StepError:
+    return error.at(project=visit.project, visit=visit.id, step=step)
+
+
+def _say(action: str, visit: Visit, step: str, **more: object) -> None:
+    extra = {"action": action, "project": visit.project, "visit": visit.id, "step": step}
+    words = " ".join(f"{name}={value}" for name, value in more.items())
+    log.info("%s %s %s %s", action, visit, step, words, extra=extra | more)
+
+
+def _say_outcome(
+    visit: Visit, step: str, changed: Record, result: Outcome | IcfqueueError
+) -> None:
+    if isinstance(result, Outcome):
+        seconds = changed.steps[steps.NAMES.index(step)].seconds
+        _say("step.done", visit, step, worked=result.worked, seconds=seconds)
+    elif isinstance(result, Interrupted):
+        _say("step.given_back", visit, step)
+    else:
+        _say(f"step.{changed.state}", visit, step, error=type(result).__name__)

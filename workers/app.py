@@ -1,0 +1,22 @@
+"""The Celery application of the workers."""
+
+from __future__ import annotations
+
+from celery import Celery
+
+from icfqueue import broker, settings
+from icfqueue.embedded import EmbeddedServer
+from icfqueue.queue import make_app
+from workers.settings import worker_settings
+
+
+def create_app(chosen: settings.Settings) -> Celery:
+    """Return the application for these settings; connects to nothing."""
+    address = broker.configured(chosen) or EmbeddedServer(chosen.store_dir).broker
+    made = make_app(address)
+    made.conf.update(worker_settings(), include=["workers.tasks", "workers.lifecycle"])
+    made.set_current()
+    return made
+
+
+app = create_app(settings.load())

@@ -1,0 +1,154 @@
+"""From the start of a worker to its end: what Celery does not do by itself.
+
+The main process supervises, in a thread, and tells its children when it is asked to
+stop. Each child has its own connection to the ledger.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from contextlib import ExitStack
+from typing import Any
+
+import click
+from celery import bootsteps, signals
+
+from icfqueue import broker, pipeline, settings
+from icfqueue.embedded import EmbeddedServer
+from icfqueue.errors import IcfqueueError
+from icfqueue.heartbeat import Stopping
+from icfqueue.ledger import Ledger
+from icfqueue.queue import Messages
+from icfqueue.store import Store
+from icfqueue.supervisor import Supervisor
+from workers.app import app
+
+log = logging.getLogger(__name__)
+
+PARENT_VARIABLE = "ICFQUEUE_PARENT"
+"""Process id without which this worker stops: that of ``icfqueue worker``."""
+
+STOP_AT_VARIABLE = "ICFQUEUE_STOP_AT"
+"""Time (seconds since 1970) at which the worker takes no more work."""
+
+_stop_asked = multiprocessing.get_context("fork").Value("d", 0.0, lock=False)
+"""When this worker was asked to stop (``time.monotonic``), or 0; shared with children."""
+
+_opened = ExitStack()
+
+
+def stop_since() -> float | None:
+    """Return when this worker was asked to stop, or None."""
+    return _stop_asked.value or None
+
+
+def ask_to_stop() -> None:
+    """Begin no more work, and end what runs when the grace period is over."""
+    if not _stop_asked.value:
+        _stop_asked.value = time.monotonic()
+
+
+_workers: dict[int, pipeline.Worker] = {}
+
+
+def this_worker() -> pipeline.Worker:
+    """Return what this process works with; a fork must not share connections."""
+    pid = os.getpid()
+    if pid not in _workers:
+        _workers[pid] = _make_worker()
+    return _workers[pid]
+
+
+def _make_worker() -> pipeline.Worker:
+    chosen = settings.load()
+    address = broker.configured(chosen) or EmbeddedServer(chosen.store_dir).broker
+    ledger = Ledger(address.connect(patient=True), flush_after=chosen.catalog_gather)
+    return pipeline.Worker(
+        settings=chosen,
+        store=Store(chosen.store_dir),
+        ledger=ledger,
+        quick=Ledger(address.connect(), flush_after=chosen.catalog_gather),
+        messages=Messages(app, ledger),
+        stopping=Stopping(stop_since, chosen.grace),
+    )
+
+
+class Supervision(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Runs the supervisor in a thread of the worker's main process."""
+
+    def __init__(self, parent: Any, **options: Any) -> None:
+        super().__init__(parent, **options)
+        self.stop_thread = threading.Event()
+        self.thread: threading.Thread | None = None
+
+    def start(self, parent: Any) -> None:  # noqa: ARG002 - Celery's signature
+        """Begin to look; called when the worker's pool is up."""
+        if self.thread:
+            return
+        worker = this_worker()
+        supervisor = Supervisor(worker.quick, Messages(app, worker.quick), worker.settings)
+        self.thread = threading.Thread(
+            target=supervisor.run,
+            args=(self.stop_thread, _mind_the_end),
+            name="supervisor",
+            daemon=True,
+        )
+        self.thread.start()
+
+    def stop(self, parent: Any) -> None:  # noqa: ARG002 - Celery's signature
+        """Let another worker take over."""
+        self.stop_thread.set()
+        if self.thread:
+            self.thread.join(timeout=5.0)
+
+
+app.steps["worker"].add(Supervision)
+
+
+def _mind_the_end() -> None:
+    """Say that this worker lives; stop it with its parent or at the end of its time."""
+    worker = this_worker()
+    worker.quick.worker_lives(worker.name)
+    parent = os.environ.get(PARENT_VARIABLE)
+    orphan = parent is not None and os.getppid() != int(parent)
+    late = time.time() > float(os.environ.get(STOP_AT_VARIABLE) or "inf")
+    if (orphan or late) and not _stop_asked.value:
+        log.warning("worker stops: %s", "its parent is gone" if orphan else "end of time")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+@signals.celeryd_init.connect
+def _prepare(**_: Any) -> None:
+    """Check what a worker needs, and start the embedded broker if it is to be used."""
+    try:
+        chosen = settings.load()
+        Store(chosen.store_dir).check_is_there()
+        if broker.configured(chosen) is None:
+            _opened.enter_context(EmbeddedServer(chosen.store_dir))
+    except IcfqueueError as error:
+        click.echo(f"icfqueue: {error.message}. {error.hint}".rstrip(), err=True)
+        raise SystemExit(error.exit_code) from None
+
+
+@signals.worker_shutting_down.connect
+def _stopping(**_: Any) -> None:
+    """Tell the children; called from the handler of SIGTERM and its like."""
+    ask_to_stop()
+
+
+@signals.worker_shutdown.connect
+def _close(**_: Any) -> None:
+    """Leave the embedded broker."""
+    _opened.close()
+
+
+@signals.worker_process_init.connect
+def _child(**_: Any) -> None:
+    """Prepare a child: only its parent decides when it stops."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    this_worker()

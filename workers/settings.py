@@ -1,0 +1,29 @@
+"""What Celery's workers are set to, each with its reason."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def worker_settings() -> dict[str, Any]:
+    """Return Celery's settings beyond those both ends share."""
+    return {
+        # A message is taken off the list when its step is over, and a worker holds no
+        # more messages than it has processes: otherwise visits wait behind a large
+        # tarball while other workers are idle.
+        "task_acks_late": True,
+        "worker_prefetch_multiplier": 1,
+        # What a lost process was doing is found by its lease. Redelivery would have no
+        # limit if the visit kills every worker.
+        "task_reject_on_worker_lost": False,
+        "task_acks_on_failure_or_timeout": True,
+        # True makes tasks in flight end REVOKED when the broker comes back.
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "broker_connection_retry": True,
+        # Retries are the record's affair.
+        "task_annotations": {"*": {"max_retries": None}},
+        "task_track_started": False,
+        "worker_send_task_events": False,
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+    }
