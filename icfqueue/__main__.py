@@ -1,0 +1,5 @@
+"""``python -m icfqueue``."""
+
+from icfqueue.cli import main
+
+main()

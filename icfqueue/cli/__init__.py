@@ -1,0 +1,94 @@
+"""The command line; each command imports what it needs when it is called."""
+
+from __future__ import annotations
+
+import os
+import sys
+from urllib.parse import urlsplit
+
+from icfqueue.errors import IcfqueueError
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    _hide_password(sys.argv)
+    from icfqueue.cli.commands import cli
+
+    try:
+        code = cli.main(standalone_mode=False)
+    except IcfqueueError as error:
+        code = complain(error)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - what a person must not see is a traceback
+        code = _foreign(error)
+    sys.exit(code or 0)
+
+
+def complain(error: IcfqueueError) -> int:
+    """Print what went wrong and what to do; return the exit code."""
+    import click
+
+    click.secho(f"icfqueue: {error.message}", fg="red", err=True)
+    if error.hint:
+        click.echo(f"  {error.hint}", err=True)
+    return error.exit_code
+
+
+def _foreign(error: Exception) -> int:
+    """Return the exit code of an error that is not ours."""
+    import click
+
+    if isinstance(error, click.exceptions.Abort):
+        return INTERRUPTED
+    if isinstance(error, click.ClickException):
+        error.show()
+        return error.exit_code
+    if isinstance(error, BrokenPipeError):
+        # The reader of a pipe went away, as `| head` does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    if type(error).__module__.partition(".")[0] in {"redis", "kombu"}:
+        from icfqueue.errors import Unreachable
+
+        return complain(
+            Unreachable(
+                "the connection to the broker was lost",
+                hint="what was enqueued is kept; try again, or 'icfqueue doctor'",
+            )
+        )
+    raise error
+
+
+def _hide_password(arguments: list[str]) -> None:
+    """Move a password out of the arguments, which every user of the machine can read.
+
+    The process replaces itself: what it was started with can be changed in no other way.
+    """
+    for place, word in enumerate(arguments):
+        name, equals, value = word.partition("=")
+        if name != "--broker":
+            continue
+        at = place if equals else place + 1
+        url = value if equals else (arguments[at] if at < len(arguments) else "")
+        secret = urlsplit(url).password if "://" in url else None
+        if secret is None:
+            continue
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+        bare = url.replace(parts.netloc, host, 1)
+        arguments[at] = f"--broker={bare}" if equals else bare
+        environment = {**os.environ, "ICFQUEUE_BROKER_URL": url, _TAKEN: "1"}
+        command = [sys.executable, *_interpreter_options(), *arguments]
+        os.execve(sys.executable, command, environment)  # noqa: S606 - ourselves
+
+
+_TAKEN = "ICFQUEUE_BROKER_FROM_ENVIRONMENT"
+"""Set when ``--broker`` was given with a password: then the environment has it whole."""
+
+
+def _interpreter_options() -> list[str]:
+    return ["-I"] if sys.flags.isolated else []

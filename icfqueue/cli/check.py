@@ -1,0 +1,112 @@
+"""Commands that check and repair: ``verify``, ``catalog``, ``doctor``, ``demo``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from icfqueue.cli.common import load_settings, session, visit_arguments, where_options
+
+
+@click.command()
+@visit_arguments
+@click.option(
+    "--sample",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    help="Images to get from each visit and to compare.",
+)
+@where_options
+def verify(project: str, visits: tuple[str, ...], sample: int, **where: Any) -> int:
+    """Prove that deposits give back what they promise.
+
+    Clones each with DataLad, checks the annex, gets images and compares their MD5.
+    """
+    from icfqueue import verify as proof
+    from icfqueue.store import Store
+
+    chosen = load_settings(where)
+    store = Store(chosen.store_dir)
+    store.check_is_there()
+    wanted = proof.deposits(store, project, visits)
+    bad = 0
+    for visit in wanted:
+        found = proof.verify(store, visit, sample)
+        bad += not found.good
+        colour = "green" if found.good else "red"
+        click.secho(f"{visit.id}: {found.words}", fg=colour)
+    click.echo(f"{project}: {len(wanted) - bad} of {len(wanted)} deposits proven")
+    return int(bad > 0)
+
+
+@click.command()
+@click.argument("project")
+@where_options
+def catalog(project: str, **where: Any) -> int:
+    """Build the catalog of PROJECT anew from the metadata files."""
+    from icfqueue import catalog as pages
+    from icfqueue.store import Store
+    from icfqueue.visit import check_id
+
+    check_id(project, "project")
+    with (
+        session(where) as opened,
+        opened.ledger.locked(f"catalog:{project}", 600.0, 60.0) as held,
+    ):
+        from icfqueue.errors import StepError, Unreachable
+
+        if held is None:
+            raise Unreachable(
+                f"the catalog of {project} is being written by a worker",
+                hint="try again in a minute",
+            )
+        store: Store = opened.store
+        results = pages.rebuild(store, project, opened.settings.store_url, opened.settings)
+        bad = {v: r for v, r in results.items() if isinstance(r, StepError)}
+        for visit, error in bad.items():
+            click.secho(f"{visit.id}: {error.message}", fg="red", err=True)
+            click.echo(f"  {error.hint}", err=True)
+        where_is = store.catalog_dir(project) / "index.html"
+        click.echo(f"{project}: {len(results) - len(bad)} visits in {where_is}")
+    return int(bool(bad))
+
+
+@click.command()
+@click.option("--credential", metavar="NAME", help="DataLad credential for the store.")
+@click.option("--project", help="Also try to list this project at the store URL.")
+@where_options
+def doctor(project: str | None, **where: Any) -> int:
+    """Check what is needed: a line for each thing, with the remedy."""
+    from icfqueue import doctor as checks
+
+    worst = 0
+    for found in checks.examine(load_settings(where), project):
+        mark, colour = {0: ("ok  ", "green"), 1: ("note", "yellow")}.get(
+            found.exit_code if found.bad else int(found.note), ("BAD ", "red")
+        )
+        click.secho(mark, fg=colour, nl=False)
+        click.echo(f" {found.what}: {found.found}")
+        if found.remedy:
+            click.echo(f"      {found.remedy}")
+        worst = max(worst, found.exit_code if found.bad else 0)
+    return worst
+
+
+@click.command()
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    default=Path("demo-store"),
+    show_default=True,
+    help="Where the demonstration is built.",
+)
+@click.option("--visits", type=click.IntRange(1, 50), default=4, show_default=True)
+@click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True)
+def demo(folder: Path, visits: int, jobs: int) -> int:
+    """Show the whole way on a small project, with a store of its own."""
+    from icfqueue.demo.tour import tour
+
+    return tour(folder, visits, jobs)

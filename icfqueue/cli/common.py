@@ -1,0 +1,231 @@
+"""Options that commands share, and what they all need to begin."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from icfqueue.errors import UsageError
+
+if TYPE_CHECKING:
+    from icfqueue.broker import Broker
+    from icfqueue.embedded import EmbeddedServer
+    from icfqueue.job import Options
+    from icfqueue.ledger import Ledger
+    from icfqueue.queue import Messages
+    from icfqueue.settings import Settings
+    from icfqueue.store import Store
+    from icfqueue.visit import Visit
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def where_options(function: F) -> F:
+    """Add the options that say where store and broker are."""
+    for option in reversed(
+        [
+            click.option(
+                "--store-dir",
+                type=click.Path(path_type=Path),
+                help="Store directory.  [env ICFQUEUE_STORE_DIR; default: this folder]",
+            ),
+            click.option(
+                "--store-url",
+                metavar="URL",
+                help="Store on the web.  [env ICFQUEUE_STORE_URL; "
+                "default: https://data.inm-icf.de]",
+            ),
+            click.option(
+                "--broker",
+                metavar="URL",
+                help="Redis or Valkey.  [env ICFQUEUE_BROKER_URL; "
+                "default: an embedded server]",
+            ),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+def visit_arguments(function: F) -> F:
+    """Add the arguments PROJECT [VISIT…]."""
+    function = click.argument("visits", nargs=-1, metavar="[VISIT]...")(function)
+    return click.argument("project")(function)
+
+
+def work_options(function: F) -> F:
+    """Add the options that ``run`` and ``enqueue`` share."""
+    for option in reversed(
+        [
+            click.option(
+                "--remote", is_flag=True, help="Add every visit that the store URL lists."
+            ),
+            click.option(
+                "--visits-file",
+                type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+                help="Add the visits that a file names, one a line; '-' is standard input.",
+            ),
+            click.option(
+                "--credential", metavar="NAME", help="DataLad credential for the store."
+            ),
+            click.option(
+                "--force",
+                is_flag=True,
+                help="Make everything anew; accept a changed tarball.",
+            ),
+            click.option("--no-catalog", is_flag=True, help="Leave the catalog alone."),
+            click.option(
+                "--remove-tarball",
+                is_flag=True,
+                help="Remove the tarball here once the deposit is complete and the store "
+                "is known to have the same bytes.",
+            ),
+            click.option(
+                "--remove-metadata",
+                is_flag=True,
+                help="Remove the two JSON files at the end.",
+            ),
+            click.option(
+                "--priority",
+                type=click.IntRange(0, 4),
+                default=0,
+                show_default=True,
+                help="Visits of a higher number go first.",
+            ),
+            click.option(
+                "--dry-run",
+                is_flag=True,
+                help="Say what would be done and why; do nothing.",
+            ),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+@dataclass
+class Session:
+    """Everything a command works with; made by :func:`session`."""
+
+    settings: Settings
+    store: Store
+    broker: Broker
+    ledger: Ledger
+    embedded: EmbeddedServer | None
+
+    def messages(self) -> Messages:
+        """Return a sender; Celery is imported only for this."""
+        from icfqueue.queue import Messages, make_app
+
+        return Messages(make_app(self.broker), self.ledger)
+
+
+def load_settings(where: dict[str, Any]) -> Settings:
+    """Return the settings, with the options of the command line first."""
+    from icfqueue import settings
+
+    given = {name: where.get(name) for name in ("store_dir", "store_url", "credential")}
+    broker = where.get("broker")
+    if broker and not os.environ.pop("ICFQUEUE_BROKER_FROM_ENVIRONMENT", None):
+        given["broker_url"] = broker
+    return settings.load(**given)
+
+
+@contextmanager
+def session(where: dict[str, Any]) -> Iterator[Session]:
+    """Open store and broker for a command.
+
+    Raises
+    ------
+    UsageError
+        The store directory is not there.
+    Unreachable
+        The broker does not answer.
+    """
+    from icfqueue.broker import configured
+    from icfqueue.embedded import EmbeddedServer
+    from icfqueue.ledger import Ledger
+    from icfqueue.store import Store
+
+    chosen = load_settings(where)
+    store = Store(chosen.store_dir)
+    store.check_is_there()
+    with ExitStack() as opened:
+        address = configured(chosen)
+        embedded = None
+        if address is None:
+            embedded = opened.enter_context(EmbeddedServer(store.root))
+            address = embedded.broker
+        client = address.check()
+        opened.callback(client.close)
+        ledger = Ledger(client, flush_after=chosen.catalog_gather)
+        yield Session(chosen, store, address, ledger, embedded)
+
+
+def options_of(chosen: Settings, wanted: dict[str, Any]) -> Options:
+    """Return what the options of ``run`` and ``enqueue`` ask for."""
+    from icfqueue.job import Options
+
+    return Options(
+        store_url=chosen.store_url,
+        credential=chosen.credential,
+        force=wanted["force"],
+        catalog=not wanted["no_catalog"],
+        remove_tarball=wanted["remove_tarball"],
+        remove_metadata=wanted["remove_metadata"],
+    )
+
+
+def chosen_visits(
+    opened: Session, project: str, names: tuple[str, ...], wanted: dict[str, Any]
+) -> list[Visit]:
+    """Return the visits that a command is about.
+
+    Raises
+    ------
+    UsageError
+        There are none, with a guess at why.
+    """
+    from icfqueue.visit import Visit, check_id
+
+    check_id(project, "project")
+    found = {Visit(project, name) for name in names}
+    listed = wanted.get("visits_file")
+    if listed:
+        with click.open_file(str(listed)) as lines:
+            texts = (line.strip() for line in lines)
+            found |= {Visit(project, text) for text in texts if text and text[0] != "#"}
+    if wanted.get("remote"):
+        from icfqueue.remote import RemoteStore
+
+        chosen = opened.settings
+        with RemoteStore(
+            chosen.store_url,
+            chosen.credential,
+            connect_timeout=chosen.connect_timeout,
+            read_timeout=chosen.read_timeout,
+        ) as remote:
+            found |= set(remote.visits(project))
+    if not names and not listed:
+        found |= set(opened.store.visits(project))
+    if not found:
+        raise UsageError(
+            f"no visits of {project} in {opened.store.root / project}",
+            hint="tarballs are called <visit>_dicom.tar; is --store-dir right? "
+            "--remote takes the visits of the store URL" + _near(opened, project),
+        )
+    return sorted(found)
+
+
+def _near(opened: Session, project: str) -> str:
+    import difflib
+
+    folders = [path.name for path in opened.store.root.iterdir() if path.is_dir()]
+    near = difflib.get_close_matches(project, folders, 1)
+    return f". Did you mean {near[0]}?" if near else ""

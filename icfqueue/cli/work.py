@@ -1,0 +1,142 @@
+"""Commands that do the work: ``run``, ``enqueue``, ``worker``."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from icfqueue.cli.common import (
+    Session,
+    chosen_visits,
+    options_of,
+    session,
+    visit_arguments,
+    where_options,
+    work_options,
+)
+
+if TYPE_CHECKING:
+    from icfqueue.producer import Enqueued, Plan
+
+
+@click.command()
+@visit_arguments
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=os.cpu_count() or 1,
+    show_default="one for each core",
+    help="Worker processes.",
+)
+@work_options
+@where_options
+def run(project: str, visits: tuple[str, ...], jobs: int, **wanted: Any) -> int:
+    """Do a whole project (or some VISITs of it) on this machine.
+
+    Shows progress and ends when nothing is left to be done. Ctrl-C stops it in order;
+    the same command goes on.
+    """
+    with session(wanted) as opened:
+        plans, asked = _planned(opened, project, visits, wanted)
+        if wanted["dry_run"]:
+            return _tell(plans)
+        done = asked.enqueue(plans, options_of(opened.settings, wanted), wanted["priority"])
+        _tell_enqueued(project, done)
+        from icfqueue.cli.live import run_and_watch
+
+        return run_and_watch(opened, project, jobs)
+
+
+@click.command()
+@visit_arguments
+@work_options
+@where_options
+def enqueue(project: str, visits: tuple[str, ...], **wanted: Any) -> int:
+    """Hand a whole project (or some VISITs of it) over to the workers, and return."""
+    with session(wanted) as opened:
+        plans, asked = _planned(opened, project, visits, wanted)
+        if wanted["dry_run"]:
+            return _tell(plans)
+        done = asked.enqueue(plans, options_of(opened.settings, wanted), wanted["priority"])
+        _tell_enqueued(project, done)
+        if done.enqueued and not opened.ledger.workers():
+            click.echo(
+                "No worker is running: start 'icfqueue worker' where the work is done."
+            )
+        return 0
+
+
+@click.command()
+@click.option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    default=os.cpu_count() or 1,
+    show_default="one for each core",
+    help="Processes that work on visits.",
+)
+@click.option(
+    "--queues",
+    metavar="NAMES",
+    default="fetch,index,export,catalog",
+    show_default=True,
+    help="Queues to serve, with commas.",
+)
+@click.option(
+    "--walltime",
+    metavar="TIME",
+    help="Take no more work after this time: 90m, 4h, 1-12:00:00 (as Slurm has it).",
+)
+@click.option("--loglevel", default="info", show_default=True, help="debug … error")
+@where_options
+def worker(
+    concurrency: int, queues: str, walltime: str | None, loglevel: str, **where: Any
+) -> int:
+    """Work on what is enqueued, until stopped.
+
+    Starts Celery and watches it. SIGTERM or Ctrl-C: what runs may finish within the
+    grace period, the rest goes back to the queue.
+    """
+    from icfqueue.cli.common import load_settings
+    from icfqueue.workforce import Workforce, end_of_time, parse_queues
+
+    chosen = load_settings(where)
+    force = Workforce(
+        chosen,
+        concurrency=concurrency,
+        queues=parse_queues(queues),
+        stop_at=end_of_time(walltime),
+        loglevel=loglevel,
+    )
+    return force.run()
+
+
+def _planned(
+    opened: Session, project: str, visits: tuple[str, ...], wanted: dict[str, Any]
+) -> tuple[list[Plan], Any]:
+    from icfqueue.producer import Producer
+
+    found = chosen_visits(opened, project, visits, wanted)
+    asked = Producer(opened.settings, opened.store, opened.ledger, opened.messages())
+    return asked.plan(found, options_of(opened.settings, wanted)), asked
+
+
+def _tell(plans: list[Plan]) -> int:
+    """Print what would be done, and why."""
+    for plan in plans:
+        click.echo(f"{plan.visit.id}\t{plan.deed}\t{plan.why}")
+    counts = Counter(plan.deed for plan in plans)
+    words = ", ".join(f"{count} {deed}" for deed, count in counts.items())
+    click.echo(f"{len(plans)} visits: {words}; nothing was changed")
+    return 0
+
+
+def _tell_enqueued(project: str, done: Enqueued) -> None:
+    words = [f"{done.enqueued} enqueued"]
+    if done.left:
+        words.append(f"{done.left} under way already")
+    if done.up_to_date:
+        words.append(f"{done.up_to_date} up to date")
+    click.echo(f"{project}: {', '.join(words)}")

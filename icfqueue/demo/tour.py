@@ -1,0 +1,180 @@
+"""``icfqueue demo``: the whole way, on a small project with a store of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from icfqueue import gitannex
+from icfqueue.demo.project import build_project
+from icfqueue.demo.server import DemoStore
+from icfqueue.deposit import clone_url
+from icfqueue.errors import IcfqueueError, UsageError
+from icfqueue.visit import Visit
+
+PROJECT = "study_1"
+MARK = ".icfqueue-demo"
+"""Lies in every folder that the demonstration made; only such a one is made anew."""
+
+CREDENTIAL = "icfqueue_demo"
+
+
+def tour(folder: Path, visits: int, jobs: int) -> int:
+    """Build, serve, process, clone, get and compare; return the exit code."""
+    began = time.monotonic()
+    folder = folder.absolute()
+    _make_room(folder)
+    web, store, clone = folder / "web", folder / "store", folder / "clone"
+    _say(f"1. A project of {visits} visits, from the DICOM files that pydicom ships")
+    made = build_project(web, PROJECT, visits)
+    store.mkdir()
+    for visit in made:
+        click.echo(f"   {web / PROJECT / visit.tarball}")
+    with DemoStore(web) as server, _surroundings(server) as environment:
+        _say(f"2. Served at {server.url}, with a password, as an institute's store is")
+        options = ["--store-dir", str(store), "--store-url", server.url]
+        _say("3. Downloaded, indexed, made into datasets, put into a catalog")
+        command = ["run", PROJECT, "--remote", "--jobs", str(jobs), *options]
+        code = _icfqueue(command, environment)
+        _icfqueue(["status", PROJECT, "--store-dir", str(store)], environment)
+        if code:
+            return code
+        _publish(store, web)
+        _say("4. What a scientist does: clone a visit, get one image, look at it")
+        _clone_and_get(made[0], server.url, clone, environment)
+    _farewell(folder, time.monotonic() - began)
+    return 0
+
+
+def _make_room(folder: Path) -> None:
+    """Make `folder`, anew if an earlier demonstration made it."""
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / MARK).exists():
+            raise UsageError(
+                f"{folder} is there and was not made by the demonstration",
+                hint="choose another one with --folder",
+            )
+        _remove(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARK).touch()
+
+
+def _remove(folder: Path) -> None:
+    # git-annex protects what it has got against deletion.
+    for place, folders, _ in os.walk(folder):
+        for name in folders:
+            path = Path(place) / name
+            if not path.is_symlink():
+                path.chmod(0o700)
+    shutil.rmtree(folder)
+
+
+@contextmanager
+def _surroundings(server: DemoStore) -> Iterator[dict[str, str]]:
+    """Yield an environment with the credential and an identity for git.
+
+    The credential goes through DataLad's own configuration; nothing is written into the
+    user's.
+    """
+    prefix = f"DATALAD_CREDENTIAL_{CREDENTIAL.upper()}_"
+    environment = {
+        **{name: value for name, value in os.environ.items() if name[:9] != "ICFQUEUE_"},
+        "PATH": gitannex.search_path(),
+        "DATALAD_UI_PROGRESSBAR": "none",
+        "DATALAD_CONFIG_OVERRIDES_JSON": json.dumps(
+            {
+                f"datalad.credential.{CREDENTIAL}.type": "user_password",
+                f"datalad.credential.{CREDENTIAL}.user": server.user,
+                f"datalad.credential.{CREDENTIAL}.secret": server.password,
+                f"datalad.credential.{CREDENTIAL}.realm": f"{server.url}/{server.realm}",
+            }
+        ),
+    }
+    environment.pop(prefix, None)
+    for name in ("GIT_AUTHOR", "GIT_COMMITTER"):
+        environment.setdefault(f"{name}_NAME", "icfqueue demo")
+        environment.setdefault(f"{name}_EMAIL", "demo@example.org")
+    yield environment
+
+
+def _icfqueue(arguments: list[str], environment: dict[str, str]) -> int:
+    click.secho(f"   $ icfqueue {' '.join(arguments)}", dim=True)
+    command = [sys.executable, "-m", "icfqueue", *arguments]
+    return subprocess.run(command, env=environment, check=False).returncode
+
+
+def _publish(store: Path, web: Path) -> None:
+    """Lay the outputs beside the tarballs, as an institute's store has them."""
+    for path in (store / PROJECT).iterdir():
+        if path.name.startswith(".") or path.name.endswith("_dicom.tar"):
+            continue
+        if path.is_dir():
+            shutil.copytree(path, web / PROJECT / path.name, dirs_exist_ok=True)
+        else:
+            shutil.copy2(path, web / PROJECT / path.name)
+
+
+def _clone_and_get(
+    visit: Visit, url: str, clone: Path, environment: dict[str, str]
+) -> None:
+    _datalad(["clone", clone_url(url, visit), str(clone)], clone.parent, environment)
+    found = sorted(clone.rglob("*.dcm"))
+    image = found[len(found) // 2]
+    name = str(image.relative_to(clone))
+    promised = image.readlink().name.partition("--")[2].partition(".")[0]
+    click.echo(f"   {len(found)} images, none of them here yet")
+    _datalad(["get", name], clone, environment)
+    got = hashlib.md5(image.read_bytes()).hexdigest()
+    click.echo(f"   MD5 promised {promised}\n   MD5 got      {got}")
+    if got != promised:
+        raise IcfqueueError(f"{name} is not what the dataset promises")
+    click.secho("   the same", fg="green")
+
+
+def _datalad(arguments: list[str], folder: Path, environment: dict[str, str]) -> None:
+    shown = " ".join(f"'{word}'" if "&" in word else word for word in arguments)
+    click.secho(f"   $ datalad {shown}", dim=True)
+    command = [sys.executable, "-m", "datalad", "-l", "error", *arguments]
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    if done.returncode:
+        last = done.stdout.decode(errors="replace").strip()[-500:]
+        raise IcfqueueError(
+            f"datalad {arguments[0]} failed: {last}", hint="icfqueue doctor"
+        )
+
+
+def _farewell(folder: Path, seconds: float) -> None:
+    _say(f"Done in {seconds:.0f} s. What is there now")
+    store = folder / "store"
+    click.echo(f"   the store    {store / PROJECT}")
+    click.echo(f"   the catalog  {store / PROJECT / 'catalog'}")
+    click.echo(f"   the clone    {folder / 'clone'}")
+    _say("What to try next")
+    click.echo(f"   icfqueue status {PROJECT} visit_01 --store-dir {store}")
+    click.echo(
+        f"   python -m http.server -d {store / PROJECT / 'catalog'} 8000"
+        "   # and open http://localhost:8000"
+    )
+    click.echo("   icfqueue run --help   # your own project")
+
+
+def _say(words: str) -> None:
+    click.secho(f"\n{words}", bold=True)

@@ -1,0 +1,179 @@
+"""A deposit, served over HTTP with a password, is cloned and gives its images back."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support import datasets
+
+from icfqueue import dataset, deposit, gitannex, index, metadata
+from icfqueue.demo.project import build_project, write_tar
+from icfqueue.demo.server import DemoStore
+from icfqueue.job import Job, Options
+from icfqueue.settings import Settings
+from icfqueue.store import Store
+
+AWKWARD = [
+    " leading and trailing space ",
+    "-dash.dcm",
+    "--help",
+    "tab\there",
+    "'single' \"double\" `back`",
+    "{braces} {0} {{x}} ${HOME} $(x)",
+    "100%.dcm",
+    "%41%2F%2541.dcm",
+    "what?.dcm",
+    "back\\slash\\n.dcm",
+    "colon:semi;comma,equals=plus+at@.dcm",
+    "size=3",
+    "[brackets]*star!|pipe<>^~",
+    "ünïcödé é.dcm",
+    "e\u0301 decomposed",
+    "\u00a0no-break\u2003em\u2028line\u3000wide",
+    "漢字.DCM",
+    "\U0001f9e0.IMA",
+    "\u0645\u0631\u062d\u0628\u0627",
+    "x" * 255,
+    "ü" * 127,
+    "dots...",
+    "a.tar.gz",
+    "..hidden",
+    "\\",
+    "MR.1.3.46.670589.11.38317.5.0.4476.2014042516042547586",
+]
+"""Names that are allowed; each must come back by content."""
+
+
+@pytest.fixture(autouse=True)
+def login(monkeypatch: pytest.MonkeyPatch, web: DemoStore) -> None:
+    """Give DataLad the store's password as a worker has it: no terminal, no keyring."""
+    monkeypatch.setenv("PATH", gitannex.search_path())
+    for name, value in {
+        "TYPE": "user_password",
+        "USER": web.user,
+        "SECRET": web.password,
+        "REALM": f"{web.url}/{web.realm}",
+    }.items():
+        monkeypatch.setenv(f"DATALAD_CREDENTIAL_STORE_{name}", value)
+
+
+@pytest.fixture
+def web(store: Store) -> Iterator[DemoStore]:
+    with DemoStore(store.root) as server:
+        yield server
+
+
+@pytest.fixture
+def job(web: DemoStore, make_job: Callable[..., Job]) -> Job:
+    return make_job("visit_1", store_url=web.url)
+
+
+def call(*args: str | Path, cwd: Path) -> str:
+    done = subprocess.run(
+        args, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr).decode("utf-8", "replace")
+    return done.stdout.decode()
+
+
+def clone(job: Job, target: Path) -> Path:
+    """Clone as a user does, by the address that the catalog shows."""
+    url = deposit.clone_url(job.options.store_url, job.visit)
+    call("datalad", "clone", url, target, cwd=target.parent)
+    return target
+
+
+def md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def test_a_deposit_is_cloned_checked_fetched_and_viewed(
+    web: DemoStore, store: Store, settings: Settings, tmp_path: Path
+) -> None:
+    [visit] = build_project(store.root, "study_1", 1)
+    job = Job(visit, Options(store_url=web.url), store, settings)
+    for step in (index, metadata, dataset):
+        step.run(job)
+    here = clone(job, tmp_path / "clone")
+    anonymous = web.count(status=401)
+    assert anonymous and web.count("GET", f"/study_1/{visit.refs}", 200)
+    records = metadata.read_dicoms(store, visit)
+    found = deposit.read(store, visit)
+    assert found is not None
+    assert call("git", "rev-parse", "HEAD", cwd=here).strip() == found.refs[deposit.HEAD]
+    assert len(call("git", "annex", "find", "--anything", cwd=here).splitlines()) == (
+        1 + len(records)
+    )
+    call("git", "annex", "fsck", "--fast", "--quiet", cwd=here)
+    whereis = call("git", "annex", "whereis", records[0]["path"], cwd=here)
+    assert "[archivist]" in whereis
+    wanted = records[:3]
+    call("datalad", "get", *(record["path"] for record in wanted), cwd=here)
+    assert web.count("GET", f"/{visit.storepath}", 200) == 1
+    for record in wanted:
+        assert md5(here / record["path"]) == record["md5"]
+    call("git", "annex", "fsck", "--quiet", cwd=here)
+    call("datalad", "get", visit.dspath, cwd=here)
+    call("git", "annex", "view", "protocolname=*", "seriesnumber=*", cwd=here)
+    shown = [path for path in here.rglob("*.dcm") if path.is_symlink()]
+    protocols = {
+        (str(r["ProtocolName"]).replace("/", "\u2215"), str(r["SeriesNumber"]))
+        for r in records
+    }
+    assert {path.parent.relative_to(here).parts for path in shown} == protocols
+    assert len(shown) == len(records)
+    assert call("git", "status", "--porcelain", cwd=here) == ""
+
+
+def test_every_allowed_name_comes_back_by_content(job: Job, tmp_path: Path) -> None:
+    names = [f"top dir/{number:02d}/{name}" for number, name in enumerate(AWKWARD)]
+    names += AWKWARD
+    contents = datasets.images(len(names))
+    datasets.put_visit(job, zip(names, contents, strict=True))
+    here = clone(job, tmp_path / "clone")
+    call("datalad", "get", ".", cwd=here)
+    for name, content in zip(names, contents, strict=True):
+        assert (here / name).read_bytes() == content, name
+    call("git", "annex", "fsck", "--quiet", cwd=here)
+
+
+@pytest.mark.parametrize(
+    ("member", "path"),
+    [
+        ("a&b.dcm", "a&b.dcm"),
+        ("a#b.dcm", "a#b.dcm"),
+        ("./dot.dcm", "dot.dcm"),
+        ("a//slashes.dcm", "a/slashes.dcm"),
+    ],
+)
+def test_names_that_are_refused_are_names_that_datalad_cannot_get(
+    member: str, path: str, job: Job, tmp_path: Path
+) -> None:
+    """Why `index_tar` refuses them: their deposit looks sound, and `datalad get` fails."""
+    from datalad_next.types.archivist import ArchivistLocator
+
+    [content] = datasets.images(1)
+    tarball = job.store.path(job.visit, job.visit.tarball)
+    write_tar(tarball, [(member, content), ("sound.dcm", content + b"\0\0")])
+    records = [
+        {"path": name, "size": len(data), "md5": hashlib.md5(data).hexdigest()}
+        for name, data in ((path, content), ("sound.dcm", content + b"\0\0"))
+    ]
+    datasets.put_metadata(job, records, tarball=tarball.read_bytes())
+    dataset.run(job)
+    here = clone(job, tmp_path / "clone")
+    call("git", "annex", "fsck", "--fast", "--quiet", cwd=here)
+    call("datalad", "get", "sound.dcm", cwd=here)
+    with pytest.raises(AssertionError, match="get"):
+        call("datalad", "get", path, cwd=here)
+    assert not (here / path).exists()
+    # The address cannot say it otherwise: it is read back as another path, or not at all.
+    try:
+        locator = f"dl+archive:MD5E-s1--{0:032}.tar#path={member}&size=1"
+        assert str(ArchivistLocator.from_str(locator).member) != member
+    except ValueError:
+        pass
