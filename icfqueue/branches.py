@@ -54,7 +54,7 @@ COMMITTER = b"icfqueue <icfqueue@localhost>"
 """Who commits: the program, not whoever runs it or where."""
 
 CHUNK = 500
-"""DICOM files between two safe points."""
+"""Files of a branch between two safe points."""
 
 Fields: TypeAlias = tuple[tuple[str, frozenset[bytes]], ...]
 """git-annex metadata of a key: field names in order, each with its values."""
@@ -132,16 +132,19 @@ def stream(contents: Contents, watch: Watch) -> Iterator[bytes]:
     Progress is reported to `watch` as DICOM files are written.
     """
     yield b"feature done\n"
-    yield from _in_chunks(_master(contents), watch, counts=True)
-    yield from _in_chunks(_annex(contents), watch, counts=False)
+    yield from _master_head(contents)
+    for links in _chunks(_links(contents)):
+        yield b"".join(links)
+        watch.advance(dicoms=len(links))
+    for logs in _chunks(_annex(contents)):
+        yield b"".join(logs)
+        watch.advance()
     yield b"done\n"
 
 
-def _in_chunks(parts: Iterable[bytes], watch: Watch, *, counts: bool) -> Iterator[bytes]:
-    parts = iter(parts)
+def _chunks(parts: Iterator[bytes]) -> Iterator[list[bytes]]:
     while some := list(islice(parts, CHUNK)):
-        yield b"".join(some)
-        watch.advance(dicoms=len(some) if counts else 0)
+        yield some
 
 
 def _commit(contents: Contents, branch: bytes) -> bytes:
@@ -169,13 +172,16 @@ def _quoted(path: bytes) -> bytes:
     return b'"%s"' % path
 
 
-def _master(contents: Contents) -> Iterator[bytes]:
+def _master_head(contents: Contents) -> Iterator[bytes]:
     yield _commit(contents, b"master")
     dataset = str(contents.dataset).encode()
     for path, content in OWN_FILES.items():
         yield _entry(_FILE, path, content.replace(b"%s", dataset))
     path = contents.tarball_path
     yield _entry(_LINK, path, _target(path, contents.tarball))
+
+
+def _links(contents: Contents) -> Iterator[bytes]:
     for dicom in contents.dicoms:
         yield _entry(_LINK, dicom.path, _target(dicom.path, dicom.key))
 

@@ -74,9 +74,9 @@ _ELSEWHERE = frozenset(
 """Transfer syntaxes that are pydicom's: big endian, deflated, a private one, none."""
 
 _ASCII_SETS = frozenset(
-    [b"", *(b"ISO_IR %d" % n for n in (6, 100, 101, 109, 110, 126, 127, 138, 144, 148))]
-    + [b"ISO_IR 192"]
-)
+    b"ISO_IR %d" % number
+    for number in (6, 100, 101, 109, 110, 126, 127, 138, 144, 148, 192)
+) | {b""}
 """Character sets (PS3.3, section C.12.1.1.2) in which ASCII bytes mean ASCII."""
 
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD

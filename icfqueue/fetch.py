@@ -7,6 +7,7 @@ length that the store announced and, where the store publishes one, the MD5.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import stat
 from contextlib import ExitStack
@@ -63,7 +64,9 @@ def tarball_here(job: Job) -> int | None:
     path = job.store.path(job.visit, job.visit.tarball)
     try:
         found = path.stat()
-    except FileNotFoundError:
+    except OSError as error:
+        if error.errno not in {errno.ENOENT, errno.ELOOP}:
+            raise
         if not path.is_symlink():
             return None
         raise PermanentError(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from celery import Celery
-from kombu import Queue
+from kombu import Exchange, Queue
 
 from icfqueue.broker import Broker
 from icfqueue.ledger import Ledger
@@ -50,7 +50,7 @@ def make_app(broker: Broker) -> Celery:
         result_serializer="json",
         accept_content=["json"],
         result_accept_content=["json"],
-        task_queues=[Queue(name) for name in QUEUES],
+        task_queues=[Queue(name, Exchange(name), routing_key=name) for name in QUEUES],
         task_default_queue=QUEUES[0],
         task_create_missing_queues=False,
         result_expires=3600,

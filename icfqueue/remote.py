@@ -81,6 +81,7 @@ class Download:
             size, response.headers.get("ETag"), response.headers.get("Last-Modified")
         )
         self._raw = response.raw
+        self._raw.enforce_content_length = False  # checked by `read`, which says it better
         self._url = url
         self._left = size - start
 

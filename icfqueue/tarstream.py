@@ -271,7 +271,7 @@ class TarStream:
         """
         offset = self._base + self._at
         said: dict[str, str] = {}
-        name = None
+        name, first = None, True
         while block := self._header():
             form = block[156]
             if form not in EXTENDED:
@@ -285,8 +285,12 @@ class TarStream:
                 said = self._records(content) | said
             elif form == GLOBAL:
                 self._globals = self._globals | self._records(content)
+                if first:
+                    offset = self._base + self._at
+                    continue
             elif form == LONG_NAME and name is None and "path" not in said:
                 name = text(content)
+            first = False
         if self._base + self._at > offset:
             raise Damaged("an extended header without a member")
         return None

@@ -12,7 +12,6 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -127,10 +126,8 @@ def _recorded(store: Store, visit: Visit) -> set[str]:
 
 def _call(what: str, command: list[str], folder: Path, environment: dict[str, str]) -> str:
     """Run a command as a user would; return what it printed."""
-    if command[0] == "datalad":
-        command = [sys.executable, "-m", "datalad", *command[1:]]
     done = subprocess.run(
-        command,
+        [gitannex.find_program(command[0]), *command[1:]],
         cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,

@@ -144,7 +144,7 @@ def _clone_and_get(
 def _datalad(arguments: list[str], folder: Path, environment: dict[str, str]) -> None:
     shown = " ".join(f"'{word}'" if "&" in word else word for word in arguments)
     click.secho(f"   $ datalad {shown}", dim=True)
-    command = [sys.executable, "-m", "datalad", "-l", "error", *arguments]
+    command = [gitannex.find_program("datalad"), "-l", "error", *arguments]
     done = subprocess.run(
         command,
         cwd=folder,

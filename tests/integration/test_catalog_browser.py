@@ -5,7 +5,9 @@ Made of tarballs that went through all steps before, and served as a file server
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -20,6 +22,7 @@ from icfqueue import catalog, dataset, index, metadata
 from icfqueue.catalog import page
 from icfqueue.catalog.page import format_bytes
 from icfqueue.demo.project import build_project
+from icfqueue.dicomtags import NAMES
 from icfqueue.job import Job, Options
 from icfqueue.settings import Settings
 from icfqueue.store import Store
@@ -76,8 +79,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 def _many(job: Job) -> None:
     """Make a large study whose DICOM values are hostile."""
-    from icfqueue.dicomtags import NAMES
-
     entry = dict.fromkeys(NAMES, "") | {"path": "a", "md5": "0" * 32, "size": 1}
     jobs = []
     for number in range(MANY):
@@ -85,18 +86,12 @@ def _many(job: Job) -> None:
         job.store.project_dir("many").mkdir(exist_ok=True)
         tags = {"ProtocolName": [EVIL, EVIL_URL], "SeriesDescription": EVIL}
         dicoms = job.store.path(visit, visit.metadata_dicoms)
-        dicoms.write_text(f"[{_json(entry | tags)}]")
+        dicoms.write_text(f"[{json.dumps(entry | tags)}]")
         tarball = {"size": 1, "md5": "0" * 32}
         tarball |= {"dspath": visit.dspath, "storepath": visit.storepath}
-        job.store.path(visit, visit.metadata_tarball).write_text(_json(tarball))
+        job.store.path(visit, visit.metadata_tarball).write_text(json.dumps(tarball))
         jobs.append(replace(job, visit=visit))
     catalog.add_visits(job.store, "many", jobs, job.settings)
-
-
-def _json(value: object) -> str:
-    import json
-
-    return json.dumps(value)
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +121,7 @@ Screenshot = Callable[[str], None]
 
 @pytest.fixture
 def screenshot(browser: Browser) -> Screenshot:
-    """Return a taker of pictures, kept where ICFQUEUE_SCREENSHOTS says, for people."""
+    """Return a taker of pictures, kept where CATALOG_SCREENSHOTS says, for people."""
     folder = os.environ.get("CATALOG_SCREENSHOTS")
 
     def take(name: str) -> None:
@@ -165,7 +160,7 @@ def test_click_on_a_visit_opens_its_dicom_tab(
     table = browser.wait("table", "SeriesDescription").text
     for tag in ("SeriesDescription", "SeriesNumber", "Modality"):
         for value in {str(entry[tag]) for entry in dicoms} - {""}:
-            assert value in table
+            assert " ".join(value.split()) in table  # HTML shows a run of spaces as one
     assert "not specified" in table  # a tag that none of these files has
     text = browser.text()
     assert f"Nr of DICOMs: {len(dicoms)}" in text
@@ -279,19 +274,15 @@ def test_browser_refuses_other_hosts_whatever_a_page_tries(
     running.requests()
 
 
-@pytest.mark.parametrize("below", ["", "deep/er"])
-def test_catalog_works_wherever_it_is_put(
-    site: Site, running: Browser, tmp_path: Path, below: str
+def test_catalog_works_at_the_root_of_another_server(
+    site: Site, running: Browser, tmp_path: Path
 ) -> None:
-    """Copied away from the store: at the root of a server, and deep below it."""
-    import shutil
-
-    target = tmp_path / "www" / below
-    source = site.store.catalog_dir(PROJECT)
-    shutil.copytree(source, target, dirs_exist_ok=True)
+    """Copied away from the store; the other tests have it deep below the root."""
+    shutil.copytree(site.store.catalog_dir(PROJECT), tmp_path / "www")
     with serve(tmp_path / "www") as url:
         running.requests()
-        running.open(f"{url}/{below}")
+        running.complaints()
+        running.open(url)
         running.wait("h5 a.newlink", site.visits[0].id).click()
         running.wait("table", "SeriesDescription")
         assert running.complaints() == []

@@ -148,7 +148,8 @@ def test_a_real_visit_gives_the_dataset_that_datalad_makes(
         step.run(job)
     records = metadata.read_dicoms(job.store, job.visit)
     found = deposit.read(job.store, job.visit)
-    assert found is not None and found.source is not None
+    assert found is not None
+    assert found.source is not None
     assert found.source.dicoms == len(records)
     tarball.unlink()
     other = reference(tmp_path / "reference", job, records[:: REAL[name]])

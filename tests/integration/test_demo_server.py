@@ -218,20 +218,19 @@ def test_closing_cuts_whoever_is_connected(folder: Path) -> None:
 
 
 def test_many_clients_are_served_at_once(web: DemoStore) -> None:
-    wrong = []
+    right = []
 
     def ask() -> None:
+        url = f"{web.url}/study/v_dicom.tar"
         with requests.Session() as own:
-            for _ in range(10):
-                if own.get(f"{web.url}/study/v_dicom.tar").content != CONTENT:
-                    wrong.append(1)
+            right.extend(own.get(url).content == CONTENT for _ in range(10))
 
     threads = [threading.Thread(target=ask) for _ in range(10)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert not wrong
+    assert right == [True] * 100
     assert web.count("GET", "/study/v_dicom.tar", 200) == 100
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import random
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +16,9 @@ from typing import Any
 
 import pytest
 from support.faulty_store import FaultyStore
+from support.outputs import record
 
-from icfqueue import deposit, fetch, part
-from icfqueue.deposit import Source
+from icfqueue import fetch, part
 from icfqueue.errors import (
     AccessDenied,
     Cancelled,
@@ -50,7 +52,7 @@ class Counting(Watch):
         self.error, self.until = error, until
         self.published: list[str] = []
 
-    def advance(self, *, bytes: int = 0, dicoms: int = 0) -> None:
+    def advance(self, *, bytes: int = 0, dicoms: int = 0) -> None:  # noqa: ARG002
         self.bytes += bytes
         if self.error and self.bytes > self.until:
             raise self.error
@@ -336,7 +338,7 @@ def test_a_refusal_is_permanent(
 # The disk
 
 
-def test_room_is_checked_before_the_download(web: FaultyStore, job: Job) -> None:
+def test_room_is_checked_before_the_download(job: Job) -> None:
     greedy = job.settings.model_copy(update={"keep_free": 1 << 60})
     with pytest.raises(DiskTrouble, match="no room for"):
         fetch.run(replace(job, settings=greedy))
@@ -380,7 +382,7 @@ def test_a_part_is_kept_for_a_visit_that_goes_on(
     assert_whole(job)
 
 
-def test_a_worker_that_lost_the_visit_publishes_nothing(web: FaultyStore, job: Job) -> None:
+def test_a_worker_that_lost_the_visit_publishes_nothing(job: Job) -> None:
     with pytest.raises(LeaseLost):
         fetch.run(replace(job, watch=Counting(LeaseLost("gone"), len(CONTENT))))
     assert not here(job).exists()
@@ -403,7 +405,7 @@ def test_a_worker_that_wakes_up_cannot_spoil_its_successors_part(
     zombie.write(CONTENT[1_000_000:1_500_000])  # not marked: may not be on disk
 
     class Waking(Counting):
-        def advance(self, *, bytes: int = 0, dicoms: int = 0) -> None:
+        def advance(self, *, bytes: int = 0, dicoms: int = 0) -> None:  # noqa: ARG002
             super().advance(bytes=bytes)
             zombie.write(b"brains" * 100)
 
@@ -430,9 +432,7 @@ def test_a_worker_that_died_unmarked_leaves_nothing_to_use(
     assert_whole(job)
 
 
-def test_a_part_that_was_complete_is_not_downloaded_again(
-    web: FaultyStore, job: Job
-) -> None:
+def test_a_part_that_was_complete_is_not_downloaded_again(job: Job) -> None:
     """A worker was stopped right before publishing: one byte is asked for again."""
     with pytest.raises(Interrupted):
         fetch.run(replace(job, watch=Counting(Interrupted("stop"), len(CONTENT))))
@@ -442,30 +442,46 @@ def test_a_part_that_was_complete_is_not_downloaded_again(
     assert watch.bytes == 1
 
 
-def test_marks_are_set_while_a_long_download_goes_on(
-    web: FaultyStore, job: Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What a killed worker had marked is on disk and need not come again."""
-    monkeypatch.setattr(part, "MARK", 200_000)
-    web.fail("slow", path=TAR, rate=6_000_000)
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from icfqueue import fetch, part
+from icfqueue.job import Job, Options
+from icfqueue.settings import Settings
+from icfqueue.store import Store
+from icfqueue.visit import Visit
+from icfqueue.watch import Watch
 
-    class Killed(Counting):
-        def advance(self, *, bytes: int = 0, dicoms: int = 0) -> None:
-            super().advance(bytes=bytes)
-            if self.bytes > 2_000_000:
-                # As after SIGKILL: nothing is closed, nothing is noted any more.
-                monkeypatch.setattr(Part, "__exit__", lambda *_: None)
-                raise Interrupted("killed")
+part.MARK = 500_000
 
-    with pytest.raises(Interrupted):
-        fetch.run(replace(job, watch=Killed()))
-    monkeypatch.undo()
-    os.environ["DATALAD_CREDENTIAL_STORE_TYPE"] = "user_password"
+class Fatal(Watch):
+    seen = 0
+    def advance(self, *, bytes=0, dicoms=0):
+        self.seen += bytes
+        if self.seen > 2_000_000:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+root = Path(sys.argv[1])
+settings = Settings(store_dir=root, keep_free=0)
+fetch.run(Job(Visit("study_1", "v"), Options(sys.argv[2]), Store(root), settings, Fatal()))
+"""
+
+
+def test_what_a_killed_worker_had_received_is_continued(web: FaultyStore, job: Job) -> None:
+    """By SIGKILL in mid-download: what it had marked as on disk need not come again."""
+    web.fail("slow", path=TAR, rate=4_000_000)
+    command = [sys.executable, "-c", KILLED, str(job.store.root), web.url]
+    done = subprocess.run(command, check=False, capture_output=True, timeout=60)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     (left,) = parts(job)
     note = Note.read(part._note_of(left))
     assert note is not None
     assert not note.closed
-    assert 0 < note.have <= left.stat().st_size
+    assert 500_000 <= note.have <= left.stat().st_size
+    fetch.run(job)
+    assert_whole(job)
+    assert isinstance(job.watch, Counting)
+    assert job.watch.bytes == len(CONTENT) - note.have
 
 
 def _etag(web: FaultyStore) -> str:
@@ -478,58 +494,12 @@ def _etag(web: FaultyStore) -> str:
 # Outputs that are there already
 
 
-def record(job: Job, content: bytes = CONTENT, *, deposited: bool = True) -> None:
-    """Put outputs into the store as if they were made from `content`."""
-    visit, store = job.visit, job.store
-    md5 = hashlib.md5(content).hexdigest()
-    told = {
-        "size": len(content),
-        "md5": md5,
-        "dspath": visit.dspath,
-        "storepath": visit.storepath,
-    }
-    store.path(visit, visit.metadata_tarball).write_text(json.dumps(told))
-    store.path(visit, visit.metadata_dicoms).write_text("[]")
-    if deposited:
-        sha = "a" * 40
-        export = store.path(visit, visit.repo_export)
-        make_export(
-            export,
-            sha,
-            Source(
-                f"{job.options.store_url}/{visit.storepath}",
-                md5,
-                len(content),
-                0,
-                hashlib.md5(b"[]").hexdigest(),
-                0,
-            ),
-        )
-        store.path(visit, visit.refs).write_bytes(deposit.refs_text({deposit.HEAD: sha}))
-
-
-def make_export(path: Path, sha: str, source: Source) -> None:
-    repo = path.parent / "repo"
-    (repo / "objects" / "pack").mkdir(parents=True)
-    for name in (
-        "HEAD",
-        "config",
-        *(f"objects/pack/pack-{sha}.{e}" for e in ("pack", "idx")),
-    ):
-        (repo / name).touch()
-    (repo / "packed-refs").write_text(f"{sha} {deposit.HEAD}\n")
-    deposit.write_export(repo, path, source)
-    for found in sorted(repo.rglob("*"), reverse=True):
-        found.rmdir() if found.is_dir() else found.unlink()
-    repo.rmdir()
-
-
 @pytest.mark.parametrize("removed", [False, True])
 def test_a_visit_that_is_complete_is_not_downloaded_again(
     web: FaultyStore, job: Job, removed: bool
 ) -> None:
     """Also when its metadata were removed: the deposit knows what it was made from."""
-    record(job)
+    record(job, CONTENT)
     if removed:
         for name in (VISIT.metadata_tarball, VISIT.metadata_dicoms):
             job.store.path(VISIT, name).unlink()
@@ -545,14 +515,14 @@ def test_a_visit_that_is_complete_is_not_downloaded_again(
 
 @pytest.mark.parametrize("missing", ["refs", "repo_export", "metadata_tarball"])
 def test_a_visit_that_lacks_an_output_is_downloaded(job: Job, missing: str) -> None:
-    record(job)
+    record(job, CONTENT)
     job.store.path(VISIT, getattr(VISIT, missing)).unlink()
     assert not fetch.complete_without_tarball(job)
     assert fetch.run(job).worked
 
 
 def test_a_deposit_for_another_store_does_not_count(job: Job) -> None:
-    record(job)
+    record(job, CONTENT)
     moved = replace(job, options=replace(job.options, store_url="https://new.example.org"))
     assert not fetch.complete_without_tarball(moved)
 
@@ -560,7 +530,7 @@ def test_a_deposit_for_another_store_does_not_count(job: Job) -> None:
 @pytest.mark.parametrize("deposited", [True, False])
 @pytest.mark.parametrize("other", [CONTENT[:-1], CONTENT[::-1]])
 def test_a_changed_tarball_is_a_clear_failure_unless_forced(
-    web: FaultyStore, job: Job, deposited: bool, other: bytes
+    job: Job, deposited: bool, other: bytes
 ) -> None:
     record(job, other, deposited=deposited)
     with pytest.raises(TarballChanged, match="in the store; the outputs here") as caught:
@@ -576,7 +546,7 @@ def test_a_changed_tarball_is_a_clear_failure_unless_forced(
 def test_a_complete_visit_whose_tarball_is_gone_everywhere_is_not_up_to_date(
     web: FaultyStore, job: Job
 ) -> None:
-    record(job)
+    record(job, CONTENT)
     (web.root / VISIT.project / VISIT.tarball).unlink()
     with pytest.raises(NotInStore):
         fetch.run(job)

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import stat
 import subprocess
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -149,9 +148,3 @@ def annex(repo: Path) -> dict[bytes, frozenset[bytes]]:
 def annex_json(repo: Path, *args: str) -> list[Any]:
     """Return the JSON lines that a git-annex command writes."""
     return [json.loads(line) for line in git(repo, "annex", *args, "--json").splitlines()]
-
-
-def make_writable(folder: Path) -> None:
-    """Let pytest remove an annex, whose objects are read-only."""
-    for place, _, _ in os.walk(folder):
-        os.chmod(place, stat.S_IRWXU)
