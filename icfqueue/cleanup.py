@@ -7,6 +7,7 @@ same bytes.
 
 from __future__ import annotations
 
+from icfqueue import faultpoint
 from icfqueue.complete import whole_deposit
 from icfqueue.deposit import Source
 from icfqueue.errors import NotInStore, PermanentError
@@ -31,7 +32,9 @@ def run(job: Job) -> Outcome:
     """
     store, visit, watch, options = job.store, job.visit, job.watch, job.options
     watch.before_publish(visit.id)
+    faultpoint.reach(f"removing {visit.id}")
     store.forget_work(visit)
+    faultpoint.reach(f"removed {visit.id}")
     removed = []
     with disk_trouble("cleaning up"):
         if options.remove_tarball and tarball_here(job) is not None:

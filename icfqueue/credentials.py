@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 _PROMPTS = threading.Lock()
 
+_MISREAD = (AssertionError, AttributeError, LookupError, TypeError)
+"""What datalad-next raises on a ``WWW-Authenticate`` header it did not foresee."""
+
 
 class StoreLogin:
     """What one session has learnt about logging in at one store.
@@ -74,6 +77,13 @@ class StoreLogin:
                 self._credman = silent_manager(ConfigManager())
                 return login._checked(super()._get_credential, url, schemes)
 
+            def handle_401(self, response: Any, **how: Any) -> Any:
+                try:
+                    return super().handle_401(response, **how)
+                except _MISREAD:
+                    login.refusal = "its challenge for a password cannot be understood"
+                    return response
+
             def handle_redirect(self, response: Any, **_: object) -> None:
                 """Keep the credential's name: `covers` guards other hosts."""
 
@@ -100,8 +110,11 @@ class StoreLogin:
         """Call DataLad's look-up `find`; note why nothing came of it."""
         from datalad_next.utils.http_helpers import get_auth_realm
 
-        self.realm = str(get_auth_realm(url, schemes))
         nothing = (None, None, None)
+        if not {"basic", "digest", "bearer"} & set(schemes):
+            self.refusal = f"it wants the log-in {'/'.join(schemes)}, unknown to DataLad"
+            return nothing
+        self.realm = str(get_auth_realm(url, schemes))
         try:
             with no_prompt():
                 scheme, name, found = find(url, schemes)

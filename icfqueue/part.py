@@ -92,9 +92,9 @@ class Part:
         self._marks: ThreadPoolExecutor | None = None
         self._marking: Future[None] | None = None
         self._done = False
-        # The note first: without it the bytes would be nobody's.
-        self.note.write(_note_of(self.path))
         try:
+            # The note first: without it the bytes would be nobody's.
+            self.note.write(_note_of(self.path))
             if source is not None:
                 source.rename(self.path)
             # No buffer: what was written is what the file has, and errors come at once.
@@ -103,7 +103,7 @@ class Part:
             self._file.truncate(note.have)
             self._file.seek(note.have)
         except BaseException:
-            _remove(self.path)
+            _forget(self.path)
             raise
         self.have = self._marked = note.have
 
@@ -181,10 +181,7 @@ class Part:
             self._wait()
         with suppress(OSError):
             self._file.close()
-        _remove(self.path)
-        with suppress(OSError):
-            self.path.parent.rmdir()
-            self.path.parent.parent.rmdir()
+        _forget(self.path)
 
     def _mark(self) -> None:
         """Have another thread put on disk what is here, and note how much that is."""
@@ -296,3 +293,11 @@ def _remove(path: Path) -> None:
     for name in (path, note, note.with_suffix(".new")):
         with suppress(OSError):
             name.unlink()
+
+
+def _forget(path: Path) -> None:
+    """Remove a part, and its folders if nothing else is in them."""
+    _remove(path)
+    with suppress(OSError):
+        path.parent.rmdir()
+        path.parent.parent.rmdir()

@@ -28,7 +28,7 @@ from icfqueue.errors import (
 )
 from icfqueue.job import Job
 from icfqueue.listing import visits_in_listing
-from icfqueue.visit import Visit
+from icfqueue.visit import Visit, check_id
 from icfqueue.webfaults import MAX_REDIRECTS, asking, of_status, without_login
 
 if TYPE_CHECKING:
@@ -207,7 +207,10 @@ class RemoteStore:
             The store does not answer, or answers that it cannot now.
         AccessDenied, NotInStore, PermanentError
             It refuses, has no such project, or sends no directory listing.
+        BadId
+            The project's name may not become a path.
         """
+        check_id(project, "project")
         try:
             with self._request("GET", f"{project}/") as answer:
                 address = answer.url or ""
@@ -255,7 +258,9 @@ class RemoteStore:
                 return
             if answer.status_code == 206 and known:  # noqa: PLR2004
                 given = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
-                if given and (int(given[1]), int(given[3])) == (start, known.size):
+                # Some servers know Range, but not If-Range.
+                same = answer.headers.get("ETag") in {None, known.etag}
+                if same and given and (int(given[1]), int(given[3])) == (start, known.size):
                     yield Download(answer, url, start, int(given[3]))
                     return
         # 416, or not the part that was asked for.

@@ -281,6 +281,21 @@ def test_without_a_validator_nothing_is_resumed(web: FaultyStore, job: Job) -> N
     assert all("Range" not in headers for *_, headers in web.seen)
 
 
+def test_a_server_that_ignores_if_range_cannot_mix_two_tarballs(
+    web: FaultyStore, job: Job
+) -> None:
+    (web.root / VISIT.project / VISIT.md5sum).unlink()
+    web.fail("cut", path=TAR, after=1_000_000)
+    with pytest.raises(NetworkTrouble):
+        fetch.run(job)
+    other = CONTENT[::-1]
+    (web.root / VISIT.project / VISIT.tarball).write_bytes(other)
+    web.fail("no_if_range", path=TAR)
+    fetch.run(job)
+    assert here(job).read_bytes() == other
+    assert web.count("GET", TAR, 206) == 1
+
+
 def test_a_tarball_that_changed_between_two_tries_starts_over(
     web: FaultyStore, job: Job
 ) -> None:

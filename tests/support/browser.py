@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -81,9 +82,9 @@ class Browser:
             found = driver.find_elements(By.CSS_SELECTOR, selector)
             return next((one for one in found if text in one.text), None)
 
-        return WebDriverWait(self.driver, PATIENCE, ignored_exceptions=_STALE).until(
-            look, f"{selector} with {text!r} did not appear"
-        )
+        return WebDriverWait(
+            self.driver, PATIENCE, ignored_exceptions=(StaleElementReferenceException,)
+        ).until(look, f"{selector} with {text!r} did not appear")
 
     def wait_until(self, condition: str) -> Any:
         """Wait until the JavaScript expression `condition` is true; return its value."""
@@ -103,7 +104,7 @@ class Browser:
     def requests(self) -> list[str]:
         """Return the addresses asked for since the last call."""
         asked = []
-        for entry in self.driver.get_log("performance"):
+        for entry in self._log("performance"):
             message = json.loads(entry["message"])["message"]
             if message["method"] == "Network.requestWillBeSent":
                 url = message["params"]["request"]["url"]
@@ -115,21 +116,16 @@ class Browser:
         """Return warnings and errors on the console since the last call."""
         return [
             f"{entry['level']}: {entry['message']}"
-            for entry in self.driver.get_log("browser")
+            for entry in self._log("browser")
             if entry["level"] in {"SEVERE", "WARNING"}
         ]
 
+    def _log(self, kind: str) -> list[dict[str, Any]]:
+        entries: list[dict[str, Any]] = self.driver.get_log(kind)  # type: ignore[no-untyped-call]
+        return entries
+
     def screenshot(self, path: Path) -> None:
         self.driver.save_screenshot(str(path))
-
-
-def _stale() -> tuple[type[Exception], ...]:
-    from selenium.common.exceptions import StaleElementReferenceException
-
-    return (StaleElementReferenceException,)
-
-
-_STALE = _stale()
 
 
 @contextmanager

@@ -35,6 +35,7 @@ Kind = Literal[
     "slow",  # send `rate` bytes a second
     "wrong",  # turn the byte at offset `after` of the file round
     "no_range",  # ignore Range: always the whole file, with 200
+    "no_if_range",  # ignore If-Range: a part of whatever is there now
     "range_not_satisfiable",  # 416 to every Range
     "no_length",  # no Content-Length: the end of the connection ends the body
     "chunked",  # chunked; a truncated one if `after` is given
@@ -125,6 +126,8 @@ class _FaultyHandler(Handler):
         if self.fault is None or not self._instead(self.fault):
             if kind == "no_range":
                 del self.headers["Range"]
+            if kind == "no_if_range":
+                del self.headers["If-Range"]
             super().answer()
 
     def _instead(self, fault: Fault) -> bool:

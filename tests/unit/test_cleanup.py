@@ -137,7 +137,7 @@ def test_a_tarball_that_the_store_does_not_have_is_kept(web: FaultyStore, job: J
 
 def test_a_tarball_of_another_size_in_the_store_is_kept(web: FaultyStore, job: Job) -> None:
     (web.root / VISIT.project / VISIT.tarball).write_bytes(CONTENT + b"x")
-    with pytest.raises(PermanentError, match="was kept: it has 7000 bytes, .* 7001"):
+    with pytest.raises(PermanentError, match=r"was kept: it has 7000 bytes, .* 7001"):
         cleanup.run(job)
     assert VISIT.tarball in left(job)
 

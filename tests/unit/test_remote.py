@@ -19,6 +19,7 @@ from support.faulty_store import FaultyStore
 from icfqueue import credentials
 from icfqueue.errors import (
     AccessDenied,
+    BadId,
     LeaseLost,
     NetworkTrouble,
     NotInStore,
@@ -265,6 +266,12 @@ def test_a_host_without_an_address_is_unreachable() -> None:
         RemoteStore("http://no-such-host.invalid", connect_timeout=2).visits("study_1")
 
 
+def test_a_project_that_may_not_become_a_path_is_not_asked_for(web: FaultyStore) -> None:
+    with pytest.raises(BadId):
+        client(web).visits("../study_1")
+    assert not web.seen
+
+
 # Single files
 
 
@@ -299,6 +306,30 @@ def test_a_sum_file_that_is_something_else_is_refused(web: FaultyStore, text: st
     (web.root / "study_1" / VISIT.md5sum).write_text(text)
     with pytest.raises(PermanentError, match=r"is not '<md5>  v_dicom\.tar'"):
         client(web).md5sum(VISIT)
+
+
+def test_a_sum_file_that_broke_off_may_come_whole_next_time(web: FaultyStore) -> None:
+    path = web.root / "study_1" / VISIT.md5sum
+    path.write_text(f"{'0' * 32}  {VISIT.tarball}\n")
+    web.fail("cut", path="*.md5sum", after=40)
+    with pytest.raises(NetworkTrouble):
+        client(web).md5sum(VISIT)
+
+
+def test_a_connection_that_the_store_closed_meanwhile_is_made_anew(
+    web: FaultyStore,
+) -> None:
+    remote = client(web)
+    remote.head(VISIT.storepath)
+    web.close()
+    with FaultyStore(web.root, user=web.user, password=web.password, port=web.port):
+        assert remote.head(VISIT.storepath).size == 1000
+
+
+def test_a_secure_connection_that_is_not_made_may_be_made_later(web: FaultyStore) -> None:
+    with pytest.raises(NetworkTrouble, match="secure connection was not made") as caught:
+        RemoteStore(web.url.replace("http", "https")).head(VISIT.storepath)
+    assert "certificate" in caught.value.hint
 
 
 def test_without_a_sum_file_there_is_no_md5(web: FaultyStore) -> None:
@@ -417,6 +448,48 @@ def test_a_keyring_that_wants_its_own_password_counts_as_none() -> None:
     with credentials.no_prompt(), pytest.raises(EOFError):
         getpass.getpass("Please enter password for encrypted keyring: ")
     assert getpass.getpass is before
+
+
+@pytest.mark.parametrize(
+    ("challenge", "words"),
+    [
+        ("Negotiate", "log-in negotiate, unknown to DataLad"),
+        ('Basic charset="UTF-8"', "no access"),
+        ("Basic", "no access"),
+        ("=,=", "no access"),
+        ("", "no access"),
+    ],
+)
+def test_a_strange_challenge_is_no_more_than_a_refusal(
+    web: FaultyStore, challenge: str, words: str
+) -> None:
+    web.auth = False
+    web.fail("status", status=401, headers={"WWW-Authenticate": challenge}, times=None)
+    with pytest.raises(AccessDenied, match=words):
+        client(web).head(VISIT.storepath)
+
+
+@pytest.mark.parametrize(
+    ("url", "covered"),
+    [
+        ("https://data.example.org/study/x", True),
+        ("https://data.example.org:443/elsewhere", True),
+        ("https://DATA.example.org/study/x", True),
+        ("http://data.example.org/study/x", False),
+        ("https://data.example.org:8443/study/x", False),
+        ("https://data.example.org.evil.example/study/x", False),
+        ("https://other.example.org/study/x", False),
+    ],
+)
+def test_the_credential_goes_to_the_stores_origin_alone(url: str, covered: bool) -> None:
+    login = credentials.StoreLogin("https://data.example.org", None)
+    assert login.covers(url) is covered
+
+
+def test_projects_have_credentials_of_their_own() -> None:
+    login = credentials.StoreLogin("https://data.example.org/~icf", None)
+    assert login.area("https://data.example.org/%7Eicf/study_1/v_dicom.tar") == "study_1"
+    assert login.area("https://data.example.org/~icf/study_2/") == "study_2"
 
 
 # Redirects
