@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from icfqueue import record, steps, troubles
+from icfqueue import faultpoint, record, steps, troubles
 from icfqueue.errors import (
     DiskTrouble,
     IcfqueueError,
@@ -39,6 +39,9 @@ from icfqueue.visit import Visit
 from icfqueue.watch import Watch
 
 log = logging.getLogger(__name__)
+
+FORGETFUL = frozenset({"fetch", "index_tar"})
+"""Steps after whose failure nothing of use lies in the visit's work folder."""
 
 TOGETHER = 200
 """Most visits whose pages are written in one go."""
@@ -159,8 +162,11 @@ class Attempt:
         )
         for visit in self.held:
             _say("step.began", visit, self.step)
+            faultpoint.reach(f"began {visit} {self.step}")
         with watch:
             results = self._results(work, watch)
+        for visit in self.held:
+            faultpoint.reach(f"ended {visit} {self.step}")
         words = {visit: self._settle(visit, result) for visit, result in results.items()}
         return next(iter(words.values())) if len(words) == 1 else f"{len(words)} visits"
 
@@ -206,10 +212,13 @@ class Attempt:
         changed = ledger.update(visit, change)
         if changed is None:
             _say("step.withdrawn", visit, self.step, why=after.get("word", "gone"))
+            self._forget_if_cancelled(visit)
             return "withdrawn"
         _say_outcome(visit, self.step, changed, result)
         if self.step == troubles.FETCH and isinstance(result, Outcome) and result.worked:
             troubles.well(ledger, held.options)
+        if changed.state == State.FAILED and self.step in FORGETFUL:
+            self.worker.store.forget_work(visit)
         if changed.state == State.QUEUED:
             self._send_on(changed)
         elif not changed.active and changed.state != State.CANCELLED:
@@ -232,6 +241,12 @@ class Attempt:
         faults = found.steps[found.position].faults + 1
         decision = decide(result, faults, self.worker.policy, random.random())  # noqa: S311 - no secret
         return record.failed(found, result, decision, now)
+
+    def _forget_if_cancelled(self, visit: Visit) -> None:
+        """Remove the work of a visit that nobody goes on with."""
+        entry = self.worker.ledger.get(visit)
+        if entry and entry.record.state == State.CANCELLED:
+            self.worker.store.forget_work(visit)
 
     def _send_on(self, changed: Record) -> None:
         if changed.step == steps.GATHERED:

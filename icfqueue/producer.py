@@ -194,10 +194,16 @@ class Producer:
     def cancel(self, visits: Iterable[Visit]) -> list[Visit]:
         """Withdraw those of `visits` that are still to be done; works with no worker."""
         now = time.time()
-        return [
-            visit
-            for visit in visits
-            if self.ledger.update(
+        gone = []
+        for visit in visits:
+            entry = self.ledger.get(visit)
+            changed = self.ledger.update(
                 visit, lambda found: record.cancelled(found, now) if found.active else None
             )
-        ]
+            if changed is None:
+                continue
+            gone.append(visit)
+            # The worker of a running visit does this when it notices.
+            if entry and entry.record.state != State.RUNNING:
+                self.store.forget_work(visit)
+        return gone

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
@@ -98,6 +99,8 @@ class Settings(BaseSettings):
     def _web_address(cls, value: str) -> str:
         if not value.startswith(("http://", "https://")):
             raise ValueError("must start with https:// or http://")
+        if "@" in urlsplit(value).netloc:
+            raise ValueError("must not have a user or password in it; DataLad has those")
         return value.rstrip("/")
 
     @classmethod

@@ -24,23 +24,29 @@ class Step:
     module
         The module whose ``run(job)`` does the work; imported when it is first needed,
         because some bring DataLad with them.
+    reads_tarball
+        Whether it makes what only the tarball can give; not needed again for a visit
+        that is complete and whose tarball was removed.
     """
 
     name: str
     queue: str
     module: str
+    reads_tarball: bool = False
 
     def run(self, job: Job) -> Outcome:
         """Do the step for one visit."""
+        if self.reads_tarball and _complete_without_tarball(job):
+            return Outcome(worked=False, note="complete; the tarball is not needed here")
         function = importlib.import_module(self.module).run
         return cast("Callable[[Job], Outcome]", function)(job)
 
 
 STEPS = (
     Step("fetch", "fetch", "icfqueue.fetch"),
-    Step("index_tar", "index", "icfqueue.index"),
-    Step("write_json", "index", "icfqueue.metadata"),
-    Step("export_repo", "export", "icfqueue.dataset"),
+    Step("index_tar", "index", "icfqueue.index", reads_tarball=True),
+    Step("write_json", "index", "icfqueue.metadata", reads_tarball=True),
+    Step("export_repo", "export", "icfqueue.dataset", reads_tarball=True),
     Step("update_catalog", "catalog", "icfqueue.catalog"),
     Step("cleanup", "catalog", "icfqueue.cleanup"),
 )
@@ -50,6 +56,13 @@ NAMES = tuple(step.name for step in STEPS)
 QUEUES = tuple(dict.fromkeys(step.queue for step in STEPS))
 GATHERED = "update_catalog"
 """The step that is done for many visits of a study at once."""
+
+
+def _complete_without_tarball(job: Job) -> bool:
+    from icfqueue import complete
+
+    return complete.without_tarball(job)
+
 
 _BY_NAME = {step.name: step for step in STEPS}
 

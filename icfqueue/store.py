@@ -177,6 +177,7 @@ class Store:
         with source.open("rb+") as file:
             os.fsync(file.fileno())
         self._share(source, 0o666)
+        faultpoint.reach(f"ready {target.name}")
         watch.before_publish(target.name)
         faultpoint.reach(f"before {target.name}")
         source.replace(target)
@@ -184,8 +185,11 @@ class Store:
 
     def withdraw(self, target: Path, watch: Watch) -> None:
         """Remove the published file `target`, if it is there."""
+        faultpoint.reach(f"ready {target.name}")
         watch.before_publish(target.name)
+        faultpoint.reach(f"removing {target.name}")
         target.unlink(missing_ok=True)
+        faultpoint.reach(f"removed {target.name}")
 
     def forget_work(self, visit: Visit) -> None:
         """Remove the visit's work folder, and the project's if it was the last."""

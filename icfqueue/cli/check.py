@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +20,66 @@ from icfqueue.cli.common import load_settings, session, visit_arguments, where_o
     show_default=True,
     help="Images to get from each visit and to compare.",
 )
+@click.option(
+    "--audit-only", is_flag=True, help="Compare what is recorded; clone and get nothing."
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+)
+@click.option("--credential", metavar="NAME", help="DataLad credential for the store.")
 @where_options
-def verify(project: str, visits: tuple[str, ...], sample: int, **where: Any) -> int:
+def verify(
+    project: str,
+    visits: tuple[str, ...],
+    sample: int,
+    *,
+    audit_only: bool,
+    form: str,
+    **where: Any,
+) -> int:
     """Prove that deposits give back what they promise.
 
-    Clones each with DataLad, checks the annex, gets images and compares their MD5.
+    Compares record, tarball (here and at the store), metadata, dataset and catalog of
+    each visit; then clones its deposit with DataLad, checks the annex, gets images and
+    compares their MD5. The exit code is 1 if anything differs.
     """
-    from icfqueue import verify as proof
-    from icfqueue.store import Store
+    from icfqueue.cli import proof
 
-    chosen = load_settings(where)
-    store = Store(chosen.store_dir)
-    store.check_is_there()
-    wanted = proof.deposits(store, project, visits)
-    bad = 0
-    for visit in wanted:
-        found = proof.verify(store, visit, sample)
-        bad += not found.good
-        colour = "green" if found.good else "red"
-        click.secho(f"{visit.id}: {found.words}", fg=colour)
-    click.echo(f"{project}: {len(wanted) - bad} of {len(wanted)} deposits proven")
-    return int(bad > 0)
+    with session(where) as opened:
+        report = proof.examine(
+            opened, project, visits, None if audit_only else sample, quiet=form == "json"
+        )
+        if form == "json":
+            click.echo(json.dumps(report, indent=2))
+        return int(not report["good"])
+
+
+@click.command()
+@click.argument("project")
+@where_options
+def reconcile(project: str, **where: Any) -> int:
+    """Make lost records of PROJECT anew from what lies in the store.
+
+    For a broker whose data are gone. Complete visits are done again; 'icfqueue enqueue'
+    goes on with the rest.
+    """
+    from icfqueue import reconcile as records
+
+    with session(where) as opened:
+        found = records.reconcile(opened.settings, opened.store, opened.ledger, project)
+        for visit, why in found.left.items():
+            click.echo(f"{visit.id}: {why}")
+        click.echo(
+            f"{project}: {len(found.restored)} records made anew, "
+            f"{len(found.known)} were there, {len(found.left)} visits not complete"
+        )
+        if found.left:
+            click.echo(f"To go on with these: icfqueue enqueue {project}")
+    return 0
 
 
 @click.command()

@@ -57,5 +57,6 @@ for command in (
     ask.cancel,
     check.verify,
     check.catalog,
+    check.reconcile,
 ):
     cli.add_command(command)

@@ -1,0 +1,130 @@
+"""``verify``: the audit of each visit and the proof of its deposit, one after another."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from icfqueue import audit, catalog, verify
+from icfqueue.cli.common import Session
+from icfqueue.errors import AccessDenied, NetworkTrouble, StepError, Unreachable, UsageError
+from icfqueue.job import Job, Options
+from icfqueue.reconcile import present
+from icfqueue.record import ACTIVE, State
+from icfqueue.remote import RemoteStore
+from icfqueue.visit import Visit, check_id
+
+
+def examine(
+    opened: Session,
+    project: str,
+    names: tuple[str, ...],
+    sample: int | None,
+    *,
+    quiet: bool,
+) -> dict[str, Any]:
+    """Audit and prove; return the report that ``--format json`` prints.
+
+    Parameters
+    ----------
+    sample
+        Images to get from each visit; None clones nothing.
+    quiet
+        Print nothing.
+    """
+    visits = _visits(opened, project, names)
+    chosen = opened.settings
+    listed = catalog.listed(opened.store, project, chosen.store_url)
+    lines = []
+    with RemoteStore(
+        chosen.store_url,
+        chosen.credential,
+        connect_timeout=chosen.connect_timeout,
+        read_timeout=chosen.read_timeout,
+    ) as remote:
+        for visit in visits:
+            line = _examine(opened, visit, listed, remote, sample)
+            lines.append(line)
+            if not quiet:
+                _print(line)
+    active = opened.ledger.visits(project, [*ACTIVE, State.FAILED])
+    orphans = [] if names else audit.orphans(opened.store, project, listed, active)
+    good = all(line["good"] for line in lines) and not orphans
+    if not quiet:
+        for found in orphans:
+            _print_difference(found.where, found.what, found.hint)
+        count = sum(line["good"] for line in lines)
+        click.echo(f"{project}: {count} of {len(lines)} visits as they should be")
+    return {
+        "project": project,
+        "good": good,
+        "visits": lines,
+        "orphans": [asdict(found) for found in orphans],
+    }
+
+
+def _visits(opened: Session, project: str, names: tuple[str, ...]) -> list[Visit]:
+    check_id(project, "project")
+    if names:
+        return [Visit(project, name) for name in names]
+    known = set(opened.ledger.visits(project))
+    found = sorted(known | set(present(opened.store, project)))
+    if not found:
+        raise UsageError(
+            f"nothing of {project} in {opened.store.root}",
+            hint="is --store-dir right, and was anything done?",
+        )
+    return found
+
+
+def _examine(
+    opened: Session,
+    visit: Visit,
+    listed: set[Visit],
+    remote: RemoteStore,
+    sample: int | None,
+) -> dict[str, Any]:
+    entry = opened.ledger.get(visit)
+    options = Options(store_url=opened.settings.store_url)
+    job = Job(visit, options, opened.store, opened.settings)
+    try:
+        found = audit.differences(job, entry, listed, remote)
+    except (NetworkTrouble, AccessDenied) as error:
+        raise Unreachable(error.message, hint=error.hint) from None
+    except StepError as error:
+        found = [audit.Difference("visit", error.message, error.hint)]
+    proven = ""
+    active = entry is not None and entry.record.active
+    if sample is not None and not active and not _hopeless(found):
+        proof = verify.verify(opened.store, visit, sample)
+        proven = proof.words
+        if not proof.good:
+            found.append(audit.Difference("proof", proof.words, audit.REDO))
+    return {
+        "visit": visit.id,
+        "good": not found,
+        "state": entry.record.state.value if entry else None,
+        "proof": proven,
+        "differences": [asdict(difference) for difference in found],
+    }
+
+
+def _hopeless(found: list[audit.Difference]) -> bool:
+    """Whether there is no deposit that could be cloned."""
+    return any(difference.where == "dataset" for difference in found)
+
+
+def _print(line: dict[str, Any]) -> None:
+    words = line["proof"] or (line["state"] or "no record")
+    colour = "green" if line["good"] else "red"
+    click.secho(
+        f"{line['visit']}: {words if line['good'] else 'not as it should be'}", fg=colour
+    )
+    for found in line["differences"]:
+        _print_difference(found["where"], found["what"], found["hint"])
+
+
+def _print_difference(where: str, what: str, hint: str) -> None:
+    click.echo(f"  {where}: {what}\n    {hint}")

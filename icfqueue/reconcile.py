@@ -1,0 +1,127 @@
+"""Records made anew from what lies in the store, when the broker's data are lost.
+
+Only what is whole and valid becomes a record: a visit that is complete is `done` again;
+for all others there is no record, and ``icfqueue enqueue`` goes on with them. Its steps
+look before they work, so what was half done costs little.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from icfqueue import complete, index, metadata, record
+from icfqueue.errors import StepError
+from icfqueue.job import Job, Options, Outcome
+from icfqueue.ledger import Ledger
+from icfqueue.settings import Settings
+from icfqueue.steps import NAMES
+from icfqueue.store import HIDDEN, Store
+from icfqueue.visit import Visit, check_id
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """What became of the visits of a project.
+
+    Attributes
+    ----------
+    known
+        Had a record already.
+    restored
+        Complete; have a record again.
+    left
+        Not complete, and why; ``enqueue`` goes on with them.
+    """
+
+    known: list[Visit]
+    restored: list[Visit]
+    left: dict[Visit, str]
+
+
+def reconcile(settings: Settings, store: Store, ledger: Ledger, project: str) -> Reconciled:
+    """Make a record for every complete visit of `project` that has none."""
+    visits = present(store, project)
+    known, restored, left = [], [], {}
+    for visit, entry in zip(visits, ledger.get_many(visits), strict=True):
+        if entry is not None:
+            known.append(visit)
+            continue
+        found = _record(settings, store, visit)
+        if isinstance(found, str):
+            left[visit] = found
+        elif ledger.put_many([(None, found)])[0]:
+            restored.append(visit)
+        else:
+            known.append(visit)
+    return Reconciled(known, restored, left)
+
+
+def present(store: Store, project: str) -> list[Visit]:
+    """Return every visit of which the store directory has any file."""
+    folder = store.project_dir(check_id(project, "project"))
+    found = set()
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    for name in names:
+        for suffix in _SUFFIXES:
+            visit = Visit.of_tarball(project, name.replace(suffix, "_dicom.tar", 1))
+            if name.endswith(suffix) and visit:
+                found.add(visit)
+    begun = folder / HIDDEN
+    if begun.is_dir():
+        for path in begun.iterdir():
+            visit = Visit.of_tarball(project, f"{path.name}_dicom.tar")
+            if visit and path.is_dir():
+                found.add(visit)
+    return sorted(found)
+
+
+_SUFFIXES = (
+    "_dicom.tar",
+    "_metadata_tarball.json",
+    "_metadata_dicoms.json",
+    "_XDLRA--refs",
+    "_XDLRA--repo-export",
+)
+
+
+def _record(settings: Settings, store: Store, visit: Visit) -> record.Record | str:
+    """Return the record of a visit that is complete, or what it lacks."""
+    from icfqueue import catalog
+
+    options = Options(store_url=settings.store_url)
+    job = Job(visit, options, store, settings)
+    try:
+        whole = complete.whole_deposit(job)
+        if whole is None:
+            return "no whole dataset for this store URL"
+        deposit, source = whole
+        if store.path(visit, visit.tarball).exists():
+            if metadata.read_tarball(store, visit) is None:
+                return "no metadata"
+            # Reads the tarball only if it may have changed since.
+            index.run(job)
+        elif not complete.without_tarball(replace(job, options=_removed(options))):
+            return "metadata without their counterpart"
+    except StepError as error:
+        return error.message
+    listed = catalog.has_page(store, visit, settings.store_url)
+    made = record.new(visit, replace(options, catalog=listed), 0, _time(store, visit))
+    done = Outcome(
+        worked=False,
+        tar_bytes=source.size,
+        tar_md5=source.md5,
+        dicoms=source.dicoms,
+        refs=deposit.refs,
+    )
+    for _ in NAMES:
+        made = record.finished(made, done, _time(store, visit))
+    return made
+
+
+def _removed(options: Options) -> Options:
+    return replace(options, remove_tarball=True, remove_metadata=True)
+
+
+def _time(store: Store, visit: Visit) -> float:
+    """Return when the deposit was completed: its refs file is the last to appear."""
+    return store.path(visit, visit.refs).stat().st_ctime
