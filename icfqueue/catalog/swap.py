@@ -8,6 +8,8 @@ import os
 import shutil
 from pathlib import Path
 
+from icfqueue import faultpoint
+
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 _NOT_HERE = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP})
@@ -32,6 +34,7 @@ def put_folder(new: Path, target: Path, aside: Path) -> None:
         shutil.rmtree(new, ignore_errors=True)
     else:
         target.rename(aside)
+        faultpoint.reach(f"between {target.name}")
         new.rename(target)
         shutil.rmtree(aside, ignore_errors=True)
 

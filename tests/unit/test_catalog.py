@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
+import subprocess
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable
@@ -13,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from icfqueue import catalog, dataset, deposit
+from icfqueue import catalog, dataset, deposit, faultpoint
 from icfqueue.catalog import page, patches, site, swap
 from icfqueue.dicomtags import NAMES
 from icfqueue.errors import LeaseLost, PermanentError, StepError, UsageError
@@ -299,6 +302,43 @@ def test_lost_lock_publishes_nothing_more_and_leaves_no_litter(
     assert catalog.listed(store, PROJECT, URL) == {jobs[0].visit}
     assert not (store.project_dir(PROJECT) / ".icfqueue").exists()
     assert worked(add(jobs[1:])) == [True, True]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("what", ["catalog", ".json"])
+def test_death_while_publishing_leaves_what_the_next_try_completes(
+    add_job: AddJob, store: Store, moment: str, what: str
+) -> None:
+    """Killed around the first catalog's appearance, or around that of a page."""
+    jobs = [add_job(name) for name in ("v1", "v2", "v3")]
+    if what == ".json":
+        add(jobs[:1])
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from icfqueue import catalog; from icfqueue.job import Job, Options\n"
+        "from icfqueue.settings import Settings; from icfqueue.store import Store\n"
+        "from icfqueue.visit import Visit\n"
+        "root, project, url, *ids = sys.argv[1:]\n"
+        "store, settings = Store(Path(root)), Settings(store_dir=Path(root))\n"
+        "jobs = [Job(Visit(project, id), Options(store_url=url), store, settings)\n"
+        "        for id in ids]\n"
+        "catalog.add_visits(store, project, jobs, settings)\n"
+    )
+    ids = [job.visit.id for job in jobs]
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(store.root), PROJECT, URL, *ids],
+        env={**os.environ, faultpoint.VARIABLE: f"{moment} {what}"},
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    for visit in catalog.listed(store, PROJECT, URL):
+        assert catalog.has_page(store, visit, URL)
+    add(jobs)
+    after = tree(store.catalog_dir(PROJECT))
+    assert not (store.project_dir(PROJECT) / ".icfqueue").exists()
+    catalog.rebuild(store, PROJECT, URL, jobs[0].settings)
+    assert tree(store.catalog_dir(PROJECT)) == after
 
 
 def test_reader_never_sees_half_a_file_nor_a_listed_visit_without_page(
