@@ -88,23 +88,25 @@ def reconcile(project: str, **where: Any) -> int:
 def catalog(project: str, **where: Any) -> int:
     """Build the catalog of PROJECT anew from the metadata files."""
     from icfqueue import catalog as pages
-    from icfqueue.store import Store
+    from icfqueue.errors import StepError, Unreachable
+    from icfqueue.heartbeat import Heartbeat
     from icfqueue.visit import check_id
 
     check_id(project, "project")
-    with (
-        session(where) as opened,
-        opened.ledger.locked(f"catalog:{project}", 600.0, 60.0) as held,
-    ):
-        from icfqueue.errors import StepError, Unreachable
-
-        if held is None:
-            raise Unreachable(
-                f"the catalog of {project} is being written by a worker",
-                hint="try again in a minute",
-            )
-        store: Store = opened.store
-        results = pages.rebuild(store, project, opened.settings.store_url, opened.settings)
+    name = f"catalog:{project}"
+    with session(where) as opened:
+        store, chosen, ledger = opened.store, opened.settings, opened.ledger
+        with ledger.locked(name, chosen.lease, wait=2 * chosen.lease) as token:
+            if token is None:
+                raise Unreachable(
+                    f"the catalog of {project} is being written by a worker",
+                    hint="try again in a minute",
+                )
+            lock = (name, token)
+            with Heartbeat(
+                ledger, ledger, {}, lease=chosen.lease, stall=600.0, lock=lock
+            ) as watch:
+                results = pages.rebuild(store, project, chosen.store_url, chosen, watch)
         bad = {v: r for v, r in results.items() if isinstance(r, StepError)}
         for visit, error in bad.items():
             click.secho(f"{visit.id}: {error.message}", fg="red", err=True)
