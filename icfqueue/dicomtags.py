@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import re
 import struct
+import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
 from icfqueue.dicomwalk import (
+    DEFLATED,
     LONG_VRS,
     NAMES,
     PREFIX,
@@ -32,14 +34,20 @@ __all__ = ["HEAD_ENOUGH", "HEAD_LIMIT", "NAMES", "NeedMore", "TagReader", "read"
 HEAD_ENOUGH: Final = 256 << 10
 """Bytes from which nearly every header can be read to the last of the six tags."""
 
-HEAD_LIMIT: Final = 64 << 20
+HEAD_LIMIT: Final = 16 << 20
 """Bytes of one file that are ever looked at; a longer header counts as cut there."""
+
+INFLATED_LIMIT: Final = 4 << 20
+"""The same for a deflated file, once inflated."""
 
 _SHORTEST = 16
 """Bytes of the shortest file without the prefix that is looked at."""
 
 _HIGHEST_0008 = 0x2300
 """Above the elements with which a dataset can begin."""
+
+_EXPLICIT = b"\x02\0\x10\0UI\x14\x001.2.840.10008.1.2.1\0"
+"""The element that says: explicit VR little endian."""
 
 _UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 
@@ -186,6 +194,7 @@ def by_pydicom(content: bytes) -> Tags | None:
     # Its messages quote values of the file.
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
     prefixed = content[128:START] == PREFIX
+    content = inflated(content)
     wanted: list[Any] = [*NAMES, "SOPClassUID"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -204,6 +213,26 @@ def by_pydicom(content: bytes) -> Tags | None:
     if prefixed or any(value != "" for value in tags.values()):
         return tags
     return tags if isinstance(sop_class, str) and _UID.fullmatch(sop_class) else None
+
+
+def inflated(content: bytes) -> bytes:
+    """Return a deflated file (PS3.5, section A.5) as a plain one, others as they are.
+
+    pydicom would inflate all of it, and a megabyte can grow to a thousand; the tags are
+    at the beginning.
+    """
+    walk = Walk(content)
+    with suppress(Unknown):
+        walk.meta()
+    if walk.syntax != DEFLATED:
+        return content
+    try:
+        body = zlib.decompressobj(-zlib.MAX_WBITS).decompress(
+            content[walk.end_of_meta :], INFLATED_LIMIT
+        )
+    except zlib.error:
+        return content
+    return bytes(128) + PREFIX + _EXPLICIT + body
 
 
 def _salvage(content: bytes) -> Tags:

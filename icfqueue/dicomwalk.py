@@ -68,9 +68,8 @@ SHORT_VRS = frozenset(
 )
 
 _IMPLICIT = b"1.2.840.10008.1.2"
-_ELSEWHERE = frozenset(
-    (b"1.2.840.10008.1.2.2", b"1.2.840.10008.1.2.1.99", b"1.2.840.113619.5.2", b"")
-)
+DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
+_ELSEWHERE = frozenset((b"1.2.840.10008.1.2.2", DEFLATED, b"1.2.840.113619.5.2", b""))
 """Transfer syntaxes that are pydicom's: big endian, deflated, a private one, none."""
 
 _ASCII_SETS = frozenset(
@@ -147,6 +146,10 @@ class Walk:
         self.fixed: list[tuple[int, int]] = [(128, 4)]
         self.slots: list[tuple[int, int] | None] = [None] * 7
         self.short = False
+        """The file ended within an element."""
+        self.syntax = b""
+        """Transfer syntax UID, once group 0002 is passed."""
+        self.end_of_meta = START
 
     def layout(self) -> Layout:
         """Walk from the prefix to the last wanted element.
@@ -156,7 +159,7 @@ class Walk:
         Unknown
             pydicom must look at the file.
         """
-        at, implicit = self._meta()
+        at, implicit = self.meta()
         self._dataset(at, implicit=implicit)
         spots: list[tuple[int, int]] = []
         end = 0
@@ -174,7 +177,7 @@ class Walk:
             self.short = True
             raise Unknown
 
-    def _meta(self) -> tuple[int, bool]:
+    def meta(self) -> tuple[int, bool]:
         """Pass over group 0002, always explicit; return where it ends and the VR."""
         at, syntax, last = START, b"", 0
         while True:
@@ -202,7 +205,8 @@ class Walk:
             else:
                 self.fixed.append((at, size))
             at += size + length
-        syntax = syntax.rstrip(b"\0 ")
+        self.syntax = syntax = syntax.rstrip(b"\0 ")
+        self.end_of_meta = at
         if syntax in _ELSEWHERE:
             raise Unknown
         return at, syntax == _IMPLICIT

@@ -13,22 +13,38 @@ whole and belong to the tarball whose fingerprint it carries.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from icfqueue import metadata
 from icfqueue.dicomtags import HEAD_ENOUGH, HEAD_LIMIT, NeedMore, TagReader
-from icfqueue.errors import BadTarball, NotInStore, TarballChanged, TransientError
+from icfqueue.errors import (
+    BadTarball,
+    NotInStore,
+    PermanentError,
+    TarballChanged,
+)
+from icfqueue.indexnote import (
+    DICOMS,
+    INDEX,
+    Index,
+    Listing,
+    Tarball,
+    TarballTouched,
+    dicoms_path,
+    dump,
+    index_path,
+    read,
+    touched,
+)
 from icfqueue.job import Job, Outcome
 from icfqueue.members import Paths
-from icfqueue.store import Fingerprint, Store, disk_trouble
+from icfqueue.store import Fingerprint, disk_trouble
 from icfqueue.tarheader import FILE, LATEST, Member
 from icfqueue.tarstream import SMALL, TarStream
 from icfqueue.visit import Visit
@@ -39,74 +55,24 @@ if TYPE_CHECKING:
 
     from icfqueue.tarstream import Source
 
-INDEX: Final = "index.json"
-"""Name of the note on the tarball in the visit's work folder."""
-
-DICOMS: Final = "dicoms.json"
-"""Name of the list of DICOM files in the visit's work folder."""
+__all__ = [
+    "DICOMS",
+    "INDEX",
+    "Index",
+    "Tarball",
+    "TarballTouched",
+    "dicoms_path",
+    "index_path",
+    "index_stream",
+    "md5_of",
+    "newest",
+    "read",
+    "run",
+]
 
 _CHUNK: Final = 4 << 20
 _LINES: Final = 1000
 """DICOM files between two safe points, where a tarball's files are tiny."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tarball:
-    """What a pass over a tarball told.
-
-    Attributes
-    ----------
-    size
-        In bytes.
-    md5
-        Of the whole file, in hex.
-    dicoms
-        Number of DICOM files.
-    newest
-        Latest modification time of a member, in whole seconds since 1970.
-    """
-
-    size: int
-    md5: str
-    dicoms: int
-    newest: int
-
-
-class Listing(NamedTuple):
-    """Size (bytes) and MD5 (hex) of ``dicoms.json``: tells whether it is the right one."""
-
-    size: int
-    md5: str
-
-    @classmethod
-    def of(cls, path: Path) -> Listing | None:
-        """Return the listing at `path` as it is there, or None if there is none."""
-        with suppress(FileNotFoundError), path.open("rb") as file:
-            md5 = hashlib.file_digest(file, _md5).hexdigest()
-            return cls(file.tell(), md5)
-        return None
-
-
-class Index(NamedTuple):
-    """The content of ``index.json``."""
-
-    tarball: Tarball
-    fingerprint: Fingerprint
-    listing: Listing
-
-
-class TarballTouched(TransientError):
-    """The tarball changed while it was read; what was read is worth nothing."""
-
-
-def index_path(store: Store, visit: Visit) -> Path:
-    """Return where the note on the tarball lies between two steps."""
-    return store.work_dir(visit) / INDEX
-
-
-def dicoms_path(store: Store, visit: Visit) -> Path:
-    """Return where the list of DICOM files lies until it is published."""
-    return store.work_dir(visit) / DICOMS
 
 
 def run(job: Job) -> Outcome:
@@ -128,7 +94,7 @@ def run(job: Job) -> Outcome:
     TransientError
         It changed meanwhile, or the disk is in trouble.
     """
-    with disk_trouble(f"indexing {job.visit.tarball}"):
+    with disk_trouble(f"indexing {job.visit.tarball}"), _readable(job.visit):
         tarball = job.store.path(job.visit, job.visit.tarball)
         now = Fingerprint.of(tarball)
         if now is None:
@@ -143,6 +109,21 @@ def run(job: Job) -> Outcome:
         if known and known.fingerprint == now and _listed(job, known):
             return _outcome(known.tarball, worked=False)
         return _outcome(_index(job, tarball, now), worked=True)
+
+
+@contextmanager
+def _readable(visit: Visit) -> Iterator[None]:
+    """Turn what the system says of a tarball that cannot be opened into a step's error."""
+    try:
+        yield
+    except (PermissionError, IsADirectoryError) as error:
+        raise PermanentError(
+            f"{visit.storepath} cannot be indexed: {error.strerror} ({error.filename})",
+            hint="it must be a file that the workers may read, in a folder in which they "
+            "may write",
+        ) from error
+    except FileNotFoundError as error:
+        raise touched(visit) from error
 
 
 def _outcome(tarball: Tarball, *, worked: bool) -> Outcome:
@@ -164,11 +145,13 @@ def _published(job: Job, tarball: Path, now: Fingerprint) -> Outcome | None:
         md5 = md5_of(tarball, job.watch)
         if md5 != told.md5:
             raise _changed(visit, f"MD5 {told.md5}", f"MD5 {md5}")
-        if Fingerprint.of(tarball) != now:
-            raise touched(visit)
-        # Newer than the tarball: next time its MD5 need not be computed.
+        # Newer than the tarball: next time its MD5 need not be computed. Looked at
+        # afterwards: what changes the tarball from now on makes it the newer one.
         job.watch.before_publish(note.name)
         os.utime(note)
+        if Fingerprint.of(tarball) != now:
+            os.utime(note, ns=(0, 0))
+            raise touched(visit)
     dicoms = len(metadata.read_dicoms(store, visit))
     return Outcome(False, tar_bytes=told.size, tar_md5=told.md5, dicoms=dicoms)
 
@@ -178,14 +161,6 @@ def _changed(visit: Visit, recorded: str, found: str) -> TarballChanged:
         f"{visit.storepath} is not the tarball that the metadata of visit {visit} were "
         f"made from: recorded {recorded}, found {found}",
         hint="put the old tarball back, or use --force to make every output anew",
-    )
-
-
-def touched(visit: Visit) -> TarballTouched:
-    """Return the error for a tarball that changed while it was worked on."""
-    return TarballTouched(
-        f"{visit.storepath} changed while it was being processed",
-        hint="nothing may write to a tarball in the store; the visit is tried again",
     )
 
 
@@ -201,7 +176,7 @@ def _index(job: Job, tarball: Path, before: Fingerprint) -> Tarball:
     store, visit, watch = job.store, job.visit, job.watch
     with store.scratch(visit) as scratch:
         # Without the note, what lies there counts for nothing.
-        store.withdraw(index_path(store, visit), watch)
+        store.withdraw(visit, index_path(store, visit), watch)
         listing, note = scratch / DICOMS, scratch / INDEX
         with open(tarball, "rb", buffering=0) as source, listing.open("wb") as out:
             with suppress(OSError, AttributeError):
@@ -213,7 +188,7 @@ def _index(job: Job, tarball: Path, before: Fingerprint) -> Tarball:
         if Fingerprint.of(tarball) != before:
             raise touched(visit)
         index = Index(found, before, Listing(counted.size, counted.md5.hexdigest()))
-        note.write_text(_dump(index) + "\n")
+        note.write_text(dump(index) + "\n")
         store.publish(listing, dicoms_path(store, visit), watch)
         store.publish(note, index_path(store, visit), watch)
     return found
@@ -261,10 +236,9 @@ def index_stream(
         for member in tar.members():
             newest = max(newest, member.mtime)
             paths.check(member)
-            if member.kind != FILE:
-                continue
-            md5, tags = _look(tar, member, reader)
+            md5, tags = _look(tar, member, reader) if member.kind == FILE else ("", None)
             if tags is None:
+                paths.pass_over(member.name)
                 continue
             paths.add(member.name)
             lines.append(
@@ -344,32 +318,6 @@ def md5_of(path: Path, watch: Watch = UNWATCHED) -> str:
     return str(md5.hexdigest())
 
 
-def read(store: Store, visit: Visit) -> Index | None:
-    """Return what ``index.json`` says, or None if it is not there or not readable.
-
-    The file is ours and can be made anew, so a damaged one counts as absent.
-    """
-    try:
-        found = json.loads(index_path(store, visit).read_bytes())
-        return Index(
-            Tarball(*(found[key] for key in ("size", "md5", "dicoms", "newest"))),
-            Fingerprint(**found["fingerprint"]),
-            Listing(**found["listing"]),
-        )
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _dump(index: Index) -> str:
-    return json.dumps(
-        {
-            **asdict(index.tarball),
-            "fingerprint": asdict(index.fingerprint),
-            "listing": index.listing._asdict(),
-        }
-    )
-
-
 def newest(job: Job) -> int:
     """Return the newest member time of the visit's tarball, in whole seconds.
 
@@ -381,6 +329,7 @@ def newest(job: Job) -> int:
     if known and known.fingerprint == Fingerprint.of(tarball):
         return known.tarball.newest
     with (
+        _readable(job.visit),
         open(tarball, "rb", buffering=0) as source,
         TarStream(source, _telling(job.watch), name=job.visit.tarball) as tar,
     ):

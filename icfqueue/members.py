@@ -18,8 +18,14 @@ from __future__ import annotations
 import re
 
 from icfqueue.errors import BadTarball
-from icfqueue.tarheader import CONTINUED, HARD_LINK, SPARSE, SYMBOLIC_LINK, Member
-from icfqueue.tarstream import shown
+from icfqueue.tarheader import (
+    CONTINUED,
+    HARD_LINK,
+    SPARSE,
+    SYMBOLIC_LINK,
+    Member,
+    shown,
+)
 
 LONGEST_NAME = 255
 """Bytes of one component, by file systems."""
@@ -128,6 +134,7 @@ class Paths:
         self._dspath = dspath
         self._tar = tar
         self._names: dict[str, set[str]] = {}
+        self._others: set[str] = set()
         self._special = ("", dspath.rpartition("/")[0])
 
     def check(self, member: Member) -> None:
@@ -148,6 +155,22 @@ class Paths:
         if refused:
             raise self._refused(path, f"is a {member.kind}: {refused[0]}", refused[1])
 
+    def pass_over(self, path: str) -> None:
+        """Remember a member that is no DICOM file.
+
+        ``tarfile``, and so DataLad, finds the last member of a name: a text file or a
+        folder called like an image would be given out in its place.
+
+        Raises
+        ------
+        BadTarball
+            A DICOM file is called the same.
+        """
+        folder, _, name = path.rpartition("/")
+        if name in self._names.get(folder, ()):
+            raise self._refused(path, "is in it twice", _REPACK)
+        self._others.add(path)
+
     def add(self, path: str) -> None:
         """Check what holds for a DICOM file, and remember it.
 
@@ -165,7 +188,7 @@ class Paths:
             names = self._names.get(folder)
             if names is None:
                 names = self._folder(folder, path)
-        if name in names:
+        if name in names or path in self._others:
             raise self._refused(path, "is in it twice", _REPACK)
         if (f"{folder}/{name}" if folder else name) in self._names:
             raise self._refused(path, "is both a file and a folder", _REPACK)

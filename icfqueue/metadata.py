@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from icfqueue import indexnote
 from icfqueue.errors import PermanentError, TransientError
 from icfqueue.job import Job, Outcome
 from icfqueue.store import Fingerprint, Store, disk_trouble
@@ -69,49 +70,61 @@ def run(job: Job) -> Outcome:
     TransientError
         The tarball changed since it was indexed, or was not indexed here.
     """
-    from icfqueue import index
-
-    store, visit, watch = job.store, job.visit, job.watch
+    store, visit = job.store, job.visit
     with disk_trouble(f"writing the metadata of {visit}"):
-        known = index.read(store, visit)
+        known = indexnote.read(store, visit)
         if known is None:
             return _as_published(job)
-        tarball = store.path(visit, visit.tarball)
-        if Fingerprint.of(tarball) != known.fingerprint:
-            raise index.touched(visit)
-        wanted = TarballMeta(
-            known.tarball.size, known.tarball.md5, visit.dspath, visit.storepath
-        )
-        facts = Outcome(
-            False,
-            tar_bytes=wanted.size,
-            tar_md5=wanted.md5,
-            dicoms=known.tarball.dicoms,
-        )
+        tarball = known.tarball
+        wanted = TarballMeta(tarball.size, tarball.md5, visit.dspath, visit.storepath)
+        _check_unchanged(job, known)
+        listed = _listing(job) == known.listing
         note = store.path(visit, visit.metadata_tarball)
-        listing = store.path(visit, visit.metadata_dicoms)
-        listed = index.Listing.of(listing) == known.listing
-        if listed and _readable(note) == wanted:
-            return facts
-        source = index.dicoms_path(store, visit)
-        if not listed and index.Listing.of(source) != known.listing:
-            store.withdraw(index.index_path(store, visit), watch)
-            raise TransientError(
-                f"the list of DICOM files of {visit} is not the one that was indexed",
-                hint="the visit is indexed again",
-            )
-        # A deposit must not outlive the metadata that it was made from.
-        store.withdraw(store.path(visit, visit.refs), watch)
-        store.withdraw(note, watch)
-        if not listed:
-            store.publish(source, listing, watch)
-        with store.scratch(visit) as scratch:
-            new = scratch / "tarball.json"
-            new.write_text(json.dumps(asdict(wanted)) + "\n")
-            store.publish(new, note, watch)
+        worked = not listed or _readable(note) != wanted
+        if worked:
+            _publish(job, known, wanted, listed=listed)
     return Outcome(
-        True, tar_bytes=wanted.size, tar_md5=wanted.md5, dicoms=known.tarball.dicoms
+        worked, tar_bytes=tarball.size, tar_md5=tarball.md5, dicoms=tarball.dicoms
     )
+
+
+def _listing(job: Job) -> indexnote.Listing | None:
+    """Return size and MD5 of the published list of DICOM files."""
+    visit = job.visit
+    return indexnote.Listing.of(job.store.path(visit, visit.metadata_dicoms))
+
+
+def _check_unchanged(job: Job, known: indexnote.Index) -> None:
+    tarball = job.store.path(job.visit, job.visit.tarball)
+    if Fingerprint.of(tarball) != known.fingerprint:
+        raise indexnote.touched(job.visit)
+
+
+def _publish(
+    job: Job, known: indexnote.Index, wanted: TarballMeta, *, listed: bool
+) -> None:
+    """Publish the list, unless it is `listed` already, and then what vouches for it."""
+    store, visit, watch = job.store, job.visit, job.watch
+    source = indexnote.dicoms_path(store, visit)
+    if not listed and indexnote.Listing.of(source) != known.listing:
+        store.withdraw(visit, indexnote.index_path(store, visit), watch)
+        raise TransientError(
+            f"the list of DICOM files of {visit} is not the one that was indexed",
+            hint="the visit is indexed again",
+        )
+    note = store.path(visit, visit.metadata_tarball)
+    # A deposit must not outlive the metadata that it was made from.
+    store.withdraw(visit, store.path(visit, visit.refs), watch)
+    store.withdraw(visit, note, watch)
+    if not listed:
+        store.publish(source, store.path(visit, visit.metadata_dicoms), watch)
+    with store.scratch(visit) as scratch:
+        new = scratch / "tarball.json"
+        new.write_text(json.dumps(asdict(wanted)) + "\n")
+        # Looked at once more after the file was written: what changes the tarball from
+        # now on makes it newer than the file, and the next run sees that.
+        _check_unchanged(job, known)
+        store.publish(new, note, watch)
 
 
 def _as_published(job: Job) -> Outcome:

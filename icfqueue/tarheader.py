@@ -15,6 +15,9 @@ from typing import Final, NamedTuple
 BLOCK: Final = 512
 """Bytes of a header; contents are padded to a multiple of it."""
 
+LONGEST_SHOWN: Final = 200
+"""Letters of a path in a message."""
+
 LATEST: Final = 253_402_300_799
 """Latest time that a member may claim: the last second of the year 9999."""
 
@@ -176,6 +179,13 @@ def member(block: bytes, said: dict[str, str], name: str | None, offset: int) ->
         path, kind, dataless = path.rstrip("/"), OTHER, True
     padded = 0 if dataless else -(-size // BLOCK) * BLOCK
     return Member(path, size, mtime, kind, offset, padded)
+
+
+def shown(path: str) -> str:
+    """Return `path` quoted for a message: control characters visible, not too long."""
+    if len(path) > LONGEST_SHOWN:
+        path = f"{path[: LONGEST_SHOWN // 2]}…{path[-LONGEST_SHOWN // 3 :]}"
+    return repr(path)
 
 
 def _whole(value: str) -> int:

@@ -30,6 +30,7 @@ from icfqueue.tarheader import (
     member,
     number,
     records,
+    shown,
     text,
 )
 
@@ -50,9 +51,6 @@ SMALL: Final = 512 << 10
 
 LONGEST_HEADER: Final = SMALL
 """Most bytes that one pax or GNU header may have."""
-
-LONGEST_SHOWN: Final = 200
-"""Letters of a path in a message."""
 
 _ZERO = bytes(BLOCK)
 _AGAIN = "obtain the tarball again and compare its MD5 with the archive's"
@@ -380,13 +378,6 @@ class TarStream:
             f"{self.name} is cut: it ends {where}, at byte {self._base + self._end}",
             hint=_AGAIN,
         )
-
-
-def shown(path: str) -> str:
-    """Return `path` quoted for a message: control characters visible, not too long."""
-    if len(path) > LONGEST_SHOWN:
-        path = f"{path[: LONGEST_SHOWN // 2]}…{path[-LONGEST_SHOWN // 3 :]}"
-    return repr(path)
 
 
 def _readinto(source: Source) -> Callable[[memoryview], int]:

@@ -133,9 +133,10 @@ def test_a_member_without_content_of_its_own_is_refused(kind: str) -> None:
 def test_clashes_are_found_in_either_order(paths: list[str]) -> None:
     """The same path twice, and a path that is both file and folder."""
     known = Paths(DSPATH)
+    for path in paths[:-1]:
+        known.add(path)
     with pytest.raises(BadTarball, match="member"):
-        for path in paths:
-            known.add(path)
+        known.add(paths[-1])
 
 
 def test_names_in_a_known_folder_are_still_checked() -> None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from icfqueue import tarheader, tarstream
 from icfqueue.errors import BadTarball, Cancelled
-from icfqueue.tarstream import TarStream, shown
+from icfqueue.tarheader import shown
+from icfqueue.tarstream import TarStream
 
 Seen = tuple[str, int, float, int]
 FORMATS = [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]
@@ -49,7 +50,9 @@ def agree(content: bytes) -> None:
 
 
 def packed(
-    members: list[tuple[str, bytes, float]], form: int, headers: dict[str, str] | None = None
+    members: list[tuple[str, bytes, float]],
+    form: int,
+    headers: dict[str, str] | None = None,
 ) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=form, pax_headers=headers) as tar:
@@ -209,7 +212,10 @@ def header(**fields: bytes) -> bytes:
         (header(at_136=b"zzzzzzzzzzz\0"), "time is no number"),
         (header(at_156=b"x", at_124=b"00000000010\0") + b"nonsense".ljust(512), "extended"),
         (header(at_156=b"x", at_124=b"77777777777\0"), "extended header of"),
-        (header(at_156=b"L", at_124=b"00000000002\0") + b"a".ljust(512), "without a member"),
+        (
+            header(at_156=b"L", at_124=b"00000000002\0") + b"a".ljust(512),
+            "without a member",
+        ),
     ],
 )
 def test_a_damaged_header_is_refused(block: bytes, words: str) -> None:
