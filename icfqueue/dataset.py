@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from hashlib import md5
 from pathlib import Path
 
-from icfqueue import branches, deposit, gitannex, index, metadata
+from icfqueue import branches, deposit, gitannex, index, indexnote, metadata
 from icfqueue.branches import Contents, Dicom
 from icfqueue.complete import whole_deposit
 from icfqueue.deposit import Deposit, Source
@@ -124,7 +124,7 @@ def _newest(job: Job, tarball: TarballMeta, old: Deposit | None) -> int:
 
     From what `index_tar` left, else from the tarball, else from the deposit to replace.
     """
-    known = index.read(job.store, job.visit)
+    known = indexnote.read(job.store, job.visit)
     if known and known.tarball.md5 == tarball.md5:
         return known.tarball.newest
     here = Fingerprint.of(job.store.path(job.visit, job.visit.tarball))
@@ -159,7 +159,7 @@ def _build(
         *(WantedKey(r["size"], r["md5"], _bytes(r["path"])) for r in records),
     ]
     _check_paths([item.path for item in wanted])
-    with nullcontext(keys) if keys else KeySource() as named:
+    with nullcontext(keys) if keys else KeySource(repo) as named:
         tarball, *of_dicoms = named.keys(wanted, job.watch)
     contents = Contents(
         title=f"{visit.project} {visit.id}",

@@ -23,6 +23,7 @@ import zipfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
 
 from icfqueue.store import Store
 from icfqueue.visit import Visit
@@ -107,16 +108,20 @@ def read(store: Store, visit: Visit) -> Deposit | None:
     """
     try:
         refs = parse_refs(store.path(visit, visit.refs).read_text(encoding="ascii"))
-        with zipfile.ZipFile(store.path(visit, visit.repo_export)) as export:
+        with (
+            store.path(visit, visit.repo_export).open("rb") as file,
+            zipfile.ZipFile(file) as export,
+        ):
             packed = export.read("packed-refs").decode("ascii")
             comment, names = export.comment, export.namelist()
+            whole = _ends_whole(file, comment)
     except (FileNotFoundError, zipfile.BadZipFile, KeyError, ValueError):
         return None
     inside = _refs_of_lines(line for line in packed.splitlines() if line[:1] not in "#^")
-    if not refs or HEAD not in refs or refs != inside:
+    if not whole or HEAD not in refs or refs != inside:
         return None
     source = _source(comment)
-    if source is not None and not _whole(names):
+    if source is not None and not _has_pack(names):
         return None
     return Deposit(refs, source)
 
@@ -170,7 +175,7 @@ def publish(
     if not same:
         # Never may a refs file stand beside a repository that it does not belong to.
         if listed is not None:
-            store.withdraw(final_refs, watch)
+            store.withdraw(visit, final_refs, watch)
         store.publish(export, final_export, watch)
     new_refs = export.with_name("refs")
     new_refs.write_bytes(text)
@@ -229,7 +234,13 @@ def _add(export: zipfile.ZipFile, path: Path, name: str) -> None:
         shutil.copyfileobj(file, inside, 1 << 20)
 
 
-def _whole(names: list[str]) -> bool:
+def _ends_whole(file: IO[bytes], comment: bytes) -> bool:
+    """Tell whether the zip's comment is as long as announced; `zipfile` lets it be cut."""
+    file.seek(-len(comment) - 2, os.SEEK_END)
+    return int.from_bytes(file.read(2), "little") == len(comment)
+
+
+def _has_pack(names: list[str]) -> bool:
     packs = sorted(Path(name).suffix for name in names if "/pack-" in name)
     return packs == [".idx", ".pack"] and {"HEAD", "config"} <= set(names)
 

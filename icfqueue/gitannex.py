@@ -202,6 +202,12 @@ class KeySource:
 
     One source can serve many visits, one after another: its start is then paid once. It
     starts again by itself after it died. Not for use by two threads at once.
+
+    Parameters
+    ----------
+    repo
+        The bare repository to run in, which is left as it is; without it, an empty one in
+        the system's folder for temporary files.
     """
 
     _COMMAND = (
@@ -212,7 +218,8 @@ class KeySource:
         "--format=${key} ${hashdirlower} ${hashdirmixed}\\n",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, repo: Path | None = None) -> None:
+        self._repo = repo
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._child: _Child | None = None
 
@@ -223,7 +230,7 @@ class KeySource:
         self.close()
 
     def close(self) -> None:
-        """End the program and remove the empty repository that it ran in."""
+        """End the program; remove the repository that was made for it."""
         if self._child is not None:
             self._child.end()
             self._child = None
@@ -270,9 +277,10 @@ class KeySource:
         if self._child is not None and self._child.process.poll() is None:
             return self._child
         self.close()
-        # examinekey wants to run in a repository; this one says nothing to it.
-        self._folder = tempfile.TemporaryDirectory(prefix="icfqueue-keys-")
-        repo = make_bare(Path(self._folder.name) / "repo")
+        repo = self._repo
+        if repo is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="icfqueue-keys-")
+            repo = make_bare(Path(self._folder.name) / "repo")
         self._child = _Child(self._COMMAND, repo)
         return self._child
 
@@ -327,9 +335,9 @@ class _Child:
         for chunk in chunks:
             try:
                 self.stdin.write(chunk)
-            except BrokenPipeError:
+            except (BrokenPipeError, ValueError):  # it ended, or was ended from here
                 return
-        with suppress(BrokenPipeError):
+        with suppress(BrokenPipeError, ValueError):
             self.stdin.flush()
 
     def wait(self) -> int:

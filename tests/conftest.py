@@ -1,13 +1,16 @@
 """What every test shares.
 
-============  ========  =======================================================
+============= ========  =======================================================
 fixture       scope     what it gives
-============  ========  =======================================================
+============= ========  =======================================================
 isolated      session   (autouse) an empty HOME and git configuration of its own
 store         function  a :class:`Store` in a fresh folder
 settings      function  default settings for that store
 make_job      function  builds a :class:`Job` for a visit of that store
-============  ========  =======================================================
+valkey_server session   a real Valkey server on a Unix socket
+valkey        function  the same, up and empty; a test may kill or restart it
+ledger        function  a :class:`Ledger` on it
+============= ========  =======================================================
 """
 
 from __future__ import annotations
@@ -17,8 +20,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.valkey import Valkey
 
 from icfqueue.job import Job, Options
+from icfqueue.ledger import Ledger
 from icfqueue.settings import Settings
 from icfqueue.store import Store
 from icfqueue.visit import Visit
@@ -44,6 +49,9 @@ def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     patch.setenv("XDG_CACHE_HOME", str(home / ".cache"))
     patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     patch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    # Not in the checkout: a git-annex that is started without a repository of its own
+    # would make one of it.
+    patch.chdir(home)
     before = (home / ".gitconfig").read_bytes()
     yield home
     patch.undo()
@@ -72,3 +80,24 @@ def make_job(store: Store, settings: Settings) -> Callable[..., Job]:
         return Job(Visit(project, visit), Options(**chosen), store, settings)  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[Valkey]:
+    with Valkey() as server:
+        yield server
+
+
+@pytest.fixture
+def valkey(valkey_server: Valkey) -> Valkey:
+    if valkey_server.process is None or valkey_server.process.poll() is not None:
+        valkey_server.start()
+    with valkey_server.client() as client:
+        client.flushall()
+    return valkey_server
+
+
+@pytest.fixture
+def ledger(valkey: Valkey) -> Iterator[Ledger]:
+    with valkey.client() as client:
+        yield Ledger(client, flush_after=0.05)

@@ -13,6 +13,7 @@ from support import datasets
 from icfqueue import dataset, deposit, gitannex, index, metadata
 from icfqueue.demo.project import build_project, write_tar
 from icfqueue.demo.server import DemoStore
+from icfqueue.errors import BadTarball
 from icfqueue.job import Job, Options
 from icfqueue.settings import Settings
 from icfqueue.store import Store
@@ -129,18 +130,6 @@ def test_a_deposit_is_cloned_checked_fetched_and_viewed(
     assert call("git", "status", "--porcelain", cwd=here) == ""
 
 
-def test_every_allowed_name_comes_back_by_content(job: Job, tmp_path: Path) -> None:
-    names = [f"top dir/{number:02d}/{name}" for number, name in enumerate(AWKWARD)]
-    names += AWKWARD
-    contents = datasets.images(len(names))
-    datasets.put_visit(job, zip(names, contents, strict=True))
-    here = clone(job, tmp_path / "clone")
-    call("datalad", "get", ".", cwd=here)
-    for name, content in zip(names, contents, strict=True):
-        assert (here / name).read_bytes() == content, name
-    call("git", "annex", "fsck", "--quiet", cwd=here)
-
-
 REFUSED = {
     "a&b.dcm": "a&b.dcm",
     "a#b.dcm": "a#b.dcm",
@@ -150,13 +139,20 @@ REFUSED = {
 """Names of members that `index_tar` refuses, and the paths that they would have."""
 
 
-def test_names_that_are_refused_are_names_that_datalad_cannot_get(
+def test_allowed_names_come_back_by_content_and_refused_ones_could_not(
     job: Job, tmp_path: Path
 ) -> None:
-    """Why they are: a deposit with them looks sound, and `datalad get` fails."""
-    names = {**REFUSED, "sound.dcm": "sound.dcm"}
+    """Why `index_tar` refuses the latter: all look sound, but `datalad get` fails."""
+    good = [*AWKWARD, *(f"top dir/{n:02d}/{name}" for n, name in enumerate(AWKWARD))]
+    names = {**{name: name for name in good}, **REFUSED}
     contents = dict(zip(names, datasets.images(len(names)), strict=True))
     tarball = job.store.path(job.visit, job.visit.tarball)
+    for refused in REFUSED:
+        write_tar(tarball, [(refused, contents[refused])])
+        with pytest.raises(BadTarball):
+            index.run(job)
+    datasets.put_visit(job, ((name, contents[name]) for name in good))
+    assert len(metadata.read_dicoms(job.store, job.visit)) == len(good)
     write_tar(tarball, contents.items())
     records = [
         {
@@ -172,7 +168,10 @@ def test_names_that_are_refused_are_names_that_datalad_cannot_get(
     call("git", "annex", "fsck", "--fast", "--quiet", cwd=here)
     with pytest.raises(AssertionError, match="get"):
         call("datalad", "get", ".", cwd=here)
-    assert [path for path in names.values() if (here / path).exists()] == ["sound.dcm"]
+    assert {name for name, path in names.items() if (here / path).exists()} == set(good)
+    for name in good:
+        assert (here / name).read_bytes() == contents[name], name
+    call("git", "annex", "fsck", "--quiet", cwd=here)
 
 
 @pytest.mark.parametrize("member", REFUSED)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from icfqueue import dataset, gitannex, index, metadata
+from icfqueue import dataset, gitannex, index, indexnote, metadata
 from icfqueue.demo.project import NEWEST, shipped, write_tar
 from icfqueue.job import Job, Outcome
 
@@ -67,7 +67,7 @@ def put_metadata(
         "fingerprint": {"size": len(tarball), "mtime_ns": 0, "ctime_ns": 0},
         "listing": {"size": 0, "md5": ""},
     }
-    place = index.index_path(store, visit)
+    place = indexnote.index_path(store, visit)
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(json.dumps(note))
 
