@@ -21,7 +21,7 @@ from celery import bootsteps, signals
 from icfqueue import broker, pipeline, settings
 from icfqueue.embedded import EmbeddedServer
 from icfqueue.errors import IcfqueueError
-from icfqueue.heartbeat import Stopping
+from icfqueue.heartbeat import LAST_WORD, Stopping
 from icfqueue.ledger import Ledger
 from icfqueue.queue import Messages
 from icfqueue.store import Store
@@ -35,6 +35,9 @@ PARENT_VARIABLE = "ICFQUEUE_PARENT"
 
 STOP_AT_VARIABLE = "ICFQUEUE_STOP_AT"
 """Time (seconds since 1970) at which the worker takes no more work."""
+
+_LAST_RESORT = settings.load().grace + LAST_WORD + 10.0
+"""Seconds after which a worker without a parent, asked to stop, is killed."""
 
 _stop_asked = multiprocessing.get_context("fork").Value("d", 0.0, lock=False)
 """When this worker was asked to stop (``time.monotonic``), or 0; shared with children."""
@@ -112,14 +115,20 @@ app.steps["worker"].add(Supervision)
 
 def _mind_the_end() -> None:
     """Say that this worker lives; stop it with its parent or at the end of its time."""
-    worker = this_worker()
-    worker.quick.worker_lives(worker.name)
     parent = os.environ.get(PARENT_VARIABLE)
     orphan = parent is not None and os.getppid() != int(parent)
     late = time.time() > float(os.environ.get(STOP_AT_VARIABLE) or "inf")
     if (orphan or late) and not _stop_asked.value:
         log.warning("worker stops: %s", "its parent is gone" if orphan else "end of time")
+        ask_to_stop()
         os.kill(os.getpid(), signal.SIGTERM)
+    elif orphan and time.monotonic() > _stop_asked.value + _LAST_RESORT:
+        # Celery does not end while it looks for a broker that is away, and nobody else
+        # is left who could end it.
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+    # Last, because it fails while the broker is away.
+    worker = this_worker()
+    worker.quick.worker_lives(worker.name)
 
 
 @signals.celeryd_init.connect
