@@ -1,0 +1,212 @@
+"""The command line as a new user meets it: help, typos, wrong places, a dead broker."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from support.commands import Icfqueue
+
+from icfqueue.demo.project import build_project
+
+
+@pytest.fixture
+def icfqueue(tmp_path: Path) -> Icfqueue:
+    store = tmp_path / "store"
+    build_project(store, "study_1", 1)
+    return Icfqueue(store)
+
+
+def one_line_and_a_hint(done: subprocess.CompletedProcess[str]) -> None:
+    assert "Traceback" not in done.stderr
+    assert 1 <= len(done.stderr.strip().splitlines()) <= 4, done.stderr
+
+
+COMMANDS = [
+    "run",
+    "enqueue",
+    "worker",
+    "status",
+    "retry",
+    "cancel",
+    "verify",
+    "catalog",
+    "demo",
+    "doctor",
+    "reconcile",
+]
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
+def test_every_command_has_help(icfqueue: Icfqueue, command: list[str]) -> None:
+    told = icfqueue.good(*command, "--help")
+    assert "Usage: icfqueue" in told
+
+
+def test_a_typo_gets_a_suggestion(icfqueue: Icfqueue) -> None:
+    done = icfqueue("statsu")
+    assert done.returncode == 2
+    assert "Did you mean 'status'?" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "../etc"], "project id '../etc' is not allowed"),
+        (["run", "study_1", ".hidden"], "visit id '.hidden' is not allowed"),
+        (["run", "study_1", "a/b"], "visit id 'a/b' is not allowed"),
+        (["enqueue", "study_1", "--", "-rf"], "visit id '-rf' is not allowed"),
+        (["run", "studi_1"], "Did you mean study_1?"),
+        (["status", "nowhere"], "nothing of project nowhere"),
+        (["cancel", "study_1"], "nothing of project study_1"),
+        (["run", "study_1", "--priority", "9"], "9 is not in the range"),
+        (["worker", "--queues", "fetch,indx"], "no queue indx"),
+        (["worker", "--walltime", "soon"], "'soon' is no time"),
+        (["run", "study_1", "--broker", "http://x"], "none of a Redis or Valkey server"),
+        (["run", "study_1", "--store-url", "ftp://x"], "setting store_url"),
+        (["run", "study_1", "--store-dir", "/no/such/folder"], "is not there"),
+        (["demo", "--folder", "/proc"], "was not made by the demonstration"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_says_what_is_wrong(
+    icfqueue: Icfqueue, words: list[str], said: str
+) -> None:
+    done = icfqueue(*words)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr.replace("\n", " ")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [["status"], ["run", "study_1"], ["enqueue", "study_1"], ["cancel", "study_1"]]
+)
+def test_a_dead_broker_is_said_in_a_line_within_five_seconds_without_the_password(
+    icfqueue: Icfqueue, words: list[str]
+) -> None:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    began = time.monotonic()
+    done = icfqueue(*words, ICFQUEUE_BROKER_URL=f"redis://:geheim@127.0.0.1:{port}/0")
+    assert time.monotonic() - began < 5
+    assert done.returncode == 3
+    assert f"the broker at redis://127.0.0.1:{port}/0 does not answer" in done.stderr
+    assert "geheim" not in done.stdout + done.stderr
+    one_line_and_a_hint(done)
+
+
+def test_a_broker_that_never_answers_is_given_up_within_five_seconds(
+    icfqueue: Icfqueue,
+) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        port = silent.getsockname()[1]
+        began = time.monotonic()
+        done = icfqueue("status", ICFQUEUE_BROKER_URL=f"redis://127.0.0.1:{port}/0")
+        assert time.monotonic() - began < 5.5
+        assert done.returncode == 3
+        one_line_and_a_hint(done)
+
+
+def test_a_password_given_as_an_option_leaves_the_process_list(icfqueue: Icfqueue) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        port = silent.getsockname()[1]
+        url = f"redis://:ge%20heim@127.0.0.1:{port}/0"
+        process = icfqueue.start("status", "--broker", url)
+        try:
+            time.sleep(1.5)
+            command = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+        finally:
+            process.wait(timeout=30)
+    assert b"--broker" in command
+    assert b"heim" not in command
+
+
+def test_a_store_that_does_not_answer_ends_with_3(icfqueue: Icfqueue) -> None:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    done = icfqueue(
+        "enqueue", "study_1", "--remote", ICFQUEUE_STORE_URL=f"http://127.0.0.1:{port}"
+    )
+    assert done.returncode == 3
+    one_line_and_a_hint(done)
+
+
+def test_doctor_has_a_line_for_everything_and_a_remedy_for_what_is_wrong(
+    icfqueue: Icfqueue,
+) -> None:
+    done = icfqueue("doctor", ICFQUEUE_STORE_URL="http://127.0.0.1:9")
+    for what in ("git", "git-annex", "DataLad", "broker", "store directory", "store URL"):
+        assert f" {what}: " in done.stdout
+    assert done.returncode == 3
+    assert "is the address right?" in done.stdout
+    missing = icfqueue("doctor", "--credential", "nobody-has-this")
+    assert "not known to DataLad" in missing.stdout
+    assert "datalad credentials set" in missing.stdout
+
+
+def test_settings_come_from_a_file_in_the_folder(
+    icfqueue: Icfqueue, tmp_path: Path
+) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    (folder / "icfqueue.toml").write_text(f'store_dir = "{icfqueue.store}"\n')
+    environment = {
+        name: value
+        for name, value in icfqueue.environment.items()
+        if not name.startswith("ICFQUEUE_")
+    }
+    done = subprocess.run(
+        ["icfqueue", "enqueue", "study_1", "--dry-run"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "visit_01\tenqueue\tnew" in done.stdout
+    (folder / "icfqueue.toml").write_text("stroe_dir = 'x'\n")
+    done = subprocess.run(
+        ["icfqueue", "status"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "stroe_dir" in done.stderr
+
+
+def test_help_and_status_import_neither_datalad_nor_celery(icfqueue: Icfqueue) -> None:
+    code = (
+        "import sys\n"
+        "sys.argv = ['icfqueue', *sys.argv[1:]]\n"
+        "from icfqueue.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'datalad', 'datalad_next', 'celery', 'kombu', 'pydicom', 'requests'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    for words in (["--help"], ["status"], ["status", "--format", "json"]):
+        subprocess.run(
+            [sys.executable, "-c", code, *words],
+            env=icfqueue.environment,
+            check=True,
+            capture_output=True,
+        )
+
+
+def test_states_offered_by_the_command_line_are_those_of_the_records() -> None:
+    from icfqueue.cli.ask import STATES
+    from icfqueue.record import State
+
+    assert list(STATES) == [state.value for state in State]
