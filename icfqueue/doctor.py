@@ -57,27 +57,22 @@ def examine(settings: Settings, project: str | None = None) -> Iterator[Finding]
     project
         Also list this project at the store URL, which tries the credential.
     """
-    checks: list[Callable[[], Finding]] = [
-        _git,
-        _git_annex,
-        _datalad,
-        lambda: _broker(settings),
-        lambda: _store_dir(settings),
-        lambda: _shared(settings),
-        lambda: _credential(settings),
-        lambda: _store_url(settings, project),
-    ]
-    for check in checks:
+    checks: dict[str, Callable[[], Finding]] = {
+        "git": _git,
+        "git-annex": _git_annex,
+        "DataLad": _datalad,
+        "broker": lambda: _broker(settings),
+        "store directory": lambda: _store_dir(settings),
+        "shared by workers": lambda: _shared(settings),
+        "credential": lambda: _credential(settings),
+        "store URL": lambda: _store_url(settings, project),
+    }
+    for name, check in checks.items():
         try:
             yield check()
         except IcfqueueError as error:
-            name = getattr(check, "__name__", "check").strip("_")
             yield Finding(
-                name if name != "<lambda>" else "settings",
-                error.message,
-                error.hint,
-                bad=True,
-                exit_code=error.exit_code,
+                name, error.message, error.hint, bad=True, exit_code=error.exit_code
             )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from icfqueue.cli.common import Session, session, visit_arguments, where_options
+from icfqueue.cli.common import NothingYet, Session, session, visit_arguments, where_options
 from icfqueue.errors import UsageError
 
 STATES = ("queued", "running", "waiting", "done", "failed", "cancelled")
@@ -45,17 +45,24 @@ def status(
 
     The exit code is 1 if a visit that is shown failed.
     """
-    with session(where) as opened:
-        from icfqueue.cli import show
+    try:
+        with session(where, asking=True) as opened:
+            from icfqueue.cli import show
 
-        _check_known(opened, project)
-        if wait:
-            _wait(opened, project)
-        if watch:
-            return show.watch(
-                lambda: show.table(opened.ledger, project, visit, state), LOOK_AGAIN
-            )
-        return show.once(opened.ledger, project, visit, state, form)
+            _check_known(opened, project)
+            if wait:
+                _wait(opened, project)
+            if watch:
+                return show.watch(
+                    lambda: show.table(opened.ledger, project, visit, state), LOOK_AGAIN
+                )
+            return show.once(opened.ledger, project, visit, state, form)
+    except NothingYet as nothing:
+        if project:
+            raise
+        # No project at all is an answer, in every form.
+        click.echo({"json": "[]", "csv": ""}.get(form, f"{nothing.message}."))
+        return 0
 
 
 @click.command()
@@ -70,7 +77,7 @@ def status(
 @where_options
 def retry(project: str, visits: tuple[str, ...], state: str, **where: Any) -> int:
     """Let failed visits go on from the step that failed."""
-    with session(where) as opened:
+    with session(where, asking=True) as opened:
         from icfqueue.producer import Producer
         from icfqueue.record import State
 
@@ -91,7 +98,7 @@ def retry(project: str, visits: tuple[str, ...], state: str, **where: Any) -> in
 @where_options
 def cancel(project: str, visits: tuple[str, ...], **where: Any) -> int:
     """Withdraw visits that are queued, running or waiting."""
-    with session(where) as opened:
+    with session(where, asking=True) as opened:
         from icfqueue.producer import Producer
         from icfqueue.record import ACTIVE
 

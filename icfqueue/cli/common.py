@@ -137,14 +137,25 @@ def load_settings(where: dict[str, Any]) -> Settings:
     return settings.load(**given)
 
 
+class NothingYet(UsageError):
+    """A question about a store directory in which nothing was ever enqueued."""
+
+
 @contextmanager
-def session(where: dict[str, Any]) -> Iterator[Session]:
+def session(where: dict[str, Any], *, asking: bool = False) -> Iterator[Session]:
     """Open store and broker for a command.
+
+    Parameters
+    ----------
+    asking
+        The command only asks: it must not make a broker's folder where there is none.
 
     Raises
     ------
     UsageError
         The store directory is not there.
+    NothingYet
+        There is no broker to ask.
     Unreachable
         The broker does not answer.
     """
@@ -160,6 +171,11 @@ def session(where: dict[str, Any]) -> Iterator[Session]:
         address = configured(chosen)
         embedded = None
         if address is None:
+            if asking and not EmbeddedServer(store.root).folder.exists():
+                raise NothingYet(
+                    f"nothing was ever enqueued in {store.root}",
+                    hint="is --store-dir right? is a broker to be named with --broker?",
+                )
             embedded = opened.enter_context(EmbeddedServer(store.root))
             address = embedded.broker
         client = address.check()

@@ -61,8 +61,8 @@ def test_a_typo_gets_a_suggestion(icfqueue: Icfqueue) -> None:
         (["run", "study_1", "a/b"], "visit id 'a/b' is not allowed"),
         (["enqueue", "study_1", "--", "-rf"], "visit id '-rf' is not allowed"),
         (["run", "studi_1"], "Did you mean study_1?"),
-        (["status", "nowhere"], "nothing of project nowhere"),
-        (["cancel", "study_1"], "nothing of project study_1"),
+        (["status", "study_1"], "nothing was ever enqueued in"),
+        (["cancel", "study_1"], "nothing was ever enqueued in"),
         (["run", "study_1", "--priority", "9"], "9 is not in the range"),
         (["worker", "--queues", "fetch,indx"], "no queue indx"),
         (["worker", "--walltime", "soon"], "'soon' is no time"),
@@ -203,6 +203,23 @@ def test_help_and_status_import_neither_datalad_nor_celery(icfqueue: Icfqueue) -
             check=True,
             capture_output=True,
         )
+
+
+def test_a_question_leaves_no_trace_in_a_folder_that_is_no_store(tmp_path: Path) -> None:
+    icfqueue = Icfqueue(tmp_path)
+    assert "nothing was ever enqueued" in icfqueue.good("status")
+    assert icfqueue.good("status", "--format", "json") == "[]\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_project_is_named_with_the_known_ones(icfqueue: Icfqueue) -> None:
+    icfqueue.good("enqueue", "study_1")
+    done = icfqueue("status", "studi_1")
+    assert done.returncode == 2
+    assert "did you mean study_1?" in done.stderr
+    done = icfqueue("status", "study_1", "visit_99")
+    assert done.returncode == 2
+    assert "study_1/visit_99 was never enqueued" in done.stderr
 
 
 def test_states_offered_by_the_command_line_are_those_of_the_records() -> None:
