@@ -10,6 +10,7 @@ make_job      function  builds a :class:`Job` for a visit of that store
 valkey_server session   a real Valkey server on a Unix socket
 valkey        function  the same, up and empty; a test may kill or restart it
 ledger        function  a :class:`Ledger` on it
+line          function  queue, worker and supervisor on it, in the test's process
 ============= ========  =======================================================
 """
 
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.line import Line
 from support.valkey import Valkey
 
 from icfqueue.job import Job, Options
@@ -101,3 +103,11 @@ def valkey(valkey_server: Valkey) -> Valkey:
 def ledger(valkey: Valkey) -> Iterator[Ledger]:
     with valkey.client() as client:
         yield Ledger(client, flush_after=0.05)
+
+
+@pytest.fixture
+def line(valkey: Valkey, ledger: Ledger, settings: Settings) -> Iterator[Line]:
+    chosen = settings.model_copy(update={"catalog_gather": 0.05, "retry_base": 0.05})
+    made = Line.on(valkey, chosen, ledger)
+    yield made
+    made.close()

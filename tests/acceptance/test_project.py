@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.commands import BIN, Icfqueue, outputs
+from support.commands import BIN, Icfqueue, command_lines, outputs
 from support.faulty_store import FaultyStore
 from support.valkey import Valkey
 
@@ -50,10 +50,8 @@ def test_run_does_a_project_by_the_embedded_server_and_leaves_nothing_else(
     top = {name for name in outputs(icfqueue.store) if "/" not in name}
     assert top == set().union(*(expected_files(v["visit"]) for v in found["visits"]))
     assert not (icfqueue.store / "study_1" / ".icfqueue").exists()
-    lines = subprocess.run(
-        ["ps", "axww"], capture_output=True, text=True, check=True
-    ).stdout
-    assert str(icfqueue.store) not in lines, "a process of the embedded server stayed"
+    left = [line for line in command_lines() if str(icfqueue.store) in line]
+    assert not left, "a process of the embedded server stayed"
 
 
 def test_run_again_finds_everything_up_to_date_and_changes_no_byte(
