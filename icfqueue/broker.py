@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
@@ -18,6 +19,10 @@ from icfqueue.settings import Settings
 SOCKET_SCHEME = "redis+socket"
 PATIENT = 100_000
 """Tries of a worker whose broker is away: days, at five seconds each."""
+
+CHECK_SECONDS = 2.0
+"""How long a command waits for the first answer, once for the connection and once for
+the reply: it is to say within five seconds that the broker is away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +46,11 @@ class Broker:
     @property
     def shown(self) -> str:
         """The address without its password, for people."""
-        parts = urlsplit(self.url)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        scheme, _, rest = self.url.partition("://")
+        if not rest.startswith("/"):
+            # Not by urlsplit: it takes a "/" or "#" in a password for the end of the host.
+            rest = rest.rpartition("@")[2]
+        return f"{scheme}://{rest.partition('?')[0]}"
 
     @property
     def tls(self) -> dict[str, Any]:
@@ -64,9 +72,10 @@ class Broker:
         """
         if patient:
             backoff = ExponentialWithJitterBackoff(base=0.05, cap=5.0)
-            retry = Retry(backoff, PATIENT)
-        else:
-            retry = Retry(NoBackoff(), 1)
+            return self._connect(Retry(backoff, PATIENT), 30.0)
+        return self._connect(Retry(NoBackoff(), 1), 4.0)
+
+    def _connect(self, retry: Retry, timeout: float) -> redis.Redis:
         return redis.Redis.from_url(
             self._redis_url(),
             decode_responses=True,
@@ -76,8 +85,8 @@ class Broker:
                 redis.ConnectionError,
                 redis.TimeoutError,
             ],
-            socket_connect_timeout=3.0,
-            socket_timeout=30.0 if patient else 4.0,
+            socket_connect_timeout=min(3.0, timeout),
+            socket_timeout=timeout,
             health_check_interval=30,
             **self.tls,
         )
@@ -90,9 +99,11 @@ class Broker:
         Unreachable
             The broker does not answer or refuses; one line, without the password.
         """
-        client = self.connect()
         try:
-            client.ping()
+            # One try on a connection of its own: each further one doubles the time that a
+            # host which swallows packets takes.
+            with self._connect(Retry(NoBackoff(), 0), CHECK_SECONDS) as probe:
+                probe.ping()
         except redis.AuthenticationError:
             raise Unreachable(
                 f"the broker at {self.shown} refuses the password",
@@ -103,7 +114,7 @@ class Broker:
                 f"the broker at {self.shown} does not answer ({_reason(error)})",
                 hint="is it running? does --broker name it? try 'icfqueue doctor'",
             ) from None
-        return client
+        return self.connect()
 
     def _redis_url(self) -> str:
         parts = urlsplit(self.url)
@@ -120,26 +131,42 @@ def configured(settings: Settings) -> Broker | None:
     Raises
     ------
     UsageError
-        The address is none of a Redis or Valkey server.
+        The address is none of a Redis or Valkey server; it is not shown, for the part
+        that is wrong may be the password.
     """
     if settings.broker_url is None:
         return None
     url = settings.broker_url.get_secret_value()
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
+    if url.startswith("unix://"):
         url = url.replace("unix", SOCKET_SCHEME, 1)
-        parts = urlsplit(url)
-    if parts.scheme not in {"redis", "rediss", SOCKET_SCHEME}:
-        raise UsageError(
-            f"the broker's address starts with {parts.scheme!r}",
-            hint="use redis://host:port/0, rediss://host:port/0 or redis+socket:///path",
-        )
+    parts = _checked_parts(url)
     if settings.broker_password and parts.password is None:
         secret = quote(settings.broker_password.get_secret_value(), safe="")
         user, _, host = parts.netloc.rpartition("@")
         netloc = f"{user}:{secret}@{host}"
         url = url.replace(f"://{parts.netloc}", f"://{netloc}", 1)
     return Broker(url, settings.broker_ca_file)
+
+
+def _checked_parts(url: str) -> SplitResult:
+    """Return the parts of `url`, if host, port and login can be told apart."""
+    scheme = url.partition("://")[0]
+    if scheme not in {"redis", "rediss", SOCKET_SCHEME}:
+        raise UsageError(
+            "the broker's address is none of a Redis or Valkey server",
+            hint="use redis://host:port/0, rediss://host:port/0 or redis+socket:///path",
+        )
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        host = parts.path.strip("/") if scheme == SOCKET_SCHEME else parts.hostname
+        # Asking for the port checks that it is a number.
+        if host and (parts.port is None or parts.port > 0):
+            return parts
+    raise UsageError(
+        "the broker's address has no host, or a port that is no number",
+        hint="in a password, '/', '#', '?', '@' and '%' are written as %2F, %23, %3F, "
+        "%40 and %25; or set it by ICFQUEUE_BROKER_PASSWORD",
+    )
 
 
 def faults(client: redis.Redis) -> list[tuple[str, str]]:

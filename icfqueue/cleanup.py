@@ -32,14 +32,14 @@ def run(job: Job) -> Outcome:
     """
     store, visit, watch, options = job.store, job.visit, job.watch, job.options
     watch.before_publish(visit.id)
-    faultpoint.reach(f"removing {visit.id}")
-    store.forget_work(visit)
-    faultpoint.reach(f"removed {visit.id}")
     removed = []
     with disk_trouble("cleaning up"):
+        faultpoint.reach(f"removing {visit.id}")
+        store.forget_work(visit)
+        faultpoint.reach(f"removed {visit.id}")
         if options.remove_tarball and tarball_here(job) is not None:
             _check_tarball(job, _deposited(job, visit.tarball))
-            store.withdraw(store.path(visit, visit.tarball), watch)
+            store.withdraw(visit, store.path(visit, visit.tarball), watch)
             removed.append("tarball")
         # The tarball's file first: a deposit that stands alone has neither.
         names = (visit.metadata_tarball, visit.metadata_dicoms)
@@ -47,7 +47,7 @@ def run(job: Job) -> Outcome:
         if options.remove_metadata and any(path.exists() for path in paths):
             _deposited(job, "the metadata")
             for path in paths:
-                store.withdraw(path, watch)
+                store.withdraw(visit, path, watch)
             removed.append("metadata")
     note = f"removed: {', '.join(removed)}" if removed else ""
     return Outcome(worked=bool(removed), note=note)

@@ -38,7 +38,8 @@ def run(job: Job, keys: KeySource | None = None) -> Outcome:
     job
         The visit and how to process it.
     keys
-        A running git-annex to use again; without it one is started and ended.
+        A running git-annex to use again, by default the job's; without either, one is
+        started and ended.
 
     Raises
     ------
@@ -62,9 +63,9 @@ def run(job: Job, keys: KeySource | None = None) -> Outcome:
                 hint="keep them and leave the visit out, or replace them with --force",
             )
         source, records = _recorded(job, old)
-        with job.store.scratch(job.visit) as scratch:
+        with job.store.scratch(job.visit, job.watch) as scratch:
             repo = gitannex.make_bare(scratch / "repo")
-            _build(job, source, records, repo, keys)
+            _build(job, source, records, repo, keys or job.keys)
             refs = deposit.pack_refs(repo)
             export = scratch / "export"
             deposit.write_export(repo, export, source)

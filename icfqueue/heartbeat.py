@@ -198,10 +198,7 @@ class Heartbeat(Watch):
     def _renew(self, ledger: Ledger) -> bool:
         if self.lock and not ledger.lock(*self.lock, self.lease):
             return False
-        return all(
-            ledger.renew(visit, token, self.lease, self._bytes, self._dicoms)
-            for visit, token in self.tokens.items()
-        )
+        return ledger.renew_all(self.tokens, self.lease, self._bytes, self._dicoms)
 
     def _call_off(self, why: IcfqueueError) -> None:
         log.info("step called off: %s", type(why).__name__)

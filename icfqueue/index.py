@@ -174,7 +174,7 @@ def _listed(job: Job, known: Index) -> bool:
 def _index(job: Job, tarball: Path, before: Fingerprint) -> Tarball:
     """Read the tarball and leave both files in the work folder."""
     store, visit, watch = job.store, job.visit, job.watch
-    with store.scratch(visit) as scratch:
+    with store.scratch(visit, watch) as scratch:
         # Without the note, what lies there counts for nothing.
         store.withdraw(visit, index_path(store, visit), watch)
         listing, note = scratch / DICOMS, scratch / INDEX

@@ -2,7 +2,8 @@
 
 Keys, below ``icfqueue:``::
 
-    visit:<project>/<visit>   hash: v (version), t (token of the lease), r (record, JSON)
+    visit:<project>/<visit>   hash: v (version), t (token of the lease), r (record, JSON),
+                              w (word of the last write)
     projects                  set of project ids
     in:<project>:<state>      set of visit ids, for each of the six states
     ready:<project>:<step>    set of visit ids that are queued at that step

@@ -14,6 +14,7 @@ from icfqueue.visit import Visit
 from icfqueue.watch import UNWATCHED, Watch
 
 if TYPE_CHECKING:  # pydantic takes longer to import than a small visit to index
+    from icfqueue.gitannex import KeySource
     from icfqueue.settings import Settings
 
 
@@ -45,13 +46,20 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A visit, what was asked for, and the surroundings in which a step runs."""
+    """A visit, what was asked for, and the surroundings in which a step runs.
+
+    Attributes
+    ----------
+    keys
+        A git-annex that a worker keeps running from one visit to the next, if it does.
+    """
 
     visit: Visit
     options: Options
     store: Store
     settings: Settings
     watch: Watch = UNWATCHED
+    keys: KeySource | None = None
 
 
 @dataclass(frozen=True, slots=True)

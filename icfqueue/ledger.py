@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import redis
 
+from icfqueue import scripts
 from icfqueue.indexes import changes, key, totals, visit_key
 from icfqueue.record import Record, State
 from icfqueue.steps import GATHERED
@@ -28,85 +29,6 @@ SIGN_OF_LIFE = 15.0
 
 BATCH = 500
 """Records per round trip where many are read or written."""
-
-_NOW = """
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-"""
-
-# ARGV: version expected, "1" if the lease must have run out, visit, record, token,
-# changes of indexes as JSON: [[command, key, argument...]...], where {"ms": n} stands for
-# the time in n milliseconds.
-_COMMIT = (
-    _NOW
-    + """
-local version = redis.call('HGET', KEYS[1], 'v') or '0'
-if version ~= ARGV[1] then return 0 end
-if ARGV[2] == '1' then
-  local ends = redis.call('ZSCORE', KEYS[2], ARGV[3])
-  if ends and tonumber(ends) > now then return 0 end
-end
-redis.call('HSET', KEYS[1], 'v', version + 1, 't', ARGV[5], 'r', ARGV[4])
-for _, change in ipairs(cjson.decode(ARGV[6])) do
-  for i, word in ipairs(change) do
-    if type(word) == 'table' then change[i] = string.format('%d', now + word.ms) end
-  end
-  redis.call(unpack(change))
-end
-return 1
-"""
-)
-
-# ARGV: token, visit, length of the lease in ms, visit id, progress. A holder that slept
-# past the end of its lease still has it as long as nobody took it away.
-_RENEW = (
-    _NOW
-    + """
-if redis.call('HGET', KEYS[1], 't') ~= ARGV[1] then return 0 end
-redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[2])
-redis.call('HSET', KEYS[3], ARGV[4], ARGV[5])
-return 1
-"""
-)
-
-# ARGV: milliseconds from now, how many.
-_PAST = (
-    _NOW
-    + """
-return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now + ARGV[1], 'LIMIT', 0, ARGV[2])
-"""
-)
-
-# ARGV: token, milliseconds. Take a lock, or renew it if it is ours.
-_LOCK = """
-local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
-"""
-
-_UNLOCK = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0
-"""
-
-# KEYS: flush, ready set. ARGV: project, ms. Forget the flush if nobody is ready.
-_FLUSHED = (
-    _NOW
-    + """
-if redis.call('SCARD', KEYS[2]) == 0 then redis.call('ZREM', KEYS[1], ARGV[1]) return 1 end
-redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
-return 0
-"""
-)
-
-# KEYS: sorted set. ARGV: member, ms from now. Move the time of a member that is there.
-_DELAY = (
-    _NOW
-    + """
-return redis.call('ZADD', KEYS[1], 'XX', 'CH', now + ARGV[2], ARGV[1])
-"""
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +54,13 @@ class Ledger:
         self.client: Any = client
         self.flush_after = flush_after
         register: Callable[[str], Any] = client.register_script
-        self._commit = register(_COMMIT)
-        self._renew = register(_RENEW)
-        self._past = register(_PAST)
-        self._lock = register(_LOCK)
-        self._unlock = register(_UNLOCK)
-        self._flushed = register(_FLUSHED)
-        self._delay = register(_DELAY)
+        self._commit = register(scripts.COMMIT)
+        self._renew = register(scripts.RENEW)
+        self._past = register(scripts.PAST)
+        self._lock = register(scripts.LOCK)
+        self._unlock = register(scripts.UNLOCK)
+        self._flushed = register(scripts.FLUSHED)
+        self._delay = register(scripts.DELAY)
 
     # Records
 
@@ -194,6 +116,42 @@ class Ledger:
             if orphan:
                 return None
 
+    def update_many(
+        self,
+        wanted: Mapping[Visit, Callable[[Record], Record | None]],
+        *,
+        lease: float = 0.0,
+    ) -> dict[Visit, Record | None]:
+        """Change many records, each as :meth:`update` does, in two round trips.
+
+        Returns
+        -------
+        dict
+            What :meth:`update` returns, for each visit.
+        """
+        if len(wanted) == 1:
+            return {
+                visit: self.update(visit, change, lease=lease)
+                for visit, change in wanted.items()
+            }
+        found: dict[Visit, Record | None] = dict.fromkeys(wanted)
+        pairs = []
+        for (visit, change), entry in zip(
+            wanted.items(), self.get_many(wanted), strict=True
+        ):
+            if entry and (changed := change(entry.record)):
+                pairs.append((entry, changed))
+                found[visit] = changed
+        for (_, changed), done in zip(
+            pairs, self.put_many(pairs, lease=lease), strict=True
+        ):
+            if not done:
+                visit = changed.visit
+                found[visit] = self.update(
+                    visit, _known(changed, wanted[visit]), lease=lease
+                )
+        return found
+
     def put_many(
         self,
         pairs: Sequence[tuple[Entry | None, Record]],
@@ -216,9 +174,8 @@ class Ledger:
             Which were written; the others were changed by somebody else meanwhile.
         """
         written: list[bool] = []
-        self._ensure_loaded(self._commit)
         for chunk in _chunks(pairs):
-            pipe = self.client.pipeline(transaction=False)
+            calls = []
             for entry, record in chunk:
                 commands = changes(
                     entry.record if entry else None,
@@ -226,33 +183,49 @@ class Ledger:
                     lease=lease,
                     flush_after=self.flush_after,
                 )
-                self._commit(
-                    keys=[visit_key(record.visit), key("leases")],
-                    args=[
-                        entry.version if entry else "0",
-                        "1" if orphan else "0",
-                        str(record.visit),
-                        record.to_json(),
-                        record.token,
-                        json.dumps(commands, default=asdict),
-                    ],
-                    client=pipe,
-                )
-            written += [bool(answer) for answer in pipe.execute()]
+                keys = [visit_key(record.visit), key("leases")]
+                args = [
+                    entry.version if entry else "0",
+                    "1" if orphan else "0",
+                    str(record.visit),
+                    record.to_json(),
+                    record.token,
+                    json.dumps(commands, default=asdict),
+                    secrets.token_hex(4),
+                ]
+                calls.append((keys, args))
+            written += [bool(answer) for answer in self._run_many(self._commit, calls)]
         return written
 
     def renew(
         self, visit: Visit, token: str, lease: float, bytes: int = 0, dicoms: int = 0
     ) -> bool:
-        """Prolong a lease and note the progress of the running step.
+        """Prolong one lease; see :meth:`renew_all`."""
+        return self.renew_all({visit: token}, lease, bytes, dicoms)
+
+    def renew_all(
+        self, tokens: Mapping[Visit, str], lease: float, bytes: int = 0, dicoms: int = 0
+    ) -> bool:
+        """Prolong leases in one atomic step, and note the progress of the running step.
+
+        Parameters
+        ----------
+        tokens
+            Visit to the token of its lease.
+        lease
+            Seconds that the leases are good for.
+        bytes, dicoms
+            What the step has dealt with.
 
         Returns
         -------
         bool
-            False if the lease is no longer held with `token`.
+            False if any lease is no longer held with its token; then none was prolonged.
         """
-        keys = [visit_key(visit), key("leases"), key("progress", visit.project)]
-        args = [token, str(visit), int(lease * 1000), visit.id, f"{bytes} {dicoms}"]
+        keys, args = [key("leases")], [str(int(lease * 1000)), f"{bytes} {dicoms}"]
+        for visit, token in tokens.items():
+            keys += [visit_key(visit), key("progress", visit.project)]
+            args += [token, str(visit), visit.id]
         return bool(self._renew(keys=keys, args=args))
 
     # Questions
@@ -263,7 +236,8 @@ class Ledger:
 
     def counts(self, project: str) -> dict[State, int]:
         """Return how many visits are in each state; its cost does not depend on them."""
-        pipe = self.client.pipeline(transaction=False)
+        # All at one moment: a visit that changes its state meanwhile must not be missed.
+        pipe = self.client.pipeline()
         for state in State:
             pipe.scard(key("in", project, state))
         return dict(zip(State, pipe.execute(), strict=True))
@@ -300,6 +274,10 @@ class Ledger:
         """Return how many visits are queued at a step."""
         return int(self.client.scard(key("ready", project, step_name)))
 
+    def running_count(self) -> int:
+        """Return how many visits of all projects are being worked on."""
+        return int(self.client.zcard(key("leases")))
+
     # What the supervisor asks
 
     def orphans(self, limit: int = BATCH) -> list[Visit]:
@@ -321,11 +299,8 @@ class Ledger:
 
     def sent(self, visits: Iterable[Visit], queue: str) -> None:
         """Note that messages for `visits` were sent just now."""
-        self._ensure_loaded(self._delay)
-        pipe = self.client.pipeline(transaction=False)
-        for visit in visits:
-            self._delay(keys=[key("sent", queue)], args=[str(visit), 0], client=pipe)
-        pipe.execute()
+        where = [key("sent", queue)]
+        self._run_many(self._delay, [(where, [str(visit), 0]) for visit in visits])
 
     def flushes_due(self) -> list[str]:
         """Return projects whose catalog should be written now."""
@@ -334,6 +309,10 @@ class Ledger:
     def delay_flush(self, project: str, seconds: float) -> None:
         """Put off writing the catalog of `project`, if that is due at all."""
         self._delay(keys=[key("flush")], args=[project, int(seconds * 1000)])
+
+    def flush_now(self, project: str) -> None:
+        """Have the catalog of `project` written at once, whenever that was due."""
+        self.client.zadd(key("flush"), {project: 0})
 
     def flushed(self, project: str, seconds: float) -> bool:
         """Note that the catalog was written; the next time is in `seconds`, if needed.
@@ -413,14 +392,38 @@ class Ledger:
         pipe.pexpire(key(name), int(seconds * 1000))
         return int(pipe.execute()[0])
 
-    def _ensure_loaded(self, script: Any) -> None:
-        # A pipeline cannot repair a missing script on its own, as after a restart.
-        if not self.client.script_exists(script.sha)[0]:
-            self.client.script_load(script.script)
+    def _run_many(self, script: Any, calls: Sequence[tuple[list[str], list[Any]]]) -> Any:
+        """Run a script many times in one round trip; return the answers."""
+        answers: list[Any] = [redis.exceptions.NoScriptError()] * len(calls)
+        while missing := [
+            place
+            for place, answer in enumerate(answers)
+            if isinstance(answer, redis.exceptions.NoScriptError)
+        ]:
+            # The pipeline loads the script, but a server that restarts in that moment
+            # has forgotten it when the pipeline comes. What was answered stands.
+            pipe = self.client.pipeline(transaction=False)
+            for place in missing:
+                keys, args = calls[place]
+                script(keys=keys, args=args, client=pipe)
+            found = pipe.execute(raise_on_error=False)
+            for place, answer in zip(missing, found, strict=True):
+                answers[place] = answer
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
 
     @staticmethod
     def _parsed(members: Iterable[str]) -> list[Visit]:
         return [Visit.parse(member) for member in members]
+
+
+def _known(
+    tried: Record, change: Callable[[Record], Record | None]
+) -> Callable[[Record], Record | None]:
+    """Return `change` for a second try, in case that the first was written after all."""
+    return lambda found: found if found == tried else change(found)
 
 
 def _chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -118,7 +118,7 @@ def _publish(
     store.withdraw(visit, note, watch)
     if not listed:
         store.publish(source, store.path(visit, visit.metadata_dicoms), watch)
-    with store.scratch(visit) as scratch:
+    with store.scratch(visit, watch) as scratch:
         new = scratch / "tarball.json"
         new.write_text(json.dumps(asdict(wanted)) + "\n")
         # Looked at once more after the file was written: what changes the tarball from

@@ -13,7 +13,7 @@ import secrets
 import socket
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -27,6 +27,7 @@ from icfqueue.errors import (
     TransientError,
     Withdrawn,
 )
+from icfqueue.gitannex import KeySource
 from icfqueue.heartbeat import Heartbeat, Stopping
 from icfqueue.job import Job, Outcome
 from icfqueue.ledger import Ledger
@@ -61,6 +62,8 @@ class Worker:
         ``host:pid``, as status shows it.
     stopping
         Whether the process was asked to stop.
+    keys
+        A git-annex that is kept running; None has one started for each visit.
     """
 
     settings: Settings
@@ -70,6 +73,7 @@ class Worker:
     messages: Messages
     stopping: Stopping = field(default_factory=Stopping)
     name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
+    keys: KeySource | None = None
 
     @property
     def policy(self) -> RetryPolicy:
@@ -146,6 +150,7 @@ class Attempt:
         self.step = step
         self.held = {found.visit: found for found in held}
         self.lock = lock
+        self.news = False
 
     def run(self, work: Work) -> str:
         """Do the work and record what became of every visit."""
@@ -167,8 +172,8 @@ class Attempt:
             results = self._results(work, watch)
         for visit in self.held:
             faultpoint.reach(f"ended {visit} {self.step}")
-        words = {visit: self._settle(visit, result) for visit, result in results.items()}
-        return next(iter(words.values())) if len(words) == 1 else f"{len(words)} visits"
+        words = self._settle(results)
+        return words[0] if len(words) == 1 else f"{len(words)} visits"
 
     def _results(
         self, work: Work, watch: Heartbeat
@@ -176,6 +181,7 @@ class Attempt:
         """Return an outcome or an error for each visit."""
         try:
             self._ask_leave()
+            self.news = True
             results = work([self._job(found, watch) for found in self.held.values()])
         except Exception as error:  # noqa: BLE001 - the boundary that keeps a worker alive
             # A step that was called off fails in some way; why it was is what counts.
@@ -185,45 +191,67 @@ class Attempt:
 
     def _ask_leave(self) -> None:
         """Raise if disk or store are known to be in trouble."""
-        for visit, found in self.held.items():
-            troubles.check(self.worker.ledger, visit, self.step, found.options.store_url)
+        # What troubles one visit of a batch troubles all that have the same store.
+        asked = {found.options.store_url: visit for visit, found in self.held.items()}
+        for url, visit in asked.items():
+            troubles.check(self.worker.ledger, visit, self.step, url)
 
     def _job(self, found: Record, watch: Watch) -> Job:
         worker = self.worker
-        return Job(found.visit, found.options, worker.store, worker.settings, watch)
+        return Job(
+            found.visit, found.options, worker.store, worker.settings, watch, worker.keys
+        )
 
-    def _settle(self, visit: Visit, result: Outcome | IcfqueueError) -> str:
-        """Write the outcome to the record and send the visit on."""
-        ledger = self.worker.ledger
-        held = self.held[visit]
+    def _settle(self, results: Mapping[Visit, Outcome | IcfqueueError]) -> list[str]:
+        """Write the outcomes to the records, and send the visits on; a word for each."""
+        placed = {visit: self._placed(visit, result) for visit, result in results.items()}
+        withdrawn: dict[Visit, str] = {}
+
+        def changing(visit: Visit) -> Callable[[Record], Record | None]:
+            held = self.held[visit]
+
+            def change(found: Record) -> Record | None:
+                try:
+                    record.check_held(found, held.token, held.generation)
+                except Withdrawn as error:
+                    withdrawn[visit] = type(error).__name__
+                    return None
+                return self._after(found, placed[visit])
+
+            return change
+
+        changed = self.worker.ledger.update_many({v: changing(v) for v in placed})
+        for visit, found in changed.items():
+            if found is None:
+                _say("step.withdrawn", visit, self.step, why=withdrawn.get(visit, "gone"))
+                self._forget_if_cancelled(visit)
+            else:
+                self._note(found, placed[visit])
+        after = [found for found in changed.values() if found]
+        self._send_on(after)
+        return [found.state.value if found else "withdrawn" for found in changed.values()]
+
+    def _placed(
+        self, visit: Visit, result: Outcome | IcfqueueError
+    ) -> Outcome | IcfqueueError:
+        """Return the result, an error with its place; others are told of it."""
         if isinstance(result, StepError):
-            result = _placed(result, visit, self.step)
-            troubles.note(ledger, self.worker.settings, visit, result, held.options)
-        after: dict[str, str] = {}
+            result = result.at(project=visit.project, visit=visit.id, step=self.step)
+            if self.news:
+                # What was only read off a note is not noted again: 'retry' may just have
+                # lifted it.
+                worker, options = self.worker, self.held[visit].options
+                troubles.note(worker.ledger, worker.settings, visit, result, options)
+        return result
 
-        def change(found: Record) -> Record | None:
-            try:
-                record.check_held(found, held.token, held.generation)
-            except Withdrawn as error:
-                after["word"] = type(error).__name__
-                return None
-            return self._after(found, result)
-
-        changed = ledger.update(visit, change)
-        if changed is None:
-            _say("step.withdrawn", visit, self.step, why=after.get("word", "gone"))
-            self._forget_if_cancelled(visit)
-            return "withdrawn"
-        _say_outcome(visit, self.step, changed, result)
+    def _note(self, changed: Record, result: Outcome | IcfqueueError) -> None:
+        """Log what became of a visit, and clear up what it needs no more."""
+        worker = self.worker
+        _say_outcome(changed.visit, self.step, changed, result)
         if self.step == troubles.FETCH and isinstance(result, Outcome) and result.worked:
-            troubles.well(ledger, held.options)
+            troubles.well(worker.ledger, changed.options)
         if changed.state == State.FAILED and self.step in FORGETFUL:
-            self.worker.store.forget_work(visit)
-        if changed.state == State.QUEUED:
-            self._send_on(changed)
-        elif not changed.active and changed.state != State.CANCELLED:
-            self._last_of_project(visit.project)
-        return changed.state.value
+            worker.store.forget_work(changed.visit)
 
     def _after(self, found: Record, result: Outcome | IcfqueueError) -> Record:
         """Return the record after this attempt."""
@@ -248,11 +276,22 @@ class Attempt:
         if entry and entry.record.state == State.CANCELLED:
             self.worker.store.forget_work(visit)
 
-    def _send_on(self, changed: Record) -> None:
-        if changed.step == steps.GATHERED:
-            self._last_of_project(changed.visit.project)
-        else:
-            self.worker.messages.send(changed)
+    def _send_on(self, changed: Sequence[Record]) -> None:
+        """Send the messages for the next steps; see to the catalogs of what has ended."""
+        queued = [found for found in changed if found.state == State.QUEUED]
+        gathered = [found for found in queued if found.step == steps.GATHERED]
+        sent = [found for found in queued if found.step != steps.GATHERED]
+        if len(sent) == 1:
+            self.worker.messages.send(sent[0])
+        elif sent:
+            self.worker.messages.send_many(sent)
+        ended = [
+            found
+            for found in changed
+            if not found.active and found.state != State.CANCELLED
+        ]
+        for project in {found.visit.project for found in (*gathered, *ended)}:
+            self._last_of_project(project)
 
     def _last_of_project(self, project: str) -> None:
         """Have the catalog written at once when nobody else is on the way to it."""
@@ -265,7 +304,7 @@ class Attempt:
         """Record a step that does not end, and end the process that hangs in it."""
         for visit in self.held:
             with suppress(Exception):
-                self._settle(visit, why)
+                self._settle({visit: why})
         logging.shutdown()
         os._exit(3)
 
@@ -284,8 +323,11 @@ def _update_catalog(worker: Worker, project: str) -> str:
         if token is None:
             return "left to the holder"
         began = time.monotonic()
-        ledger.delay_flush(project, worker.settings.stall[steps.GATHERED])
-        while ready := ledger.ready(project, steps.GATHERED)[:TOGETHER]:
+        # Should this worker vanish, the study must not wait for it longer than a lease.
+        ledger.delay_flush(project, worker.settings.lease)
+        # Once the lock is lost, its new holder sees to all that is ready.
+        while ledger.lock(name, token, worker.settings.lease):
+            ready = ledger.ready(project, steps.GATHERED)[:TOGETHER]
             held = _claim_ready(worker, ready)
             if not held:
                 break
@@ -301,13 +343,17 @@ def _update_catalog(worker: Worker, project: str) -> str:
 
 def _claim_ready(worker: Worker, visits: Sequence[Visit]) -> list[Record]:
     """Claim those of `visits` that are still queued for the catalog."""
-    held = []
-    for visit, entry in zip(visits, worker.ledger.get_many(visits), strict=True):
-        if entry and entry.record.state == State.QUEUED:
-            found = _claim(worker, visit, steps.GATHERED, entry.record.generation)
-            if found:
-                held.append(found)
-    return held
+    now = time.time()
+
+    def change(found: Record) -> Record | None:
+        if not record.claimable(found, steps.GATHERED, found.generation):
+            return None
+        return record.claimed(found, secrets.token_hex(8), worker.name, now)
+
+    changed = worker.ledger.update_many(
+        dict.fromkeys(visits, change), lease=worker.settings.lease
+    )
+    return [found for found in changed.values() if found]
 
 
 def _catalog_work(jobs: Sequence[Job]) -> Results:
@@ -368,10 +414,6 @@ def as_step_error(error: Exception) -> IcfqueueError:
         f"unexpected {type(error).__name__}: this is a fault of icfqueue",
         hint="the worker's log has the traceback; please report it",
     )
-
-
-def _placed(error: StepError, visit: Visit, step: str) -> StepError:
-    return error.at(project=visit.project, visit=visit.id, step=step)
 
 
 def _say(action: str, visit: Visit, step: str, **more: object) -> None:

@@ -13,15 +13,26 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import platformdirs
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
 from icfqueue.errors import UsageError
+
+STALL = {
+    "fetch": 300.0,
+    "index_tar": 600.0,
+    "write_json": 300.0,
+    "export_repo": 900.0,
+    "update_catalog": 600.0,
+    "cleanup": 300.0,
+}
+"""Seconds that each step may go without progress, unless set otherwise."""
 
 CONFIG_FILE = "icfqueue.toml"
 CONFIG_VARIABLE = "ICFQUEUE_CONFIG"
@@ -31,7 +42,7 @@ class Settings(BaseSettings):
     """All settings, frozen. Times are seconds, sizes bytes."""
 
     model_config = SettingsConfigDict(
-        env_prefix="ICFQUEUE_", frozen=True, extra="forbid", populate_by_name=True
+        env_prefix="ICFQUEUE_", frozen=True, extra="forbid", allow_inf_nan=False
     )
 
     store_dir: Path = Field(default=Path(), description="the store directory")
@@ -39,9 +50,7 @@ class Settings(BaseSettings):
         default="https://data.inm-icf.de", description="where the store is on the web"
     )
     broker_url: SecretStr | None = Field(
-        default=None,
-        validation_alias=AliasChoices("ICFQUEUE_BROKER_URL", "broker_url", "broker"),
-        description="Redis or Valkey; without it the embedded server",
+        default=None, description="Redis or Valkey; without it the embedded server"
     )
     broker_password: SecretStr | None = Field(
         default=None, description="put into broker_url, so that it can stay elsewhere"
@@ -59,15 +68,7 @@ class Settings(BaseSettings):
     max_crashes: int = Field(default=3, ge=1, description="workers a visit may take down")
     lease: float = Field(default=30.0, ge=1, description="trust in a silent worker")
     stall: dict[str, float] = Field(
-        default={
-            "fetch": 300.0,
-            "index_tar": 600.0,
-            "write_json": 300.0,
-            "export_repo": 900.0,
-            "update_catalog": 600.0,
-            "cleanup": 300.0,
-        },
-        description="longest time without progress, per step",
+        default=STALL, description="longest time without progress, per step"
     )
     grace: float = Field(default=20.0, ge=0, description="left to a step at a stop")
     disk_pause: float = Field(default=60.0, gt=0, description="rest on disk trouble")
@@ -103,6 +104,17 @@ class Settings(BaseSettings):
             raise ValueError("must not have a user or password in it; DataLad has those")
         return value.rstrip("/")
 
+    @field_validator("stall")
+    @classmethod
+    def _every_step(cls, value: dict[str, float]) -> dict[str, float]:
+        """Keep the defaults of the steps that are not named."""
+        unknown = ", ".join(sorted(set(value) - set(STALL)))
+        if unknown:
+            raise ValueError(f"there is no step {unknown}")
+        if min(value.values(), default=1.0) <= 0:
+            raise ValueError("must be greater than 0")
+        return STALL | value
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -113,8 +125,21 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Read arguments, environment and TOML files, in this order."""
-        files = [TomlConfigSettingsSource(settings_cls, path) for path in config_files()]
+        files = [_File(settings_cls, path) for path in config_files()]
         return (init_settings, env_settings, *files)
+
+
+class _File(TomlConfigSettingsSource):
+    """Settings in a file; ``broker`` is called as the option is."""
+
+    def _read_file(self, file_path: Any) -> dict[str, Any]:
+        try:
+            found = super()._read_file(file_path)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{file_path} cannot be read: {error}") from None
+        if "broker" in found:
+            found["broker_url"] = found.pop("broker")
+        return found
 
 
 def config_files() -> list[Path]:
@@ -156,5 +181,9 @@ def load(**given: Any) -> Settings:
             f"setting {name}: {first['msg']}",
             hint=f"look at the options, at ICFQUEUE_{name.upper()} and at {CONFIG_FILE}",
         ) from None
-    except ValueError as error:
-        raise UsageError(f"{CONFIG_FILE} cannot be read: {error}") from None
+    except SettingsError as error:
+        # Only the setting's name is told: the error's cause has the value.
+        raise UsageError(
+            f"the environment has a setting that is no JSON: {error}",
+            hint="for example ICFQUEUE_STALL='{\"fetch\": 600}'",
+        ) from None

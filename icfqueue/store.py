@@ -19,7 +19,7 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from pathlib import Path
 from icfqueue import faultpoint
 from icfqueue.errors import DiskTrouble, UsageError
 from icfqueue.visit import Visit, check_id
-from icfqueue.watch import Watch
+from icfqueue.watch import UNWATCHED, Watch
 
 HIDDEN = ".icfqueue"
 """Folder for what is no output, in the store directory and in each project."""
@@ -36,6 +36,13 @@ DISK_ERRORS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EROFS, errno.ENODEV}
 )
 """``OSError.errno`` values that say the disk is in trouble, not the visit."""
+
+
+AT_ONCE = 50
+"""Files that are renamed after one question to the watch."""
+
+SYNCING = 4
+"""Files that are written to disk at the same time; more is no faster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +120,33 @@ class Store:
         return self.root / visit.project / HIDDEN / visit.id
 
     @contextmanager
-    def scratch(self, visit: Visit) -> Iterator[Path]:
+    def scratch(self, visit: Visit, watch: Watch = UNWATCHED) -> Iterator[Path]:
         """Yield a new folder for unfinished files of `visit`; it is gone afterwards.
 
         Leftovers of earlier workers, which the visit's lease proves dead, go first.
+
+        Parameters
+        ----------
+        visit
+            Whose work folder it lies in.
+        watch
+            Asked for the lease: the leftovers could be those of the next worker.
+
+        Raises
+        ------
+        Withdrawn
+            The visit is no longer this worker's.
         """
-        with self._scratch_in(self.work_dir(visit)) as folder:
-            yield folder
+        watch.before_publish(visit.id)
+        work = self.work_dir(visit)
+        try:
+            with self._scratch_in(work) as folder:
+                yield folder
+        finally:
+            # Empty when the visit was another's already, who has forgotten it by now.
+            with suppress(OSError):
+                work.rmdir()
+                work.parent.rmdir()
 
     def catalog_work_dir(self, project: str) -> Path:
         """Return the folder for unfinished parts of the study's catalog.
@@ -174,28 +201,76 @@ class Store:
         OSError
             The disk is in trouble; nothing appeared.
         """
-        with source.open("rb+") as file:
-            os.fsync(file.fileno())
-        self._share(source, 0o666)
-        faultpoint.reach(f"ready {target.name}")
-        watch.before_publish(target.name)
-        faultpoint.reach(f"before {target.name}")
-        source.replace(target)
-        faultpoint.reach(f"after {target.name}")
+        self.publish_all([(source, target)], watch)
 
-    def withdraw(self, target: Path, watch: Watch) -> None:
-        """Remove the published file `target`, if it is there."""
-        faultpoint.reach(f"ready {target.name}")
-        watch.before_publish(target.name)
-        faultpoint.reach(f"removing {target.name}")
-        target.unlink(missing_ok=True)
-        faultpoint.reach(f"removed {target.name}")
+    def publish_all(self, pairs: Sequence[tuple[Path, Path]], watch: Watch) -> None:
+        """Let finished files appear, each whole or not at all, in this order.
+
+        What is paid for each file otherwise is paid for many at once: the disk writes
+        them together, and `watch` is asked once for :data:`AT_ONCE` renames, which take
+        milliseconds. What a worker that falls asleep in between could still rename is
+        gone when the next one has begun (:meth:`scratch`).
+
+        Raises
+        ------
+        Withdrawn, OSError
+            As :meth:`publish`; the files before it did appear.
+        """
+        _to_disk([source for source, _ in pairs])
+        for source, target in pairs:
+            self._share(source, 0o666)
+            faultpoint.reach(f"ready {target.name}")
+        for place, (source, target) in enumerate(pairs):
+            if place % AT_ONCE == 0:
+                watch.before_publish(target.name)
+            faultpoint.reach(f"before {target.name}")
+            source.replace(target)
+            faultpoint.reach(f"after {target.name}")
+
+    def withdraw(self, visit: Visit, target: Path, watch: Watch) -> None:
+        """Remove the published file `target` of `visit`, if it is there.
+
+        It is renamed into the work folder first. A worker that falls asleep between the
+        question and the rename, and wakes when the visit is another's, finds its folder
+        gone (:meth:`scratch`) and so cannot remove what the other published.
+
+        Raises
+        ------
+        Withdrawn
+            The visit is no longer this worker's; nothing was removed.
+        """
+        if not target.exists():
+            return
+        work = self.work_dir(visit)
+        folder = work / f"tmp-{secrets.token_hex(4)}"
+        self._make_dir(folder)
+        try:
+            faultpoint.reach(f"ready {target.name}")
+            watch.before_publish(target.name)
+            faultpoint.reach(f"removing {target.name}")
+            target.replace(folder / target.name)
+            faultpoint.reach(f"removed {target.name}")
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):
+                work.rmdir()
+                work.parent.rmdir()
 
     def forget_work(self, visit: Visit) -> None:
-        """Remove the visit's work folder, and the project's if it was the last."""
-        shutil.rmtree(self.work_dir(visit), ignore_errors=True)
+        """Remove the visit's work folder, and the project's if it was the last.
+
+        Raises
+        ------
+        OSError
+            It cannot be removed, as on a read-only file system.
+        """
+        work = self.work_dir(visit)
+        shutil.rmtree(work, ignore_errors=True)
+        if work.exists():
+            with suppress(FileNotFoundError):
+                shutil.rmtree(work)
         with suppress(OSError):
-            self.work_dir(visit).parent.rmdir()
+            work.parent.rmdir()
 
     def room(self) -> int:
         """Return the bytes that this user may still write here."""
@@ -237,6 +312,21 @@ class Store:
                 os.chown(path, -1, group)
 
 
+def is_full(folder: Path) -> bool:
+    """Tell whether a program that failed there may have failed for want of room.
+
+    git has many words for that, and not all name the error.
+    """
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return False
+    # Some file systems do not count their inodes and report none at all.
+    inodes = found.f_files == 0 or found.f_favail > 0
+    read_only = bool(found.f_flag & os.ST_RDONLY)
+    return found.f_bavail * found.f_frsize < _LITTLE or not inodes or read_only
+
+
 @contextmanager
 def disk_trouble(doing: str) -> Iterator[None]:
     """Turn an ``OSError`` of a disk in trouble into a transient error.
@@ -263,6 +353,23 @@ def disk_trouble(doing: str) -> Iterator[None]:
         ) from error
 
 
+def _to_disk(files: Sequence[Path]) -> None:
+    """Have `files` durable on disk; several wait for the disk at the same time."""
+    if len(files) == 1:
+        _fsync(files[0])
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(SYNCING) as pool:
+        # The list has what was raised raised here.
+        list(pool.map(_fsync, files))
+
+
+def _fsync(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
 def _umask() -> int:
     # The only portable way to read it is to set it; done once, at import, before any
     # thread could create a file in between.
@@ -273,3 +380,5 @@ def _umask() -> int:
 
 _UMASK = _umask()
 _MAKE_DIR_TRIES = 10
+_LITTLE = 1 << 20
+"""Bytes of room that count as none."""

@@ -138,6 +138,8 @@ class Supervisor:
             )
             if changed.state == State.QUEUED:
                 orphans.append(changed)
+                if changed.step == steps.GATHERED:
+                    self.ledger.flush_now(visit.project)
         self._send(orphans)
 
     def _orphaned(self, found: Record) -> Record | None:
@@ -153,7 +155,7 @@ class Supervisor:
             hint="look for that time in the worker's and the node's log (out of memory?); "
             "then 'icfqueue retry'",
         ).at(project=found.visit.project, visit=found.visit.id, step=found.step)
-        return record.failed(found, error, Fail(), time.time())
+        return record.failed(found.at(crashes=current.crashes), error, Fail(), time.time())
 
     def flush(self) -> None:
         """Have the catalogs written whose time has come."""

@@ -116,6 +116,7 @@ def uncounted_wait(error: StepError, settings: Settings) -> float | None:
     """
     if isinstance(error, DiskTrouble):
         return settings.disk_pause
-    if isinstance(error, TransientError) and error.retry_after is not None:
+    # "Retry-After: 0" names no time: taken at its word, it would be tried without end.
+    if isinstance(error, TransientError) and error.retry_after:
         return error.retry_after
     return None

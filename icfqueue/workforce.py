@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
@@ -33,6 +34,9 @@ RESTARTS = 5
 
 RESTART_SPAN = 600.0
 RESTART_PAUSE = 2.0
+LAST_MOMENT = 0.3
+"""Seconds that an idle worker has to acknowledge its last messages."""
+
 MARGIN = 10.0
 """Seconds beyond the grace period after which a worker that is stopping is killed."""
 
@@ -143,17 +147,35 @@ class Workforce:
             self._again_at = 0.0
             self.start()
 
-    def stop(self) -> None:
-        """Ask the worker to stop; kill it if it does not within grace and margin."""
+    def stop(self, idle: Callable[[], bool] | None = None) -> None:
+        """Ask the worker to stop; kill it if it does not within grace and margin.
+
+        Parameters
+        ----------
+        idle
+            Tells whether nothing is being worked on. Celery takes two seconds to say
+            good-bye to processes that do nothing; an idle worker gets a moment for
+            what it still has to acknowledge.
+        """
         if self.process is None:
             return
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(self.settings.grace + LAST_WORD + MARGIN)
-            except subprocess.TimeoutExpired:
+            if not self._ends_soon(idle):
                 click.echo("icfqueue: the worker does not stop; it is killed", err=True)
         self.kill()
+
+    def _ends_soon(self, idle: Callable[[], bool] | None) -> bool:
+        """Wait for the end of the worker that was asked to stop, or for it to be idle."""
+        assert self.process  # noqa: S101 - for the type checker
+        asked = time.monotonic()
+        while time.monotonic() < asked + self.settings.grace + LAST_WORD + MARGIN:
+            if self.process.poll() is not None:
+                return True
+            if idle and time.monotonic() > asked + LAST_MOMENT and idle():
+                return True
+            time.sleep(0.02)
+        return False
 
     def kill(self) -> None:
         """End the worker and all its processes at once."""

@@ -6,6 +6,7 @@ stop. Each child has its own connection to the ledger.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import multiprocessing
 import os
@@ -18,9 +19,10 @@ from typing import Any
 import click
 from celery import bootsteps, signals
 
-from icfqueue import broker, pipeline, settings
+from icfqueue import broker, pipeline, settings, steps
 from icfqueue.embedded import EmbeddedServer
 from icfqueue.errors import IcfqueueError
+from icfqueue.gitannex import KeySource
 from icfqueue.heartbeat import LAST_WORD, Stopping
 from icfqueue.ledger import Ledger
 from icfqueue.queue import Messages
@@ -41,6 +43,9 @@ _LAST_RESORT = settings.load().grace + LAST_WORD + 10.0
 
 _stop_asked = multiprocessing.get_context("fork").Value("d", 0.0, lock=False)
 """When this worker was asked to stop (``time.monotonic``), or 0; shared with children."""
+
+_supervision_ends = threading.Event()
+"""Set when another worker is to look after the visits."""
 
 _opened = ExitStack()
 
@@ -78,6 +83,7 @@ def _make_worker() -> pipeline.Worker:
         quick=Ledger(address.connect(), flush_after=chosen.catalog_gather),
         messages=Messages(app, ledger),
         stopping=Stopping(stop_since, chosen.grace),
+        keys=KeySource(),
     )
 
 
@@ -86,7 +92,7 @@ class Supervision(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
-        self.stop_thread = threading.Event()
+        self.stop_thread = _supervision_ends
         self.thread: threading.Thread | None = None
 
     def start(self, parent: Any) -> None:  # noqa: ARG002 - Celery's signature
@@ -110,7 +116,21 @@ class Supervision(bootsteps.StartStopStep):  # type: ignore[misc]
             self.thread.join(timeout=5.0)
 
 
+class OneAtHand(bootsteps.Step):  # type: ignore[misc]
+    """Lets the worker hold one message more than it has processes.
+
+    A small step takes no longer than its message's way from the broker, which so need
+    not be waited for. More would have visits wait behind large tarballs while other
+    workers are idle; this one is sent again if it waits for long.
+    """
+
+    def __init__(self, parent: Any, **options: Any) -> None:
+        super().__init__(parent, **options)
+        parent.initial_prefetch_count += 1
+
+
 app.steps["worker"].add(Supervision)
+app.steps["consumer"].add(OneAtHand)
 
 
 def _mind_the_end() -> None:
@@ -134,6 +154,9 @@ def _mind_the_end() -> None:
 @signals.celeryd_init.connect
 def _prepare(**_: Any) -> None:
     """Check what a worker needs, and start the embedded broker if it is to be used."""
+    # Imported here, before the fork, once for all children and not in a visit's time.
+    for step in steps.STEPS:
+        importlib.import_module(step.module)
     try:
         chosen = settings.load()
         Store(chosen.store_dir).check_is_there()
@@ -146,14 +169,26 @@ def _prepare(**_: Any) -> None:
 
 @signals.worker_shutting_down.connect
 def _stopping(**_: Any) -> None:
-    """Tell the children; called from the handler of SIGTERM and its like."""
+    """Tell the children; called from the handler of SIGTERM and its like.
+
+    Whoever begins at this moment need not wait until this worker is gone.
+    """
     ask_to_stop()
+    _supervision_ends.set()
 
 
 @signals.worker_shutdown.connect
 def _close(**_: Any) -> None:
     """Leave the embedded broker."""
     _opened.close()
+
+
+@signals.worker_process_shutdown.connect
+def _child_ends(**_: Any) -> None:
+    """End the git-annex that this process kept."""
+    worker = this_worker()
+    if worker.keys:
+        worker.keys.close()
 
 
 @signals.worker_process_init.connect

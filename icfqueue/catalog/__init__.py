@@ -146,9 +146,7 @@ def rebuild(
         kept = {
             visit: entry
             for visit, entry in (study.entries() or {}).items()
-            if visit not in visits
-            and store.path(visit, visit.refs).exists()
-            and study.page(study.id_of(visit)).exists()
+            if study.keeps(visit, {visit: entry})
         }
         return study.write_whole(visits, kept, settings)
 
@@ -242,31 +240,49 @@ class _Study:
         """Finish what a writer that died between two renames left behind."""
         swap.recover(self.folder, self._aside())
 
+    def keeps(self, visit: Visit, entries: Mapping[Visit, Record]) -> bool:
+        """Tell whether the visit's page stays, as its metadata files were removed."""
+        wanted = (visit.metadata_tarball, visit.metadata_dicoms)
+        return (
+            visit in entries
+            and not all(self.store.path(visit, name).exists() for name in wanted)
+            and self.store.path(visit, visit.refs).exists()
+            and self.page(self.id_of(visit)).exists()
+        )
+
     def extend(self, visits: Sequence[Visit], entries: dict[Visit, Record]) -> Results:
         """Write the pages of `visits` into the catalog that is there."""
-        results: Results = {}
+        results: Results = {
+            visit: Outcome(worked=False) for visit in visits if self.keeps(visit, entries)
+        }
+        visits = [visit for visit in visits if visit not in results]
         with self.store.catalog_scratch(self.project) as scratch:
+            pages: list[tuple[Path, Path]] = []
             for visit, made in self._pages(visits, results):
-                new = self._publish(made.dataset_id, made.record, scratch)
-                new = new or entries.get(visit) != made.entry
+                differing = self._differing(made.dataset_id, made.record, scratch)
+                new = bool(differing) or entries.get(visit) != made.entry
+                pages += differing
                 entries[visit] = made.entry
                 results[visit] = Outcome(worked=new)
+            self.store.publish_all(pages, self.watch)
             record = page.study_record(self.project, self.id, entries.values())
-            self._publish(self.id, record, scratch)
+            study = self._differing(self.id, record, scratch)
+            self.store.publish_all(study, self.watch)
         return results
 
-    def _publish(self, dataset_id: str, record: Record, scratch: Path) -> bool:
-        """Let the page of `record` appear; return False if it is there already."""
+    def _differing(
+        self, dataset_id: str, record: Record, scratch: Path
+    ) -> list[tuple[Path, Path]]:
+        """Write the page of `record`, to be published; nothing if it is there already."""
         content, target = page.encode(page.node(record)), self.page(dataset_id)
         try:
             if target.read_bytes() == content:
-                return False
+                return []
         except FileNotFoundError:
             self.store.make_dir(target.parent)
         new = scratch / f"{dataset_id}.json"
         new.write_bytes(content)
-        self.store.publish(new, target, self.watch)
-        return True
+        return [(new, target)]
 
     def write_whole(
         self, visits: Iterable[Visit], kept: Mapping[Visit, Record], settings: Settings

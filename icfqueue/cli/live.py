@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import click
 from rich.progress import (
@@ -31,12 +33,22 @@ LINE_EVERY = 10.0
 """Seconds between two lines where the output is no terminal."""
 
 
-def run_and_watch(opened: Session, project: str, jobs: int) -> int:
+@contextmanager
+def workers_of(opened: Session, jobs: int) -> Iterator[Workforce]:
+    """Yield a worker of `jobs` processes, to be started; it is gone afterwards."""
+    force = Workforce(opened.settings, concurrency=jobs, broker=opened.broker, quiet=True)
+    try:
+        yield force
+    finally:
+        force.kill()
+
+
+def run_and_watch(opened: Session, project: str, force: Workforce) -> int:
     """Work until the project is drained; return the exit code."""
     if summary(opened.ledger, project).drained:
         return _report(opened, project)
-    force = Workforce(opened.settings, concurrency=jobs, broker=opened.broker, quiet=True)
-    force.start()
+    if force.process is None:
+        force.start()
     try:
         _follow(opened, project, force)
     except KeyboardInterrupt:
@@ -49,13 +61,13 @@ def run_and_watch(opened: Session, project: str, jobs: int) -> int:
             err=True,
         )
         return 130
-    _stop(force)
+    _stop(force, lambda: opened.ledger.running_count() == 0)
     return _report(opened, project)
 
 
-def _stop(force: Workforce) -> None:
+def _stop(force: Workforce, idle: Callable[[], bool] | None = None) -> None:
     try:
-        force.stop()
+        force.stop(idle)
     except KeyboardInterrupt:
         force.kill()
 

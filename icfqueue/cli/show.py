@@ -41,6 +41,8 @@ def once(
     """Print the status once; return the exit code."""
     if form == "table":
         console().print(table(ledger, project, visit, state))
+    elif form == "json" and project and not visit:
+        sys.stdout.writelines(status.project_lines(ledger, project, _states(state)))
     elif form == "json":
         click.echo(json.dumps(as_json(ledger, project, visit, state), indent=2))
     else:

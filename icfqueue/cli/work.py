@@ -20,6 +20,7 @@ from icfqueue.cli.common import (
 
 if TYPE_CHECKING:
     from icfqueue.producer import Enqueued, Plan
+    from icfqueue.visit import Visit
 
 
 @click.command()
@@ -39,15 +40,20 @@ def run(project: str, visits: tuple[str, ...], jobs: int, **wanted: Any) -> int:
     Shows progress and ends when nothing is left to be done. Ctrl-C stops it in order;
     the same command goes on.
     """
-    with session(wanted) as opened:
-        plans, asked = _planned(opened, project, visits, wanted)
-        if wanted["dry_run"]:
-            return _tell(plans)
-        done = asked.enqueue(plans, options_of(opened.settings, wanted), wanted["priority"])
-        _tell_enqueued(project, done)
-        from icfqueue.cli.live import run_and_watch
+    from icfqueue.cli.live import run_and_watch, workers_of
 
-        return run_and_watch(opened, project, jobs)
+    with session(wanted) as opened:
+        found = chosen_visits(opened, project, visits, wanted)
+        with workers_of(opened, jobs) as force:
+            if not wanted["dry_run"] and _much_to_do(opened, found, wanted):
+                # They take as long to start as this command to plan and enqueue.
+                force.start()
+            plans, asked = _planned(opened, found, wanted)
+            if wanted["dry_run"]:
+                return _tell(plans)
+            options = options_of(opened.settings, wanted)
+            _tell_enqueued(project, asked.enqueue(plans, options, wanted["priority"]))
+            return run_and_watch(opened, project, force)
 
 
 @click.command()
@@ -57,7 +63,8 @@ def run(project: str, visits: tuple[str, ...], jobs: int, **wanted: Any) -> int:
 def enqueue(project: str, visits: tuple[str, ...], **wanted: Any) -> int:
     """Hand a whole project (or some VISITs of it) over to the workers, and return."""
     with session(wanted) as opened:
-        plans, asked = _planned(opened, project, visits, wanted)
+        found = chosen_visits(opened, project, visits, wanted)
+        plans, asked = _planned(opened, found, wanted)
         if wanted["dry_run"]:
             return _tell(plans)
         done = asked.enqueue(plans, options_of(opened.settings, wanted), wanted["priority"])
@@ -113,12 +120,19 @@ def worker(
     return force.run()
 
 
+def _much_to_do(opened: Session, visits: list[Visit], wanted: dict[str, Any]) -> bool:
+    """Tell, without a closer look, whether there will be work for workers."""
+    from icfqueue.record import State
+
+    done = opened.ledger.visits(visits[0].project, [State.DONE])
+    return wanted["force"] or not set(visits) <= set(done)
+
+
 def _planned(
-    opened: Session, project: str, visits: tuple[str, ...], wanted: dict[str, Any]
+    opened: Session, found: list[Visit], wanted: dict[str, Any]
 ) -> tuple[list[Plan], Any]:
     from icfqueue.producer import Producer
 
-    found = chosen_visits(opened, project, visits, wanted)
     asked = Producer(opened.settings, opened.store, opened.ledger, opened.messages())
     return asked.plan(found, options_of(opened.settings, wanted)), asked
 

@@ -1,0 +1,95 @@
+"""The ledger's Lua scripts: each is one atomic step on the server.
+
+Times are the server's own, in milliseconds since 1970.
+"""
+
+from __future__ import annotations
+
+_NOW = """
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+"""
+
+# ARGV: version expected, "1" if the lease must have run out, visit, record, token,
+# changes of indexes as JSON: [[command, key, argument...]...], where {"ms": n} stands for
+# the time in n milliseconds; a word for this write, by which it knows itself if the answer
+# was lost with the connection and the client asks again.
+COMMIT = (
+    _NOW
+    + """
+local version = redis.call('HGET', KEYS[1], 'v') or '0'
+if version ~= ARGV[1] then
+  return redis.call('HGET', KEYS[1], 'w') == ARGV[7] and 1 or 0
+end
+if ARGV[2] == '1' then
+  local ends = redis.call('ZSCORE', KEYS[2], ARGV[3])
+  if ends and tonumber(ends) > now then return 0 end
+end
+redis.call('HSET', KEYS[1], 'v', version + 1, 't', ARGV[5], 'r', ARGV[4], 'w', ARGV[7])
+for _, change in ipairs(cjson.decode(ARGV[6])) do
+  for i, word in ipairs(change) do
+    if type(word) == 'table' then change[i] = string.format('%d', now + word.ms) end
+  end
+  redis.call(unpack(change))
+end
+return 1
+"""
+)
+
+# KEYS: leases, then for each visit its record and its project's progress. ARGV: length
+# of the leases in ms, progress, then for each visit token, visit, visit id. All or none.
+# A holder that slept past the end of its lease has it as long as nobody took it away.
+RENEW = (
+    _NOW
+    + """
+local visits = (#KEYS - 1) / 2
+for i = 1, visits do
+  local token = redis.call('HGET', KEYS[2 * i], 't')
+  if not token or token == '' or token ~= ARGV[3 * i] then return 0 end
+end
+for i = 1, visits do
+  redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[3 * i + 1])
+  redis.call('HSET', KEYS[2 * i + 1], ARGV[3 * i + 2], ARGV[2])
+end
+return 1
+"""
+)
+
+# ARGV: milliseconds from now, how many.
+PAST = (
+    _NOW
+    + """
+return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now + ARGV[1], 'LIMIT', 0, ARGV[2])
+"""
+)
+
+# ARGV: token, milliseconds. Take a lock, or renew it if it is ours.
+LOCK = """
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+
+UNLOCK = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
+
+# KEYS: flush, ready set. ARGV: project, ms. Forget the flush if nobody is ready.
+FLUSHED = (
+    _NOW
+    + """
+if redis.call('SCARD', KEYS[2]) == 0 then redis.call('ZREM', KEYS[1], ARGV[1]) return 1 end
+redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
+return 0
+"""
+)
+
+# KEYS: sorted set. ARGV: member, ms from now. Move the time of a member that is there.
+DELAY = (
+    _NOW
+    + """
+return redis.call('ZADD', KEYS[1], 'XX', 'CH', now + ARGV[2], ARGV[1])
+"""
+)

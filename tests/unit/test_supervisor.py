@@ -1,0 +1,323 @@
+"""What does not go on by itself is sent on: orphans, retries, lost messages, catalogs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from support.line import Line
+from support.valkey import Valkey
+
+from icfqueue import record, supervisor
+from icfqueue.errors import NetworkTrouble
+from icfqueue.indexes import key
+from icfqueue.job import Outcome
+from icfqueue.ledger import Ledger
+from icfqueue.queue import LEVELS, SEPARATOR
+from icfqueue.record import State
+from icfqueue.retry import RetryIn
+from icfqueue.steps import GATHERED, QUEUES
+from icfqueue.supervisor import Supervisor
+from icfqueue.visit import Visit
+
+V = Visit("study_1", "v")
+
+
+@pytest.fixture(autouse=True)
+def long_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server has been up for longer than a lease."""
+    monkeypatch.setattr(Ledger, "uptime", lambda _: 3600.0)
+
+
+def claim(
+    line: Line, visit: Visit = V, lease: float = 0.01, worker: str = "host:7"
+) -> None:
+    assert line.ledger.update(
+        visit, lambda r: record.claimed(r, "t", worker, time.time()), lease=lease
+    )
+    time.sleep(lease + 0.01 if lease < 1 else 0)
+
+
+def advance(line: Line, visit: Visit, step: str) -> None:
+    while line.record(visit).step != step:
+        claim(line, visit, lease=30.0)
+        line.ledger.update(
+            visit, lambda r: record.finished(r, Outcome(worked=True), time.time())
+        )
+
+
+def empty(line: Line) -> int:
+    """Take every message off the queues; how many there were."""
+    count = 0
+    while line.take():
+        count += 1
+    return count
+
+
+def age(line: Line, queue: str = "fetch") -> None:
+    """Let all messages of `queue` be sent long ago."""
+    client = line.ledger.client
+    for member in client.zrange(key("sent", queue), 0, -1):
+        client.zadd(key("sent", queue), {member: 1})
+
+
+def test_a_visit_whose_worker_vanished_is_queued_again_with_a_message(line: Line) -> None:
+    line.enqueue([V])
+    message = line.take()
+    claim(line)
+    line.supervisor.look()
+    found = line.record(V)
+    assert (found.state, found.token, found.attempts) == (State.QUEUED, "", 1)
+    assert found.steps[0].crashes == 1
+    assert line.take() == message
+    line.supervisor.look()
+    assert line.take() is None
+
+
+def test_a_live_worker_keeps_its_visit(line: Line) -> None:
+    line.enqueue([V])
+    claim(line, lease=30.0)
+    line.supervisor.look()
+    assert line.record(V).state == State.RUNNING
+
+
+def test_a_visit_that_takes_its_worker_down_three_times_fails_and_says_so(
+    line: Line,
+) -> None:
+    line.enqueue([V])
+    for number in range(3):
+        empty(line)
+        claim(line, worker=f"node{number}:7")
+        line.supervisor.look()
+    found = line.record(V)
+    assert found.state == State.FAILED
+    assert found.error == {
+        "step": "fetch",
+        "kind": "permanent",
+        "type": "Crashed",
+        "message": "fetch took down its worker 3 times, last on node2:7",
+        "hint": found.error["hint"] if found.error else "",
+    }
+    assert "retry" in found.error["hint"]
+    assert line.take() is None
+    assert line.ledger.orphans() == []
+    # A retry forgives: it takes three more.
+    line.producer.retry([V], [State.FAILED])
+    claim(line)
+    line.supervisor.look()
+    assert line.record(V).state == State.QUEUED
+
+
+def test_after_a_restart_of_the_broker_workers_first_renew_their_leases(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line.enqueue([V])
+    claim(line)
+    monkeypatch.setattr(Ledger, "uptime", lambda _: line.settings.lease - 1)
+    line.supervisor.recover()
+    assert line.record(V).state == State.RUNNING
+    assert line.ledger.renew(V, "t", 30.0)
+    monkeypatch.setattr(Ledger, "uptime", lambda _: 3600.0)
+    line.supervisor.recover()
+    assert line.record(V).state == State.RUNNING
+
+
+def test_a_retry_is_sent_when_it_is_due_and_not_before(line: Line) -> None:
+    line.enqueue([V])
+    message = line.take()
+    claim(line, lease=30.0)
+    line.ledger.update(
+        V, lambda r: record.failed(r, NetworkTrouble("x"), RetryIn(0.2), time.time())
+    )
+    line.supervisor.look()
+    assert line.record(V).state == State.WAITING
+    time.sleep(0.25)
+    line.supervisor.look()
+    assert (line.record(V).state, line.take()) == (State.QUEUED, message)
+
+
+def test_of_two_who_look_one_sends_a_retry(line: Line) -> None:
+    line.enqueue([V])
+    empty(line)
+    claim(line, lease=30.0)
+    line.ledger.update(
+        V, lambda r: record.failed(r, NetworkTrouble("x"), RetryIn(0.0), time.time())
+    )
+    others = [Supervisor(line.ledger, line.messages, line.settings) for _ in range(3)]
+    threads = [threading.Thread(target=each.send_due) for each in others]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert empty(line) == 1
+
+
+def test_a_message_that_was_lost_is_sent_again_once(line: Line) -> None:
+    visits = [Visit("study_1", name) for name in ("a", "b", "c")]
+    line.enqueue(visits)
+    name = f"fetch{SEPARATOR}{LEVELS[-1]}"
+    assert line.ledger.client.rpop(name)
+    # Sent a moment ago: a worker may just have taken it.
+    line.supervisor.send_lost("fetch")
+    assert line.messages.depth("fetch") == 2
+    age(line)
+    line.supervisor._next_count.clear()
+    line.supervisor.send_lost("fetch")
+    assert sorted(line.messages.waiting("fetch")) == [str(visit) for visit in visits]
+    for _ in range(3):
+        line.supervisor._next_count.clear()
+        line.supervisor.send_lost("fetch")
+    assert line.messages.depth("fetch") == 3
+
+
+def test_a_queue_that_has_all_its_messages_is_not_read(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line.enqueue([V])
+    age(line)
+    monkeypatch.setattr(line.messages, "waiting", lambda _: pytest.fail("was read"))
+    line.supervisor.send_lost("fetch")
+    assert line.messages.depth("fetch") == 1
+
+
+@pytest.mark.parametrize("step", ["index_tar", "write_json", "export_repo", "cleanup"])
+def test_messages_of_later_steps_are_found_too(line: Line, step: str) -> None:
+    line.enqueue([V])
+    advance(line, V, step)
+    empty(line)
+    for queue in QUEUES:
+        age(line, queue)
+    line.supervisor.look()
+    assert line.take() == (step, "study_1", "v", 1)
+
+
+def test_a_study_whose_time_has_come_gets_one_message_for_all(line: Line) -> None:
+    visits = [Visit("study_1", name) for name in ("a", "b", "c")]
+    line.enqueue(visits)
+    for visit in visits:
+        advance(line, visit, GATHERED)
+    empty(line)
+    time.sleep(0.1)
+    line.supervisor.look()
+    line.supervisor.look()
+    message = line.take()
+    assert message
+    assert message[0] == GATHERED
+    assert line.take() is None
+    # The message may be lost as any other: it is sent again after a while.
+    line.ledger.flush_now("study_1")
+    line.supervisor.look()
+    assert line.take() == message
+
+
+def test_a_study_of_which_the_writer_vanished_goes_on_when_its_lease_is_over(
+    line: Line,
+) -> None:
+    """Not only when the next flush happens to be due."""
+    line.enqueue([V])
+    advance(line, V, GATHERED)
+    empty(line)
+    line.ledger.delay_flush("study_1", 600.0)
+    claim(line)
+    line.supervisor.look()
+    assert line.take() == (GATHERED, "study_1", "v", 1)
+
+
+def test_a_flush_for_which_nobody_waits_is_forgotten(line: Line) -> None:
+    line.enqueue([V])
+    advance(line, V, GATHERED)
+    empty(line)
+    line.producer.cancel([V])
+    time.sleep(0.1)
+    line.supervisor.look()
+    assert line.take() is None
+    assert line.ledger.flushes_due() == []
+
+
+@pytest.fixture
+def start(line: Line) -> Iterator[Callable[..., Supervisor]]:
+    """Start supervisors in threads; they end with the test, before its line does."""
+    assert line
+    stop = threading.Event()
+    threads = []
+
+    def run(made: Supervisor) -> Supervisor:
+        threads.append(threading.Thread(target=made.run, args=(stop,)))
+        threads[-1].start()
+        return made
+
+    yield run
+    stop.set()
+    for thread in threads:
+        thread.join()
+
+
+def wait_for(what: Callable[[], bool], seconds: float = 8.0) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_one_supervisor_is_active_and_another_takes_over(line: Line) -> None:
+    short = line.settings.model_copy(update={"lease": 1.0})
+    one, two = (Supervisor(line.ledger, line.messages, short) for _ in range(2))
+    assert one.leads()
+    assert not two.leads()
+    assert one.leads()
+    time.sleep(1.05)
+    assert two.leads()
+    assert not one.leads()
+
+
+def test_a_supervisor_that_ends_makes_room_at_once(line: Line) -> None:
+    stop = threading.Event()
+    thread = threading.Thread(target=line.supervisor.run, args=(stop,))
+    thread.start()
+    wait_for(lambda: line.supervisor._leads)
+    stop.set()
+    thread.join()
+    assert Supervisor(line.ledger, line.messages, line.settings).leads()
+
+
+def test_a_broker_that_is_away_for_a_while_ends_no_supervisor(
+    line: Line,
+    valkey: Valkey,
+    start: Callable[..., Supervisor],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(supervisor, "TICK", 0.05)
+    line.enqueue([V])
+    empty(line)
+    claim(line, lease=30.0)
+    line.ledger.update(
+        V, lambda r: record.failed(r, NetworkTrouble("x"), RetryIn(1.0), time.time())
+    )
+    start(line.supervisor)
+    time.sleep(0.2)
+    valkey.kill()
+    time.sleep(0.3)
+    valkey.start()
+    wait_for(lambda: line.record(V).state == State.QUEUED)
+    wait_for(lambda: line.messages.depth("fetch") == 1)
+
+
+def test_an_unexpected_error_is_logged_and_the_next_look_is_made(
+    line: Line,
+    start: Callable[..., Supervisor],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(supervisor, "TICK", 0.01)
+    looks = []
+
+    def look() -> None:
+        looks.append(1)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(line.supervisor, "look", look)
+    start(line.supervisor)
+    wait_for(lambda: len(looks) > 2)
+    assert "unexpected error" in caplog.text
