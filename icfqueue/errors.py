@@ -169,7 +169,18 @@ class StoreBusy(TransientError):
 
 
 class DiskTrouble(TransientError):
-    """No space, an I/O error, a stale handle or a read-only file system."""
+    """No space, an I/O error, a stale handle or a read-only file system.
+
+    Parameters
+    ----------
+    full
+        There is no room to write, which is no visit's fault: no attempt is counted. An
+        I/O error counts, for it may be one tarball that cannot be read.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", full: bool = True) -> None:
+        super().__init__(message, hint=hint)
+        self.full = full
 
 
 class ToolFailed(TransientError):

@@ -7,7 +7,7 @@ Keys, below ``icfqueue:``::
     projects                  set of project ids
     in:<project>:<state>      set of visit ids, for each of the six states
     ready:<project>:<step>    set of visit ids that are queued at that step
-    totals:<project>          hash: tar_bytes, done_bytes, done_dicoms
+    totals:<project>          hash: tar_bytes, read_bytes, read_dicoms
     progress:<project>        hash: visit id to "<bytes> <dicoms>" of the running step
     leases                    sorted set of running visits by the end of their lease
     due                       sorted set of waiting visits by the time they go on
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from icfqueue.record import Record, State
-from icfqueue.steps import GATHERED, step
+from icfqueue.steps import GATHERED, NAMES, step
 from icfqueue.visit import Visit
 
 PREFIX = "icfqueue:"
@@ -54,13 +54,16 @@ def visit_key(visit: Visit) -> str:
 
 def totals(record: Record | None) -> dict[str, int]:
     """Return what the record adds to its project's sums."""
-    done = record is not None and record.state == State.DONE
     size = (record.tar_bytes or 0) if record else 0
+    read = record is not None and record.position > _INDEXING
     return {
         "tar_bytes": size,
-        "done_bytes": size if done else 0,
-        "done_dicoms": (record.dicoms or 0) if record and done else 0,
+        "read_bytes": size if read else 0,
+        "read_dicoms": (record.dicoms or 0) if record and read else 0,
     }
+
+
+_INDEXING = NAMES.index("index_tar")
 
 
 def places(record: Record) -> tuple[set[tuple[str, str]], dict[tuple[str, str], str]]:

@@ -66,7 +66,8 @@ class Ledger:
 
     def get(self, visit: Visit) -> Entry | None:
         """Return the record of `visit`, or None if it was never enqueued."""
-        return next(iter(self.get_many([visit])))
+        version, text = self.client.hmget(visit_key(visit), "v", "r")
+        return Entry(Record.from_json(text), version) if text else None
 
     def get_many(self, visits: Iterable[Visit]) -> Iterator[Entry | None]:
         """Yield the records of `visits`, in their order."""
@@ -243,7 +244,7 @@ class Ledger:
         return dict(zip(State, pipe.execute(), strict=True))
 
     def totals(self, project: str) -> dict[str, int]:
-        """Return ``tar_bytes``, ``done_bytes`` and ``done_dicoms`` of all visits."""
+        """Return bytes of all tarballs, and bytes and DICOMs of those that were read."""
         found = self.client.hgetall(key("totals", project))
         return {field: int(found.get(field, 0)) for field in totals(None)}
 
@@ -394,6 +395,10 @@ class Ledger:
 
     def _run_many(self, script: Any, calls: Sequence[tuple[list[str], list[Any]]]) -> Any:
         """Run a script many times in one round trip; return the answers."""
+        if len(calls) == 1:
+            # A pipeline would first ask the server whether it has the script.
+            keys, args = calls[0]
+            return [script(keys=keys, args=args)]
         answers: list[Any] = [redis.exceptions.NoScriptError()] * len(calls)
         while missing := [
             place

@@ -35,7 +35,7 @@ from icfqueue.queue import Messages
 from icfqueue.record import Record, State
 from icfqueue.retry import RetryPolicy, decide
 from icfqueue.settings import Settings
-from icfqueue.store import DISK_ERRORS, Store
+from icfqueue.store import DISK_ERRORS, FULL, Store
 from icfqueue.visit import Visit
 from icfqueue.watch import Watch
 
@@ -399,6 +399,7 @@ def as_step_error(error: Exception) -> IcfqueueError:
         return DiskTrouble(
             f"{error.strerror} ({error.filename or 'in the store directory'})",
             hint="make room or repair the file system; the visit is tried again",
+            full=error.errno in FULL,
         )
     if isinstance(error, OSError | MemoryError):
         what = getattr(error, "strerror", None) or "out of memory"

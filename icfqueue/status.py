@@ -21,17 +21,17 @@ class Summary:
     ----------
     counts
         Visits per state, all six.
-    tar_bytes, done_bytes
-        Size of all tarballs known, and of those of visits that are done.
-    done_dicoms
-        DICOM files in the visits that are done.
+    tar_bytes, read_bytes
+        Size of all tarballs known, and of those that were indexed.
+    read_dicoms
+        DICOM files in the tarballs that were indexed.
     """
 
     project: str
     counts: dict[State, int]
     tar_bytes: int
-    done_bytes: int
-    done_dicoms: int
+    read_bytes: int
+    read_dicoms: int
 
     @property
     def visits(self) -> int:
@@ -60,8 +60,8 @@ def summary(ledger: Ledger, project: str) -> Summary:
         project,
         ledger.counts(project),
         totals["tar_bytes"],
-        totals["done_bytes"],
-        totals["done_dicoms"],
+        totals["read_bytes"],
+        totals["read_dicoms"],
     )
 
 
@@ -71,8 +71,8 @@ def summary_json(found: Summary) -> dict[str, Any]:
         "project": found.project,
         "counts": {state.value: count for state, count in found.counts.items()},
         "tar_bytes": found.tar_bytes,
-        "done_bytes": found.done_bytes,
-        "done_dicoms": found.done_dicoms,
+        "read_bytes": found.read_bytes,
+        "read_dicoms": found.read_dicoms,
     }
 
 

@@ -37,6 +37,9 @@ DISK_ERRORS = frozenset(
 )
 """``OSError.errno`` values that say the disk is in trouble, not the visit."""
 
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+"""Those of them that say nothing can be written."""
+
 
 AT_ONCE = 50
 """Files that are renamed after one question to the watch."""
@@ -350,6 +353,7 @@ def disk_trouble(doing: str) -> Iterator[None]:
         raise DiskTrouble(
             f"{doing}{where}: {error.strerror}",
             hint="make room or repair the file system; the visit is tried again",
+            full=error.errno in FULL,
         ) from error
 
 

@@ -115,7 +115,7 @@ def uncounted_wait(error: StepError, settings: Settings) -> float | None:
     A full disk is no visit's fault; neither is a store that says when to come back.
     """
     if isinstance(error, DiskTrouble):
-        return settings.disk_pause
+        return settings.disk_pause if error.full else None
     # "Retry-After: 0" names no time: taken at its word, it would be tried without end.
     if isinstance(error, TransientError) and error.retry_after:
         return error.retry_after

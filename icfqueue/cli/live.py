@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import click
+import redis
 from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
-    SpinnerColumn,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
@@ -74,69 +73,88 @@ def _stop(force: Workforce, idle: Callable[[], bool] | None = None) -> None:
 
 def _follow(opened: Session, project: str, force: Workforce) -> None:
     """Show progress until nothing is left to be done."""
-    if sys.stdout.isatty():
-        _follow_live(opened, project, force)
+    with _shown(project) as show_line:
+        while True:
+            line, running = _look(opened, project, force)
+            show_line(line, running)
+            if line.drained:
+                return
+            time.sleep(PAUSE)
+
+
+Running = list[int]
+"""Bytes that each running step has dealt with."""
+
+
+def _look(opened: Session, project: str, force: Workforce) -> tuple[Summary, Running]:
+    """Return how far the project is; waits for a broker that is away."""
+    ledger = opened.ledger
+    while True:
+        if opened.embedded:
+            opened.embedded.ensure()
+        force.look()
+        if force.gave_up:
+            raise Unreachable(
+                "the worker processes do not stay up",
+                hint=f"their log: {force.log_path}; then 'icfqueue run' again goes on",
+            )
+        try:
+            line, running = summary(ledger, project), ledger.progress(project)
+            return line, [amount for amount, _ in running.values()]
+        except (redis.ConnectionError, redis.TimeoutError):
+            time.sleep(1.0)
+
+
+Show = Callable[[Summary, Running], None]
+
+
+@contextmanager
+def _shown(project: str) -> Iterator[Show]:
+    """Yield what shows a line: a bar in a terminal, a line now and then elsewhere."""
+    if not sys.stdout.isatty():
+        yield _Lines().show
         return
-    said = time.monotonic()
-    while not (line := summary(opened.ledger, project)).drained:
-        _look_after(opened, force)
-        if time.monotonic() - said > LINE_EVERY:
-            said = time.monotonic()
-            click.echo(show.counts_line(line).plain)
-        time.sleep(PAUSE)
-
-
-def _look_after(opened: Session, force: Workforce) -> None:
-    if opened.embedded:
-        opened.embedded.ensure()
-    force.look()
-    if force.gave_up:
-        raise Unreachable(
-            "the worker processes do not stay up",
-            hint=f"their log: {force.log_path}; then 'icfqueue run' again goes on",
-        )
-
-
-def _follow_live(opened: Session, project: str, force: Workforce) -> None:
     bar = Progress(
-        SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),
         TextColumn("{task.fields[found]}"),
         DownloadColumn(),
         TransferSpeedColumn(),
-        TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
         console=show.console(),
         refresh_per_second=5,
         expand=True,
     )
-    shown = bar.add_task(project, total=None, found="")
+    task = bar.add_task(project, total=None, found="")
     furthest = 0
+
+    def show_line(line: Summary, running: Running) -> None:
+        nonlocal furthest
+        amount = min(line.tar_bytes, line.read_bytes + sum(running))
+        furthest = max(furthest, amount)
+        bar.update(
+            task,
+            description=f"{project} {line.visits - line.active}/{line.visits} visits",
+            found=f"{line.read_dicoms} DICOMs",
+            total=line.tar_bytes or None,
+            completed=furthest,
+        )
+
     with bar:
-        while not (line := summary(opened.ledger, project)).drained:
-            _look_after(opened, force)
-            furthest = max(furthest, _bytes_done(opened, line))
-            bar.update(
-                shown,
-                description=f"{project} {line.visits - line.active}/{line.visits} visits",
-                found=f"{_dicoms_done(opened, line)} DICOMs",
-                total=line.tar_bytes or None,
-                completed=furthest,
-            )
-            time.sleep(PAUSE)
-        bar.update(shown, total=line.tar_bytes, completed=line.tar_bytes)
+        yield show_line
 
 
-def _bytes_done(opened: Session, line: Summary) -> int:
-    running = opened.ledger.progress(line.project).values()
-    return min(line.tar_bytes, line.done_bytes + sum(amount for amount, _ in running))
+class _Lines:
+    """Prints a line now and then, where the output is no terminal."""
 
+    def __init__(self) -> None:
+        self.said = time.monotonic()
 
-def _dicoms_done(opened: Session, line: Summary) -> int:
-    running = opened.ledger.progress(line.project).values()
-    return line.done_dicoms + sum(dicoms for _, dicoms in running)
+    def show(self, line: Summary, _: Running) -> None:
+        if time.monotonic() - self.said > LINE_EVERY and not line.drained:
+            self.said = time.monotonic()
+            click.echo(show.counts_line(line).plain)
 
 
 def _report(opened: Session, project: str) -> int:

@@ -118,7 +118,7 @@ def _projects(ledger: Ledger) -> RenderableType:
         line = status.summary(ledger, name)
         counts = [_count(state, line.counts[state]) for state in State]
         shown.add_row(
-            name, str(line.visits), *counts, decimal(line.tar_bytes), str(line.done_dicoms)
+            name, str(line.visits), *counts, decimal(line.tar_bytes), str(line.read_dicoms)
         )
     if not shown.rows:
         return Text("Nothing was enqueued yet: try 'icfqueue run PROJECT'.")
@@ -202,7 +202,7 @@ def _csv(ledger: Ledger, project: str | None, visit: str | None, state: str | No
     if project is None:
         lines = [status.summary_json(status.summary(ledger, n)) for n in ledger.projects()]
         rows = [line | line.pop("counts") for line in lines]
-        names = ["project", *State, "tar_bytes", "done_bytes", "done_dicoms"]
+        names = ["project", *State, "tar_bytes", "read_bytes", "read_dicoms"]
     else:
         if visit:
             records = [_record(ledger, project, visit)]

@@ -142,7 +142,7 @@ def test_what_was_never_enqueued_is_not_there(bench: Bench) -> None:
     assert ledger.update(V, lambda r: r) is None
     assert ledger.projects() == []
     assert ledger.counts("p") == dict.fromkeys(State, 0)
-    assert ledger.totals("p") == {"tar_bytes": 0, "done_bytes": 0, "done_dicoms": 0}
+    assert ledger.totals("p") == {"tar_bytes": 0, "read_bytes": 0, "read_dicoms": 0}
     assert list(ledger.get_many([])) == []
     assert ledger.put_many([]) == []
 
@@ -301,13 +301,13 @@ def test_sums_follow_a_visit_to_its_end_and_back(bench: Bench) -> None:
     put(ledger)
     claim(ledger)
     finish(ledger, tar_bytes=100)
+    assert ledger.totals("p") == {"tar_bytes": 100, "read_bytes": 0, "read_dicoms": 0}
     advance(ledger, V, "cleanup")
-    assert ledger.totals("p") == {"tar_bytes": 100, "done_bytes": 0, "done_dicoms": 0}
     claim(ledger)
     finish(ledger, dicoms=7)
-    assert ledger.totals("p") == {"tar_bytes": 100, "done_bytes": 100, "done_dicoms": 7}
+    assert ledger.totals("p") == {"tar_bytes": 100, "read_bytes": 100, "read_dicoms": 7}
     ledger.update(V, lambda r: record.enqueued(r, OPTIONS, 0, 1.0))
-    assert ledger.totals("p") == {"tar_bytes": 0, "done_bytes": 0, "done_dicoms": 0}
+    assert ledger.totals("p") == {"tar_bytes": 0, "read_bytes": 0, "read_dicoms": 0}
 
 
 def test_a_lease_ends_in_the_servers_time_and_only_then_is_the_visit_an_orphan(

@@ -94,7 +94,7 @@ def test_a_project_goes_through_every_step_and_its_status_has_the_documented_for
     first = [message[0] for message, _ in done if message[2] == visits[0].id]
     assert first[:4] == ["fetch", "index_tar", "write_json", "export_repo"]
     assert [message[2] for message, _ in done[:4]] == [visits[0].id] * 4
-    assert line.ledger.totals("study_1")["done_dicoms"] == sum(
+    assert line.ledger.totals("study_1")["read_dicoms"] == sum(
         line.record(found).dicoms or 0 for found in visits
     )
 

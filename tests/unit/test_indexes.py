@@ -58,11 +58,11 @@ def test_a_visit_that_goes_nowhere_stands_with_its_state_alone() -> None:
         )
 
 
-def test_sums_count_what_is_done() -> None:
-    assert totals(None) == {"tar_bytes": 0, "done_bytes": 0, "done_dicoms": 0}
-    part, whole = advanced(NEW, 2), advanced(NEW, len(NAMES))
-    assert totals(part) == {"tar_bytes": 5, "done_bytes": 0, "done_dicoms": 0}
-    assert totals(whole) == {"tar_bytes": 5, "done_bytes": 5, "done_dicoms": 3}
+def test_sums_count_what_was_indexed() -> None:
+    assert totals(None) == {"tar_bytes": 0, "read_bytes": 0, "read_dicoms": 0}
+    part, whole = advanced(NEW, 1), advanced(NEW, 2)
+    assert totals(part) == {"tar_bytes": 5, "read_bytes": 0, "read_dicoms": 0}
+    assert totals(whole) == {"tar_bytes": 5, "read_bytes": 5, "read_dicoms": 3}
 
 
 def test_nothing_changes_where_nothing_changed() -> None:

@@ -109,7 +109,7 @@ def test_the_documented_form_is_strict(full: Ledger) -> None:
 def test_a_project_in_one_line(full: Ledger) -> None:
     line = status.summary(full, "study_1")
     assert (line.visits, line.active, line.drained, line.is_failed) == (6, 3, False, True)
-    assert (line.tar_bytes, line.done_bytes, line.done_dicoms) == (600, 100, 3)
+    assert (line.tar_bytes, line.read_bytes, line.read_dicoms) == (600, 100, 3)
     (found,) = show.as_json(full, None, None, None)
     assert found["counts"] == {state.value: 1 for state in State}
     assert found["project"] == "study_1"
@@ -128,7 +128,7 @@ def test_lines_with_commas_quotes_and_newlines_survive_csv(
     assert by_id["queued"]["started_at"] == ""
     show.once(full, None, None, None, "csv")
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
-    assert (row["project"], row["waiting"], row["done_dicoms"]) == ("study_1", "1", "3")
+    assert (row["project"], row["waiting"], row["read_dicoms"]) == ("study_1", "1", "3")
 
 
 @pytest.mark.parametrize("visit", [None, *State])
