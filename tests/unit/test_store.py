@@ -122,3 +122,19 @@ def test_other_errors_of_the_system_pass_unchanged() -> None:
 def test_a_disk_that_is_really_full_is_disk_trouble() -> None:
     with pytest.raises(DiskTrouble), disk_trouble("writing the metadata"):
         Path("/dev/full").write_bytes(b"x" * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("code", "full"),
+    [
+        (errno.ENOSPC, True),
+        (errno.EDQUOT, True),
+        (errno.EROFS, True),
+        (errno.EIO, False),
+        (errno.ESTALE, False),
+    ],
+)
+def test_only_a_disk_without_room_is_no_fault_of_the_visit(code: int, full: bool) -> None:
+    with pytest.raises(DiskTrouble) as caught, disk_trouble("writing"):
+        raise OSError(code, os.strerror(code), "/store/x")
+    assert caught.value.full is full

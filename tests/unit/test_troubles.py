@@ -128,6 +128,7 @@ def test_no_password_of_a_store_url_becomes_a_key(ledger: Ledger) -> None:
     ("error", "waits"),
     [
         (DiskTrouble("x"), 30.0),
+        (DiskTrouble("one tarball cannot be read", full=False), None),
         (StoreBusy("x", retry_after=7.0), 7.0),
         (StoreBusy("x", retry_after=0.0), None),
         (StoreBusy("x"), None),
