@@ -15,8 +15,10 @@ WANTED = $$(cat pyproject.toml constraints.txt | cksum)
 demo: install
 	@$(BIN)/icfqueue demo
 
+# The fault tests count seconds and want the machine for themselves.
 test: install
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/integration tests/acceptance $(ARGS)
+	@$(BIN)/python -m pytest tests/chaos $(ARGS)
 
 chaos: install
 	@ICFQUEUE_CHAOS=long $(BIN)/python -m pytest tests/chaos -v $(ARGS)
