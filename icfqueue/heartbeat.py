@@ -22,7 +22,7 @@ import redis
 from icfqueue.errors import IcfqueueError, Interrupted, LeaseLost, Stalled
 from icfqueue.ledger import Ledger
 from icfqueue.visit import Visit
-from icfqueue.watch import Watch, end_group
+from icfqueue.watch import Watch, end_group, kill_group
 
 log = logging.getLogger(__name__)
 
@@ -144,8 +144,11 @@ class Heartbeat(Watch):
     def before_publish(self, name: str) -> None:
         """Renew every lease and the lock, and raise unless all are still held."""
         self.check()
+        held = self._renew(self.ledger)
+        # The broker may have been away for long: the thread may have decided meanwhile.
         self._moved = time.monotonic()
-        if not self._renew(self.ledger):
+        self.check()
+        if not held:
             raise LeaseLost(f"{name} is not published: the lease is lost")
 
     @contextmanager
@@ -171,32 +174,39 @@ class Heartbeat(Watch):
             if self.called_off:
                 self._insist(now)
                 continue
-            if now - self._moved > self.stall:
+            if now - renewed >= pause:
+                renewed = now
+                self._renew_or_call_off()
+            if self.called_off:
+                continue
+            if self.stopping.over:
+                self._call_off(Interrupted("the worker is stopping"))
+            elif time.monotonic() - self._moved > self.stall:
                 self._call_off(
                     Stalled(
                         f"no progress for {self.stall:.0f} s",
                         hint="the step is tried again; the limit is the setting 'stall'",
                     )
                 )
-            elif self.stopping.over:
-                self._call_off(Interrupted("the worker is stopping"))
-            elif now - renewed >= pause:
-                renewed = now
-                self._renew_or_call_off()
 
     def _renew_or_call_off(self) -> None:
+        began = time.monotonic()
+        held = True
         try:
             held = self._renew(self.quick)
         except (redis.RedisError, OSError):
             # The broker is away. Nothing is lost by working on: before a file is
             # published the lease is asked for again.
             log.debug("lease not renewed: broker away")
-            return
+            self._moved = time.monotonic()
+        else:
+            # A step that waits for a broker that answers late does not stall.
+            self._moved += time.monotonic() - began
         if not held:
             self._call_off(LeaseLost("the lease is lost"))
 
     def _renew(self, ledger: Ledger) -> bool:
-        if self.lock and not ledger.lock(*self.lock, self.lease):
+        if self.lock and not ledger.renew_lock(*self.lock, self.lease):
             return False
         return ledger.renew_all(self.tokens, self.lease, self._bytes, self._dicoms)
 
@@ -205,10 +215,10 @@ class Heartbeat(Watch):
         self._called_off_at = time.monotonic()
         self.called_off = why
         for process in list(self._minded):
-            end_group(process)
+            kill_group(process)
 
     def _insist(self, now: float) -> None:
         for process in list(self._minded):
-            end_group(process)
+            kill_group(process)
         if self.give_up and self.called_off and now > self._called_off_at + LAST_WORD:
             self.give_up(self.called_off)

@@ -21,6 +21,7 @@ import redis
 from icfqueue import scripts
 from icfqueue.indexes import changes, key, totals, visit_key
 from icfqueue.record import Record, State
+from icfqueue.scripts import Script
 from icfqueue.steps import GATHERED
 from icfqueue.visit import Visit
 
@@ -53,14 +54,14 @@ class Ledger:
     def __init__(self, client: redis.Redis, *, flush_after: float = 2.0) -> None:
         self.client: Any = client
         self.flush_after = flush_after
-        register: Callable[[str], Any] = client.register_script
-        self._commit = register(scripts.COMMIT)
-        self._renew = register(scripts.RENEW)
-        self._past = register(scripts.PAST)
-        self._lock = register(scripts.LOCK)
-        self._unlock = register(scripts.UNLOCK)
-        self._flushed = register(scripts.FLUSHED)
-        self._delay = register(scripts.DELAY)
+        self._commit = Script(client, scripts.COMMIT)
+        self._renew = Script(client, scripts.RENEW)
+        self._past = Script(client, scripts.PAST)
+        self._lock = Script(client, scripts.LOCK)
+        self._renew_lock = Script(client, scripts.RENEW_LOCK)
+        self._unlock = Script(client, scripts.UNLOCK)
+        self._flushed = Script(client, scripts.FLUSHED)
+        self._delay = Script(client, scripts.DELAY)
 
     # Records
 
@@ -349,6 +350,11 @@ class Ledger:
         """Take the lock `name`, or renew it if `token` holds it."""
         args = [token, int(seconds * 1000)]
         return bool(self._lock(keys=[key("lock", name)], args=args))
+
+    def renew_lock(self, name: str, token: str, seconds: float) -> bool:
+        """Prolong the lock `name`; False if it was lost, even if it is free again."""
+        args = [token, int(seconds * 1000)]
+        return bool(self._renew_lock(keys=[key("lock", name)], args=args))
 
     def unlock(self, name: str, token: str) -> None:
         """Give the lock back, if `token` still holds it."""

@@ -291,7 +291,11 @@ class Attempt:
             if not found.active and found.state != State.CANCELLED
         ]
         for project in {found.visit.project for found in (*gathered, *ended)}:
-            self._last_of_project(project)
+            if gathered and not self.worker.store.catalog_dir(project).exists():
+                # Made while other visits are worked on, and not at the very end.
+                send_flush(self.worker.ledger, self.worker.messages, project)
+            else:
+                self._last_of_project(project)
 
     def _last_of_project(self, project: str) -> None:
         """Have the catalog written at once when nobody else is on the way to it."""
@@ -326,7 +330,7 @@ def _update_catalog(worker: Worker, project: str) -> str:
         # Should this worker vanish, the study must not wait for it longer than a lease.
         ledger.delay_flush(project, worker.settings.lease)
         # Once the lock is lost, its new holder sees to all that is ready.
-        while ledger.lock(name, token, worker.settings.lease):
+        while ledger.renew_lock(name, token, worker.settings.lease):
             ready = ledger.ready(project, steps.GATHERED)[:TOGETHER]
             held = _claim_ready(worker, ready)
             if not held:

@@ -5,6 +5,12 @@ Times are the server's own, in milliseconds since 1970.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import redis
+
 _NOW = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -71,6 +77,13 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 """
 
+# ARGV: token, milliseconds. Renew a lock; one that was lost is not taken again, for
+# somebody else may have had it meanwhile.
+RENEW_LOCK = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+"""
+
 UNLOCK = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0
@@ -93,3 +106,24 @@ DELAY = (
 return redis.call('ZADD', KEYS[1], 'XX', 'CH', now + ARGV[2], ARGV[1])
 """
 )
+
+
+class Script:
+    """A script that is loaded when the server does not know it.
+
+    redis-py does that too, but once: a server that dies after it was loaded and before
+    it is called has forgotten it again.
+    """
+
+    def __init__(self, client: redis.Redis, text: str) -> None:
+        register: Callable[[str], Any] = client.register_script
+        self._script = register(text)
+
+    def __call__(self, *, keys: list[str], args: list[Any], client: Any = None) -> Any:
+        for _ in range(_TRIES):
+            with suppress(redis.exceptions.NoScriptError):
+                return self._script(keys=keys, args=args, client=client)
+        return self._script(keys=keys, args=args, client=client)
+
+
+_TRIES = 10

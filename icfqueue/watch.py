@@ -54,12 +54,27 @@ class Watch:
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill `process` and every process of its group, and reap it."""
+    """Kill `process` and every process of its group, and reap it.
+
+    One that hangs in the kernel, as on a stale network file system, cannot be killed
+    and is left behind.
+    """
+    import subprocess
+
+    kill_group(process)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(REAPING)
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill `process` and every process of its group; does not wait."""
     if process.poll() is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
+
+REAPING = 5.0
+"""Seconds that a killed process may take to end."""
 
 UNWATCHED = Watch()
 """For use without a queue: tests, scripts, ``icfqueue catalog``."""

@@ -35,11 +35,18 @@ log = logging.getLogger(__name__)
 PARENT_VARIABLE = "ICFQUEUE_PARENT"
 """Process id without which this worker stops: that of ``icfqueue worker``."""
 
+LOST = 5.0
+"""Seconds after which a message that is not in its queue is suspected to be lost; no
+longer than a lease: a site that wants quick recovery wants it of both."""
+
 STOP_AT_VARIABLE = "ICFQUEUE_STOP_AT"
 """Time (seconds since 1970) at which the worker takes no more work."""
 
 _LAST_RESORT = settings.load().grace + LAST_WORD + 10.0
 """Seconds after which a worker without a parent, asked to stop, is killed."""
+
+_LATE_IMPORTS = ("encodings.idna", "redis", "redis.backoff", "redis.retry", "ssl")
+"""What Python and redis-py import at the first connection."""
 
 _stop_asked = multiprocessing.get_context("fork").Value("d", 0.0, lock=False)
 """When this worker was asked to stop (``time.monotonic``), or 0; shared with children."""
@@ -90,6 +97,10 @@ def _make_worker() -> pipeline.Worker:
 class Supervision(bootsteps.StartStopStep):  # type: ignore[misc]
     """Runs the supervisor in a thread of the worker's main process."""
 
+    # After the pool: a process forked while a thread imports a module inherits the
+    # import's lock, for ever.
+    requires = ("celery.worker.components:Pool",)
+
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
         self.stop_thread = _supervision_ends
@@ -100,14 +111,21 @@ class Supervision(bootsteps.StartStopStep):  # type: ignore[misc]
         if self.thread:
             return
         worker = this_worker()
-        supervisor = Supervisor(worker.quick, Messages(app, worker.quick), worker.settings)
+        supervisor = Supervisor(
+            worker.quick,
+            Messages(app, worker.quick),
+            worker.settings,
+            patience=min(LOST, worker.settings.lease),
+        )
         self.thread = threading.Thread(
             target=supervisor.run,
-            args=(self.stop_thread, _mind_the_end),
+            args=(self.stop_thread, lambda: worker.quick.worker_lives(worker.name)),
             name="supervisor",
             daemon=True,
         )
         self.thread.start()
+        # Of its own, for it must go on when supervision has ended.
+        threading.Thread(target=_mind_the_end, name="end", daemon=True).start()
 
     def stop(self, parent: Any) -> None:  # noqa: ARG002 - Celery's signature
         """Let another worker take over."""
@@ -134,29 +152,33 @@ app.steps["consumer"].add(OneAtHand)
 
 
 def _mind_the_end() -> None:
-    """Say that this worker lives; stop it with its parent or at the end of its time."""
+    """Stop the worker with its parent or at the end of its time; runs until then."""
     parent = os.environ.get(PARENT_VARIABLE)
-    orphan = parent is not None and os.getppid() != int(parent)
-    late = time.time() > float(os.environ.get(STOP_AT_VARIABLE) or "inf")
-    if (orphan or late) and not _stop_asked.value:
-        log.warning("worker stops: %s", "its parent is gone" if orphan else "end of time")
-        ask_to_stop()
-        os.kill(os.getpid(), signal.SIGTERM)
-    elif orphan and time.monotonic() > _stop_asked.value + _LAST_RESORT:
-        # Celery does not end while it looks for a broker that is away, and nobody else
-        # is left who could end it.
-        os.killpg(os.getpgrp(), signal.SIGKILL)
-    # Last, because it fails while the broker is away.
-    worker = this_worker()
-    worker.quick.worker_lives(worker.name)
+    stop_at = float(os.environ.get(STOP_AT_VARIABLE) or "inf")
+    while True:
+        time.sleep(_LOOK)
+        orphan = parent is not None and os.getppid() != int(parent)
+        if (orphan or time.time() > stop_at) and not _stop_asked.value:
+            log.warning("worker stops: %s", "parent gone" if orphan else "end of time")
+            ask_to_stop()
+            os.kill(os.getpid(), signal.SIGTERM)
+        elif orphan and time.monotonic() > _stop_asked.value + _LAST_RESORT:
+            # Celery does not end while it looks for a broker that is away, and nobody
+            # else is left who could end it.
+            os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+_LOOK = 0.5
+"""Seconds between two looks at parent and clock."""
 
 
 @signals.celeryd_init.connect
 def _prepare(**_: Any) -> None:
     """Check what a worker needs, and start the embedded broker if it is to be used."""
-    # Imported here, before the fork, once for all children and not in a visit's time.
-    for step in steps.STEPS:
-        importlib.import_module(step.module)
+    # Imported here, before the fork, once for all children and not in a visit's time;
+    # and before there are threads, in which an import would be a trap for later forks.
+    for module in (*_LATE_IMPORTS, *(step.module for step in steps.STEPS)):
+        importlib.import_module(module)
     try:
         chosen = settings.load()
         Store(chosen.store_dir).check_is_there()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -216,3 +217,36 @@ def test_while_the_broker_is_away_the_step_works_on(
             found.before_publish("x")
             assert time.monotonic() - began > 0.2
         assert held.get(V)
+
+
+def test_a_lock_that_was_lost_is_not_taken_again_even_if_it_is_free(ledger: Ledger) -> None:
+    assert ledger.lock("catalog:p", "mine", 0.05)
+    time.sleep(0.1)
+    with ledger.locked("catalog:p", 5.0) as other:
+        assert other
+    with (
+        Heartbeat(
+            ledger, ledger, {}, lease=5.0, stall=60.0, lock=("catalog:p", "mine")
+        ) as watch,
+        pytest.raises(LeaseLost),
+    ):
+        watch.before_publish("index.html")
+
+
+def test_a_broker_that_is_away_for_longer_than_a_stall_is_no_stall(
+    ledger: Ledger, valkey: Valkey
+) -> None:
+    entry = record.new(V, Options("https://x"), 0, 1.0)
+    assert ledger.put_many([(None, entry)]) == [True]
+    ledger.update(V, lambda found: record.claimed(found, "t", "w", 2.0), lease=60.0)
+    assert valkey.process
+    with Heartbeat(ledger, ledger, {V: "t"}, lease=60.0, stall=1.5) as watch:
+        watch.advance()
+        valkey.process.send_signal(signal.SIGSTOP)
+        try:
+            time.sleep(3.0)
+        finally:
+            valkey.process.send_signal(signal.SIGCONT)
+        watch.before_publish("a file")
+        time.sleep(0.5)
+        watch.advance()
