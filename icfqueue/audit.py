@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from icfqueue import catalog, complete, metadata
-from icfqueue.errors import NotInStore, StepError
+from icfqueue.errors import AccessDenied, NetworkTrouble, NotInStore, StepError, StoreBusy
 from icfqueue.job import Job
 from icfqueue.ledger import Entry
 from icfqueue.reconcile import present
@@ -32,11 +32,14 @@ class Difference:
         What was found.
     hint
         What to do.
+    unreachable
+        The store did not answer or refused: nothing is known of what it has.
     """
 
     where: str
     what: str
     hint: str
+    unreachable: bool = False
 
 
 REDO = "icfqueue enqueue --force makes it anew"
@@ -59,7 +62,8 @@ def differences(
     """
     found = entry.record if entry else None
     if found and found.active:
-        return []
+        words = f"not finished ({found.state} at {found.step})"
+        return [Difference("record", words, "icfqueue status --wait, then verify again")]
     parts = (
         _record(found),
         _dataset(job, found),
@@ -148,6 +152,9 @@ def _store(job: Job, remote: RemoteStore | None) -> Iterator[Difference]:
         md5 = remote.md5sum(job.visit)
     except NotInStore:
         yield Difference("store", f"{url} is not there", "images cannot be got until it is")
+        return
+    except (NetworkTrouble, StoreBusy, AccessDenied) as error:
+        yield Difference("store", error.message, error.hint, unreachable=True)
         return
     if there.size != recorded.size:
         words = f"{url} has {there.size} bytes, the dataset was made from {recorded.size}"

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -88,7 +88,8 @@ class Contents:
     tarball, tarball_path, tarball_url
         The tarball's key, its path in the dataset, where it is downloaded from.
     dicoms
-        In tar order; no path twice.
+        In tar order; no path twice. Gone through twice, and may be named as they are
+        gone through first (:class:`Named`).
     """
 
     title: str
@@ -99,7 +100,38 @@ class Contents:
     tarball: AnnexKey
     tarball_path: bytes
     tarball_url: bytes
-    dicoms: list[Dicom]
+    dicoms: Collection[Dicom]
+
+
+class Named(Collection[Dicom]):
+    """DICOM files that are made when they are first gone through, and then kept.
+
+    So git writes the first links while git-annex still names the other files.
+
+    Parameters
+    ----------
+    count
+        How many there will be.
+    source
+        Gives them, once.
+    """
+
+    def __init__(self, count: int, source: Iterator[Dicom]) -> None:
+        self._count = count
+        self._source = source
+        self._made: list[Dicom] = []
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __contains__(self, dicom: object) -> bool:
+        return any(dicom == made for made in self)
+
+    def __iter__(self) -> Iterator[Dicom]:
+        yield from self._made
+        for dicom in self._source:
+            self._made.append(dicom)
+            yield dicom
 
 
 def fields(record: dict[str, Any]) -> Fields:
@@ -209,22 +241,49 @@ class _Logs:
 
 
 def _annex(contents: Contents) -> Iterator[bytes]:
+    """Yield the git-annex branch.
+
+    It has up to 4,096 folders at its top, and `git fast-import` searches a folder's
+    entries one after the other. So the logs are written below a folder for the first
+    digit, and the folders are moved to the top once they are full. No object is made of
+    what was moved: the trees are written with the commit.
+    """
     yield _commit(contents, b"git-annex")
     yield from _remotes(contents)
+    yield from _logs(contents)
+    keys = [contents.tarball, *(dicom.key for dicom in contents.dicoms)]
+    for top in dict.fromkeys(key.lower.partition(b"/")[0] for key in keys):
+        yield b"R %s/%s %s\n" % (_digit(top), top, top)
+
+
+def _digit(lower: bytes) -> bytes:
+    """Return the folder below which a hash directory's files are written at first.
+
+    Its name is longer than a hash directory's, so that the two can never be taken for
+    each other.
+    """
+    return b"digit-" + lower[:1]
+
+
+def _logs(contents: Contents) -> Iterator[bytes]:
     stamp = b"%ds" % contents.when
-    place = contents.tarball.lower + contents.tarball.name
+    place = _place(contents.tarball)
     present = b"%s 1 %s\n" % (stamp, str(contents.uncurl).encode())
     yield _entry(_FILE, place + b".log", present)
     yield _entry(_FILE, place + b".log.web", b"%s 1 :%s\n" % (stamp, contents.tarball_url))
     present = b"%s 1 %s\n" % (stamp, str(contents.archivist).encode())
     for logs in _by_key(contents):
-        place = logs.key.lower + logs.key.name
+        place = _place(logs.key)
         yield _entry(_FILE, place + b".log", present)
         # The leading colon marks a URL that is not git-annex's own to download.
         web = b"".join(b"%s 1 :%s\n" % (stamp, url) for url in logs.urls)
         yield _entry(_FILE, place + b".log.web", web)
         if logs.fields:
             yield _entry(_FILE, place + b".log.met", metadata_log(stamp, logs.fields))
+
+
+def _place(key: AnnexKey) -> bytes:
+    return b"%s/%s%s" % (_digit(key.lower), key.lower, key.name)
 
 
 def _by_key(contents: Contents) -> Iterable[_Logs]:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import ssl
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, quote, urlsplit
-
-import redis
-from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
-from redis.retry import Retry
 
 from icfqueue.errors import Unreachable, UsageError
 from icfqueue.settings import Settings
+
+if TYPE_CHECKING:  # redis takes as long to import as the embedded server to start
+    import redis
+    from redis.retry import Retry
 
 SOCKET_SCHEME = "redis+socket"
 PATIENT = 100_000
@@ -57,6 +56,8 @@ class Broker:
         """Celery's ``broker_use_ssl`` for this address; empty without TLS."""
         if not self.url.startswith("rediss://"):
             return {}
+        import ssl
+
         options: dict[str, Any] = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
         if self.ca_file:
             options["ssl_ca_certs"] = str(self.ca_file)
@@ -70,12 +71,17 @@ class Broker:
         patient
             Wait for a broker that is away instead of failing; for workers.
         """
+        from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+        from redis.retry import Retry
+
         if patient:
             backoff = ExponentialWithJitterBackoff(base=0.05, cap=5.0)
             return self._connect(Retry(backoff, PATIENT), 30.0)
         return self._connect(Retry(NoBackoff(), 1), 4.0)
 
     def _connect(self, retry: Retry, timeout: float) -> redis.Redis:
+        import redis
+
         return redis.Redis.from_url(
             self._redis_url(),
             decode_responses=True,
@@ -99,6 +105,10 @@ class Broker:
         Unreachable
             The broker does not answer or refuses; one line, without the password.
         """
+        import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
         try:
             # One try on a connection of its own: each further one doubles the time that a
             # host which swallows packets takes.

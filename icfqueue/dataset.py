@@ -11,6 +11,7 @@ store's address and the visit's name, dates are the tarball's.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from contextlib import nullcontext
 from hashlib import md5
 from pathlib import Path
@@ -20,7 +21,7 @@ from icfqueue.branches import Contents, Dicom
 from icfqueue.complete import whole_deposit
 from icfqueue.deposit import Deposit, Source
 from icfqueue.errors import BadTarball, PermanentError, TarballChanged
-from icfqueue.gitannex import KeySource, WantedKey
+from icfqueue.gitannex import AnnexKey, KeySource, WantedKey
 from icfqueue.job import Job, Outcome
 from icfqueue.metadata import DicomRecord, TarballMeta
 from icfqueue.store import Fingerprint, disk_trouble
@@ -154,15 +155,34 @@ def _build(
     keys: KeySource | None,
 ) -> None:
     """Write both branches into the bare repository `repo` and have git check them."""
-    url, visit = job.options.store_url, job.visit
     wanted = [
-        WantedKey(source.size, source.md5, visit.dspath.encode()),
+        WantedKey(source.size, source.md5, job.visit.dspath.encode()),
         *(WantedKey(r["size"], r["md5"], _bytes(r["path"])) for r in records),
     ]
     _check_paths([item.path for item in wanted])
-    with nullcontext(keys) if keys else KeySource(repo) as named:
-        tarball, *of_dicoms = named.keys(wanted, job.watch)
-    contents = Contents(
+    with nullcontext(keys) if keys else KeySource(repo) as source_of_keys:
+        named = source_of_keys.keys(wanted, job.watch)
+        contents = _contents(job, source, records, wanted, named)
+        gitannex.fast_import(repo, branches.stream(contents, job.watch), job.watch)
+    gitannex.check_tree(repo, deposit.HEAD, job.watch)
+
+
+def _contents(
+    job: Job,
+    source: Source,
+    records: list[DicomRecord],
+    wanted: list[WantedKey],
+    named: Iterator[AnnexKey],
+) -> Contents:
+    """Return what the dataset holds; its DICOM files are named as it is written."""
+    url, visit = job.options.store_url, job.visit
+    tarball = next(named)
+    made = zip(wanted[1:], named, records, strict=True)
+    dicoms = (
+        Dicom(item.path, key, item.size, branches.fields(record))
+        for item, key, record in made
+    )
+    return Contents(
         title=f"{visit.project} {visit.id}",
         when=source.newest,
         dataset=dataset_id(url, visit),
@@ -171,13 +191,8 @@ def _build(
         tarball=tarball,
         tarball_path=wanted[0].path,
         tarball_url=source.url.encode(),
-        dicoms=[
-            Dicom(item.path, key, item.size, branches.fields(record))
-            for item, key, record in zip(wanted[1:], of_dicoms, records, strict=True)
-        ],
+        dicoms=branches.Named(len(records), dicoms),
     )
-    gitannex.fast_import(repo, branches.stream(contents, job.watch), job.watch)
-    gitannex.check_tree(repo, deposit.HEAD, job.watch)
 
 
 def _bytes(path: str) -> bytes:

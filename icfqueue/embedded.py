@@ -29,11 +29,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import redis
-
 from icfqueue.broker import SOCKET_SCHEME, Broker
 from icfqueue.errors import Unreachable
-from icfqueue.store import HIDDEN
+from icfqueue.store import HIDDEN, Store
 
 START_SECONDS = 10.0
 """How long a server may take to say that it is there; loading its data may take longer."""
@@ -64,7 +62,9 @@ class EmbeddedServer:
 
     def __enter__(self) -> Self:
         try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # The folder above is everybody's who uses the store; the data are not.
+            Store(self.folder.parent.parent).make_dir(self.folder.parent)
+            self.folder.mkdir(exist_ok=True, mode=0o700)
             self.folder.chmod(0o700)
             self._users = os.open(self.folder / "users", os.O_CREAT | os.O_RDWR, 0o600)
         except OSError as error:
@@ -148,6 +148,8 @@ class EmbeddedServer:
                 )
         finally:
             os.close(held)
+        # Needed next by whoever wants the server, which starts meanwhile.
+        importlib.import_module("redis")
         end = time.monotonic() + START_SECONDS
         while not (answer := self._answer()).startswith(b"+PONG"):
             if answer.startswith(_LOADING):
@@ -208,6 +210,8 @@ class EmbeddedServer:
     def _stop(self) -> None:
         client = self.broker.connect()
         # The answer to SHUTDOWN is the end of the connection.
+        import redis
+
         with suppress(redis.RedisError, OSError):
             client.shutdown(nosave=True)
         client.close()

@@ -239,6 +239,7 @@ class KeySource:
         self._repo = repo
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._child: _Child | None = None
+        self._writer: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -269,26 +270,37 @@ class KeySource:
             It is not installed.
         """
         remaining = iter(wanted)
-        while batch := list(islice(remaining, BATCH)):
-            try:
-                answers = self._ask(batch, watch)
-            except BaseException:
-                # Answers to this batch must never be read as answers to another one.
-                self.close()
-                raise
-            yield from answers
-            watch.advance()
+        batch = list(islice(remaining, BATCH))
+        try:
+            if batch:
+                self._ask(batch)
+            while batch:
+                answers = self._answers(batch, watch)
+                # It names these while those are being used.
+                if batch := list(islice(remaining, BATCH)):
+                    self._ask(batch)
+                yield from answers
+                watch.advance()
+        except BaseException:
+            # Answers to this batch must never be read as answers to another one.
+            self.close()
+            raise
 
-    def _ask(self, batch: list[WantedKey], watch: Watch) -> list[AnnexKey]:
+    def _ask(self, batch: list[WantedKey]) -> None:
         child = self._running_child()
         question = b"".join(
             b"MD5-s%d--%s %s\n" % (item.size, item.md5.encode(), item.path)
             for item in batch
         )
         # A pipe holds 64 kB: writing and reading must go on at the same time.
-        writer = threading.Thread(target=child.write, args=([question],), daemon=True)
+        self._writer = threading.Thread(target=child.write, args=([question],), daemon=True)
+        self._writer.start()
+
+    def _answers(self, batch: list[WantedKey], watch: Watch) -> list[AnnexKey]:
+        child, writer = self._child, self._writer
+        assert child  # noqa: S101 - asked before
+        assert writer  # noqa: S101 - the same
         with watch.minding(child.process):
-            writer.start()
             answers = [_answer(child, item) for item in batch]
             writer.join()
         self._forget_folder()

@@ -85,7 +85,12 @@ def places(record: Record) -> tuple[set[tuple[str, str]], dict[tuple[str, str], 
 
 
 def changes(
-    old: Record | None, new: Record, *, lease: float, flush_after: float
+    old: Record | None,
+    new: Record,
+    *,
+    lease: float,
+    flush_after: float,
+    now: float,
 ) -> list[Command]:
     """Return the commands that bring every index from `old` to `new`.
 
@@ -93,6 +98,9 @@ def changes(
     ----------
     lease, flush_after
         Seconds: length of a new lease; wait before a study's catalog is written.
+    now
+        The time of the clock that a record's `due` was made with: what is left until
+        then is added to the server's own time.
     """
     old_sets, old_scored = places(old) if old else (set(), {})
     new_sets, new_scored = places(new)
@@ -106,7 +114,10 @@ def changes(
         if old_scored.get(place) == meaning:
             continue
         kind, _, value = meaning.partition(" ")
-        score = {"sent": In(0), "lease": In(int(lease * 1000)), "due": value}[kind]
+        if kind == "due":
+            score = In(int(value) - int(now * 1000))
+        else:
+            score = In(int(lease * 1000) if kind == "lease" else 0)
         commands.append(["ZADD", place[0], score, place[1]])
     project = new.visit.project
     if new.state == State.QUEUED and new.step == GATHERED:

@@ -184,6 +184,7 @@ class Ledger:
                     record,
                     lease=lease,
                     flush_after=self.flush_after,
+                    now=time.time(),
                 )
                 keys = [visit_key(record.visit), key("leases")]
                 args = [

@@ -5,10 +5,11 @@ Written for Apache's mod_autoindex; anything that links to its files will do.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from urllib.parse import unquote, urljoin, urlsplit
 
-from icfqueue.visit import Visit
+from icfqueue.visit import TAR_SUFFIX, Visit
 
 
 class _Links(HTMLParser):
@@ -35,12 +36,33 @@ def visits_in_listing(project: str, address: str, page: str) -> list[Visit]:
     page
         Its HTML. Links to anything but a file right in this folder are passed over.
     """
+    visits = (Visit.of_tarball(project, name) for name in _names(address, page))
+    return sorted({visit for visit in visits if visit})
+
+
+def unusable_in_listing(project: str, address: str, page: str) -> list[str]:
+    """Return the names of tarballs that :func:`visits_in_listing` passes over, sorted.
+
+    Their names give no visit id. Parameters are the same.
+    """
+    return sorted(
+        {
+            name
+            for name in _names(address, page)
+            if name.endswith(TAR_SUFFIX)
+            and "/" not in name
+            and not Visit.of_tarball(project, name)
+        }
+    )
+
+
+def _names(address: str, page: str) -> Iterator[str]:
+    """Yield the path below the folder of everything that its listing links to."""
     links = _Links()
     links.feed(page)
     links.close()
     base = urlsplit(address)
     folder = unquote(base.path)
-    found = set()
     for href in links.found:
         try:
             link = urlsplit(urljoin(address, href.strip()))
@@ -49,6 +71,4 @@ def visits_in_listing(project: str, address: str, page: str) -> list[Visit]:
         path = unquote(link.path)
         here = (link.scheme, link.netloc) == (base.scheme, base.netloc)
         if here and not link.query and path.startswith(folder):
-            visit = Visit.of_tarball(project, path.removeprefix(folder))
-            found.update([visit] if visit else [])
-    return sorted(found)
+            yield path.removeprefix(folder)

@@ -194,7 +194,7 @@ class Attempt:
         # What troubles one visit of a batch troubles all that have the same store.
         asked = {found.options.store_url: visit for visit, found in self.held.items()}
         for url, visit in asked.items():
-            troubles.check(self.worker.ledger, visit, self.step, url)
+            troubles.check(self.worker.ledger, self.worker.settings, visit, self.step, url)
 
     def _job(self, found: Record, watch: Watch) -> Job:
         worker = self.worker
@@ -241,15 +241,20 @@ class Attempt:
                 # What was only read off a note is not noted again: 'retry' may just have
                 # lifted it.
                 worker, options = self.worker, self.held[visit].options
-                troubles.note(worker.ledger, worker.settings, visit, result, options)
+                return (
+                    troubles.note(worker.ledger, worker.settings, visit, result, options)
+                    or result
+                )
         return result
 
     def _note(self, changed: Record, result: Outcome | IcfqueueError) -> None:
         """Log what became of a visit, and clear up what it needs no more."""
         worker = self.worker
         _say_outcome(changed.visit, self.step, changed, result)
-        if self.step == troubles.FETCH and isinstance(result, Outcome) and result.worked:
-            troubles.well(worker.ledger, changed.options)
+        if self.step == troubles.FETCH and isinstance(result, Outcome):
+            if result.worked:
+                troubles.well(worker.ledger, changed.options)
+            troubles.probed(worker.ledger, changed.visit, changed.options)
         if changed.state == State.FAILED and self.step in FORGETFUL:
             worker.store.forget_work(changed.visit)
 
@@ -291,7 +296,8 @@ class Attempt:
             if not found.active and found.state != State.CANCELLED
         ]
         for project in {found.visit.project for found in (*gathered, *ended)}:
-            if gathered and not self.worker.store.catalog_dir(project).exists():
+            wanted = any(found.options.catalog for found in gathered)
+            if wanted and not self.worker.store.catalog_dir(project).exists():
                 # Made while other visits are worked on, and not at the very end.
                 send_flush(self.worker.ledger, self.worker.messages, project)
             else:
@@ -404,6 +410,13 @@ def as_step_error(error: Exception) -> IcfqueueError:
             f"{error.strerror} ({error.filename or 'in the store directory'})",
             hint="make room or repair the file system; the visit is tried again",
             full=error.errno in FULL,
+        )
+    if isinstance(error, PermissionError):
+        return PermanentError(
+            f"{error.strerror} ({error.filename or 'in the store directory'})",
+            hint="look at owner and group of the file and its folder, and at the umask of "
+            "who made them: the workers must be able to read and write there; then "
+            "'icfqueue retry'",
         )
     if isinstance(error, OSError | MemoryError):
         what = getattr(error, "strerror", None) or "out of memory"

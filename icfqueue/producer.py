@@ -6,7 +6,7 @@ Planning looks at store and records and changes nothing; ``--dry-run`` ends ther
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -137,7 +137,7 @@ class Producer:
         """Enqueue what was planned.
 
         Two producers may do this at once: the record decides, and who comes second
-        leaves the visit alone.
+        leaves the visit alone, unless it is to be forced.
         """
         counts = dict.fromkeys(Deed, 0)
         wanted = []
@@ -156,6 +156,10 @@ class Producer:
             ]
             written = self.ledger.put_many(pairs)
             fresh = [new for (_, new), done in zip(pairs, written, strict=True) if done]
+            if options.force:
+                results = zip(pairs, written, strict=True)
+                missed = [new for (_, new), done in results if not done]
+                fresh += self._forced(missed, options, priority, now)
             self.messages.send_many(fresh)
             counts[Deed.ENQUEUE] += len(fresh)
             counts[Deed.LEAVE] += len(pairs) - len(fresh)
@@ -170,6 +174,16 @@ class Producer:
             fresh = record.new(plan.visit, options, priority, now)
         present = Fingerprint.of(self.store.path(plan.visit, plan.visit.tarball))
         return fresh.with_size(present.size) if present else fresh
+
+    def _forced(
+        self, missed: Iterable[Record], options: Options, priority: int, now: float
+    ) -> list[Record]:
+        """Enqueue those whose record changed after it was planned, as it is by now."""
+        tried = (
+            self.ledger.update(new.visit, _anew(new, options, priority, now))
+            for new in missed
+        )
+        return [changed for changed in tried if changed]
 
     def retry(self, visits: Iterable[Visit], states: Iterable[State]) -> list[Visit]:
         """Let those of `visits` that are in `states` go on from where they stopped."""
@@ -207,3 +221,15 @@ class Producer:
             if entry and entry.record.state != State.RUNNING:
                 self.store.forget_work(visit)
         return gone
+
+
+def _anew(
+    new: Record, options: Options, priority: int, now: float
+) -> Callable[[Record], Record]:
+    """Return the change from any record of a visit to one that begins as `new` does."""
+
+    def change(found: Record) -> Record:
+        fresh = record.enqueued(found, options, priority, now)
+        return fresh if new.tar_bytes is None else fresh.with_size(new.tar_bytes)
+
+    return change

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,8 +163,10 @@ class Messages:
             start = 0
             while messages := self.ledger.client.lrange(name, start, start + 999):
                 for message in messages:
-                    task = str(json.loads(message)["headers"]["id"])
-                    yield "/".join(task.split("/")[:2])
+                    # What somebody else put there is no visit's.
+                    with suppress(ValueError, LookupError, TypeError):
+                        task = str(json.loads(message)["headers"]["id"])
+                        yield "/".join(task.split("/")[:2])
                 start += len(messages)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from icfqueue import complete, index, metadata, record
-from icfqueue.errors import StepError
+from icfqueue.errors import StepError, UsageError
 from icfqueue.job import Job, Options, Outcome
 from icfqueue.ledger import Ledger
 from icfqueue.settings import Settings
@@ -39,7 +39,18 @@ class Reconciled:
 
 
 def reconcile(settings: Settings, store: Store, ledger: Ledger, project: str) -> Reconciled:
-    """Make a record for every complete visit of `project` that has none."""
+    """Make a record for every complete visit of `project` that has none.
+
+    Raises
+    ------
+    UsageError
+        The store directory has no such project.
+    """
+    if not store.project_dir(project).is_dir():
+        raise UsageError(
+            f"{store.project_dir(project)} is not there",
+            hint="is the project's name right, and the store mounted?",
+        )
     visits = present(store, project)
     known, restored, left = [], [], {}
     for visit, entry in zip(visits, ledger.get_many(visits), strict=True):
@@ -95,6 +106,8 @@ def _record(settings: Settings, store: Store, visit: Visit) -> record.Record | s
         if whole is None:
             return "no whole dataset for this store URL"
         deposit, source = whole
+        if store.work_dir(visit).exists():
+            return "its work folder is still to be removed"
         if store.path(visit, visit.tarball).exists():
             if metadata.read_tarball(store, visit) is None:
                 return "no metadata"

@@ -27,7 +27,7 @@ from icfqueue.errors import (
     UsageError,
 )
 from icfqueue.job import Job
-from icfqueue.listing import visits_in_listing
+from icfqueue.listing import unusable_in_listing, visits_in_listing
 from icfqueue.visit import Visit, check_id
 from icfqueue.webfaults import MAX_REDIRECTS, asking, of_status, without_login
 
@@ -120,6 +120,11 @@ class RemoteStore:
     connect_timeout, read_timeout
         Seconds: to be connected, and between two arrivals of bytes.
 
+    Attributes
+    ----------
+    left_out
+        Names in the listing that :meth:`visits` read last which give no visit.
+
     Raises
     ------
     UsageError
@@ -141,9 +146,15 @@ class RemoteStore:
                 hint="give it without, and the credential to DataLad "
                 "(`datalad credentials set NAME …`)",
             )
+        self.left_out: list[str] = []
         self._login = StoreLogin(self.url, credential)
         self._timeout = (connect_timeout, read_timeout)
         self._session: requests.Session | None = None
+
+    @property
+    def realm(self) -> str:
+        """What the store called its area when it asked for a log-in; empty before."""
+        return self._login.realm
 
     def __enter__(self) -> Self:
         return self
@@ -224,6 +235,7 @@ class RemoteStore:
                 "not a directory listing in HTML",
                 hint="name the visits (`--visits-file`), or switch the listing on",
             )
+        self.left_out = unusable_in_listing(project, address, text)
         return visits_in_listing(project, address, text)
 
     @contextmanager

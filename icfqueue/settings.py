@@ -100,6 +100,8 @@ class Settings(BaseSettings):
     def _web_address(cls, value: str) -> str:
         if not value.startswith(("http://", "https://")):
             raise ValueError("must start with https:// or http://")
+        if any(sign.isspace() or sign in "?#" for sign in value):
+            raise ValueError("must not have a space, '?' or '#' in it")
         if "@" in urlsplit(value).netloc:
             raise ValueError("must not have a user or password in it; DataLad has those")
         return value.rstrip("/")

@@ -40,10 +40,8 @@ class Step:
         A visit whose tarball was removed, because the deposit stands for it, has nothing
         to build; `fetch` and `cleanup` look for themselves.
         """
-        if self.name in _BUILDING and _complete(job):
-            return Outcome(worked=False, note="up to date; the tarball is not here")
         if self.reads_tarball and _complete_without_tarball(job):
-            return Outcome(worked=False, note="complete; the tarball is not needed here")
+            return Outcome(worked=False, note="up to date; the tarball is not here")
         function = importlib.import_module(self.module).run
         return cast("Callable[[Job], Outcome]", function)(job)
 
@@ -70,8 +68,6 @@ def _complete_without_tarball(job: Job) -> bool:
     return complete.without_tarball(job)
 
 
-_BUILDING = ("index_tar", "write_json", "export_repo")
-
 _BY_NAME = {step.name: step for step in STEPS}
 
 
@@ -90,9 +86,3 @@ def after(name: str) -> str | None:
     """Return the name of the step after `name`, or None after the last."""
     position = NAMES.index(name) + 1
     return NAMES[position] if position < len(NAMES) else None
-
-
-def _complete(job: Job) -> bool:
-    from icfqueue import complete
-
-    return complete.without_tarball(job)

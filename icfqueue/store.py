@@ -19,6 +19,7 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from pathlib import Path
 
 from icfqueue import faultpoint
 from icfqueue.errors import DiskTrouble, UsageError
-from icfqueue.visit import Visit, check_id
+from icfqueue.visit import TAR_SUFFIX, Visit, check_id
 from icfqueue.watch import UNWATCHED, Watch
 
 HIDDEN = ".icfqueue"
@@ -116,6 +117,19 @@ class Store:
                 visit = Visit.of_tarball(project, entry.name)
                 if visit and entry.is_file():
                     found.append(visit)
+        return sorted(found)
+
+    def unusable(self, project: str) -> list[str]:
+        """Return the names of tarballs that :meth:`visits` passes over, sorted.
+
+        The name gives no visit id, or is that of no file (a broken link, a folder).
+        """
+        found = []
+        with suppress(FileNotFoundError), os.scandir(self.project_dir(project)) as names:
+            for entry in names:
+                visit = Visit.of_tarball(project, entry.name)
+                if entry.name.endswith(TAR_SUFFIX) and not (visit and entry.is_file()):
+                    found.append(entry.name)
         return sorted(found)
 
     def work_dir(self, visit: Visit) -> Path:
@@ -229,6 +243,9 @@ class Store:
             faultpoint.reach(f"before {target.name}")
             source.replace(target)
             faultpoint.reach(f"after {target.name}")
+        # The names, too, outlast a loss of power.
+        for folder in {target.parent for _, target in pairs}:
+            _fsync_folder(folder)
 
     def withdraw(self, visit: Visit, target: Path, watch: Watch) -> None:
         """Remove the published file `target` of `visit`, if it is there.
@@ -308,11 +325,14 @@ class Store:
 
     def _share(self, path: Path, mode: int) -> None:
         """Give `path` the group of the store and `mode` as the umask allows it."""
-        path.chmod(mode & ~_UMASK)
+        found = path.stat()
         group = self.root.stat().st_gid
-        if path.stat().st_gid != group:
+        if found.st_gid != group:
             with suppress(PermissionError):
                 os.chown(path, -1, group)
+        # What a folder made below a setgid folder inherits: the group for all in it.
+        setgid = found.st_mode & stat.S_ISGID if stat.S_ISDIR(found.st_mode) else 0
+        path.chmod(mode & ~_UMASK | setgid)
 
 
 def is_full(folder: Path) -> bool:
@@ -346,6 +366,15 @@ def disk_trouble(doing: str) -> Iterator[None]:
     """
     try:
         yield
+    except shutil.Error as error:
+        # Copying a tree goes on after an error and collects them, in words.
+        found = [os.strerror(n) for n in FULL if os.strerror(n) in str(error)]
+        if not found:
+            raise
+        raise DiskTrouble(
+            f"{doing}: {found[0]}",
+            hint="make room or repair the file system; the visit is tried again",
+        ) from error
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
@@ -374,6 +403,18 @@ def _fsync(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def _fsync_folder(folder: Path) -> None:
+    """Have the names in `folder` durable; some file systems refuse that for folders."""
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(held)
+    except OSError as error:
+        if error.errno not in _NO_FSYNC:
+            raise
+    finally:
+        os.close(held)
+
+
 def _umask() -> int:
     # The only portable way to read it is to set it; done once, at import, before any
     # thread could create a file in between.
@@ -384,5 +425,7 @@ def _umask() -> int:
 
 _UMASK = _umask()
 _MAKE_DIR_TRIES = 10
+_NO_FSYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
+"""What file systems say that cannot fsync a folder."""
 _LITTLE = 1 << 20
 """Bytes of room that count as none."""

@@ -38,6 +38,9 @@ LEADER = "supervisor"
 FLUSH_AGAIN = 30.0
 """Seconds after which an unanswered message to write a catalog is sent again."""
 
+VERY_LATE = 12
+"""Times its patience after which a supervisor no longer trusts the number of messages."""
+
 
 @dataclass
 class Supervisor:
@@ -48,8 +51,8 @@ class Supervisor:
     ledger
         Over a connection that does not wait: a look that fails is made again.
     patience
-        Seconds after which a queued visit without a message is suspected; doubled for
-        each further look at the same queue that finds nothing lost.
+        Seconds after which a queued visit without a message is suspected; also the
+        time between two looks at a queue, four times that if nothing was lost.
     """
 
     ledger: Ledger
@@ -59,6 +62,7 @@ class Supervisor:
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     _leads: bool = False
     _next_count: dict[str, float] = field(default_factory=dict)
+    _next_compared: dict[str, float] = field(default_factory=dict)
 
     def run(self, stop: threading.Event, every: Callable[[], None] = lambda: None) -> None:
         """Look every :data:`TICK` seconds until `stop` is set; never raises.
@@ -97,7 +101,13 @@ class Supervisor:
         self.recover()
         self.flush()
         for queue in steps.QUEUES:
-            self.send_lost(queue)
+            try:
+                self.send_lost(queue)
+            except (redis.RedisError, OSError):
+                raise
+            except Exception:
+                # The other queues are not to suffer.
+                log.exception("supervisor: unexpected error about the queue %s", queue)
 
     def send_due(self) -> None:
         """Send on waiting visits whose time has come."""
@@ -170,7 +180,9 @@ class Supervisor:
 
         Kombu takes a message off the list and notes it as unacknowledged in two
         commands; a worker killed in between loses it. If fewer messages wait than visits
-        are queued for longer than `patience`, the queue is compared with the records. A
+        are queued, and some for longer than `patience`, the queue is compared with the
+        records. Messages that say nothing any more count as well; so it is also compared,
+        less often, if visits are queued for very long. A
         message that a worker has prefetched looks lost too: a second one does no harm,
         the first to arrive claims the visit.
         """
@@ -179,10 +191,20 @@ class Supervisor:
             return
         self._next_count[queue] = now + self.patience
         late = self.ledger.unsent(queue, self.patience)
-        if not late or self.messages.depth(queue) >= self.ledger.queued_count(queue):
+        if not late:
             return
+        if self.messages.depth(queue) >= self.ledger.queued_count(queue):
+            # No visit may be lost, or stale messages make up for it.
+            if now < self._next_compared.get(queue, 0.0):
+                return
+            if not self.ledger.unsent(queue, VERY_LATE * self.patience, 1):
+                return
         waiting = set(self.messages.waiting(queue))
         lost = [visit for visit in late if str(visit) not in waiting]
+        # Reading a long queue takes a while; it gets at most a fiftieth of the time.
+        end = time.monotonic()
+        pause = max(VERY_LATE * self.patience, 50 * (end - now))
+        self._next_compared[queue] = end + pause
         if not lost:
             self._next_count[queue] = now + 4 * self.patience
             return

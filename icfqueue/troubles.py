@@ -6,12 +6,14 @@ What one worker finds, the others need not find again. Notes in the ledger say s
     The store refused access to the project: every fetch fails with the same message,
     without asking the store, until ``icfqueue retry`` or ``enqueue`` lifts it.
 ``rest:disk``
-    The store directory is full or broken: no step begins until the note ends.
+    The store directory is full: no step begins until the note ends.
 ``rest:<host>``
     The store failed several times in a row, or asked to wait: no fetch asks it until
-    the note ends.
+    the note ends. After a rest because of failures one fetch asks first, the others go
+    on when it was successful (a circuit breaker that is half open).
 
-Visits that meet a rest wait for its end, and no attempt is counted.
+Visits that meet a rest wait for its end, and no attempt is counted; nor is one that
+fails while the store is known to fail, until it did so for :data:`OUTAGE`.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from icfqueue.errors import (
     DiskTrouble,
     IcfqueueError,
     NetworkTrouble,
+    NotInStore,
     StepError,
     StoreBusy,
     TransientError,
@@ -35,7 +38,14 @@ from icfqueue.visit import Visit
 
 FETCH = "fetch"
 MEMORY = 600.0
-"""Seconds for which faults of a store count as being in a row."""
+"""Seconds for which faults of a store count as being in a row, beyond its rest."""
+
+OUTAGE = 24 * 3600.0
+"""Seconds, about, after which a store that does not answer counts against the visits. A
+night's outage is to fail none; visits that alone cannot be had must not wait for ever."""
+
+SOON = 5.0
+"""Seconds, at most, after which a fetch looks again whether the first was successful."""
 
 
 class PutOff(IcfqueueError):
@@ -55,7 +65,9 @@ class PutOff(IcfqueueError):
         self.seconds = seconds
 
 
-def check(ledger: Ledger, visit: Visit, step: str, store_url: str) -> None:
+def check(
+    ledger: Ledger, settings: Settings, visit: Visit, step: str, store_url: str
+) -> None:
     """Raise if a step need not be tried now.
 
     Raises
@@ -65,7 +77,7 @@ def check(ledger: Ledger, visit: Visit, step: str, store_url: str) -> None:
     PutOff
         The disk or the store is being left alone.
     """
-    host = urlsplit(store_url).netloc.rpartition("@")[2]
+    host = _host(store_url)
     notes: list[tuple[str, type[TransientError]]] = [("rest:disk", DiskTrouble)]
     if step == FETCH:
         if refused := ledger.note(f"hold:{visit.project}"):
@@ -78,30 +90,67 @@ def check(ledger: Ledger, visit: Visit, step: str, store_url: str) -> None:
             cause = kind(words["message"], hint=words["hint"])
             cause.at(project=visit.project, visit=visit.id, step=step)
             raise PutOff(cause, ledger.note_ends(name) + 0.5)
+    if step != FETCH or int(ledger.note(f"faults:{host}") or 0) < settings.store_faults:
+        return
+    # A fetch that lasts longer than a rest is no sign of trouble: another may ask, too.
+    if not ledger.lock(f"probe:{host}", str(visit), settings.store_pause):
+        cause = StoreBusy(
+            f"{host} failed several times in a row; another visit asks it first",
+            hint="nothing is to be done: this visit goes on when the store answers",
+        )
+        cause.at(project=visit.project, visit=visit.id, step=step)
+        raise PutOff(cause, min(SOON, settings.store_pause))
 
 
 def note(
     ledger: Ledger, settings: Settings, visit: Visit, error: StepError, options: Options
-) -> None:
-    """Leave a note for the others if `error` concerns them."""
-    host = urlsplit(options.store_url).netloc.rpartition("@")[2]
+) -> PutOff | None:
+    """Leave a note for the others if `error` concerns them.
+
+    Returns
+    -------
+    PutOff or None
+        In place of an error that is the store's known trouble and not the visit's.
+    """
+    host = _host(options.store_url)
     words = json.dumps({"message": error.message, "hint": error.hint})
     if isinstance(error, AccessDenied):
         ledger.put_note(f"hold:{visit.project}", words)
-    elif isinstance(error, DiskTrouble):
+    elif isinstance(error, DiskTrouble) and error.full:
         ledger.put_note("rest:disk", words, settings.disk_pause)
     elif isinstance(error, StoreBusy) and error.retry_after:
         ledger.put_note(f"rest:{host}", words, error.retry_after)
-    elif (
-        isinstance(error, NetworkTrouble | StoreBusy)
-        and ledger.count_up(f"faults:{host}", MEMORY) >= settings.store_faults
-    ):
-        ledger.put_note(f"rest:{host}", words, settings.store_pause)
+    elif isinstance(error, NetworkTrouble | StoreBusy):
+        return _count_fault(ledger, settings, visit, error, host)
+    if isinstance(error, AccessDenied | NotInStore):
+        well(ledger, options)
+    probed(ledger, visit, options)
+    return None
+
+
+def _count_fault(
+    ledger: Ledger, settings: Settings, visit: Visit, error: StepError, host: str
+) -> PutOff | None:
+    """Count a failure of the store; let it rest if there are too many in a row."""
+    pause = settings.store_pause
+    faults = ledger.count_up(f"faults:{host}", MEMORY + pause)
+    beyond = faults - settings.store_faults
+    if beyond >= 0:
+        words = json.dumps({"message": error.message, "hint": error.hint})
+        ledger.put_note(f"rest:{host}", words, pause)
+    # Only now: the next one to ask must meet the rest.
+    ledger.unlock(f"probe:{host}", str(visit))
+    return PutOff(error, pause + 0.5) if 0 < beyond <= OUTAGE / pause else None
+
+
+def probed(ledger: Ledger, visit: Visit, options: Options) -> None:
+    """Let another visit ask the store, if `visit` was the one that was to ask first."""
+    ledger.unlock(f"probe:{_host(options.store_url)}", str(visit))
 
 
 def well(ledger: Ledger, options: Options) -> None:
     """Forget the faults of a store that answered."""
-    ledger.drop_note(f"faults:{urlsplit(options.store_url).netloc.rpartition('@')[2]}")
+    ledger.drop_note(f"faults:{_host(options.store_url)}")
 
 
 def lift(ledger: Ledger, project: str) -> None:
@@ -120,3 +169,8 @@ def uncounted_wait(error: StepError, settings: Settings) -> float | None:
     if isinstance(error, TransientError) and error.retry_after:
         return error.retry_after
     return None
+
+
+def _host(store_url: str) -> str:
+    """Return host and port of a store; no user or password becomes part of a key."""
+    return urlsplit(store_url).netloc.rpartition("@")[2]

@@ -13,8 +13,9 @@ import random
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from icfqueue import deposit, gitannex, metadata
@@ -25,6 +26,19 @@ from icfqueue.visit import Visit, check_id
 TAIL = 400
 """Characters of a failed command's last words that are shown."""
 
+REDO = "icfqueue enqueue --force makes it anew"
+LOOK = "can DataLad reach the store with this credential? icfqueue doctor"
+
+OF_A_REPOSITORY = (
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_COMMON_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+)
+"""What ties git to one repository wherever it runs; hooks and aliases set it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Proof:
@@ -33,10 +47,15 @@ class Proof:
     visit: Visit
     good: bool
     words: str
+    hint: str = ""
 
 
 class _NotProvenError(Exception):
     """The deposit does not give back what it promises."""
+
+    def __init__(self, words: str, hint: str = REDO) -> None:
+        super().__init__(words)
+        self.hint = hint
 
 
 def deposits(store: Store, project: str, names: Sequence[str]) -> list[Visit]:
@@ -61,24 +80,107 @@ def deposits(store: Store, project: str, names: Sequence[str]) -> list[Visit]:
     return sorted(found)
 
 
-def verify(store: Store, visit: Visit, sample: int) -> Proof:
+def verify(
+    store: Store, visit: Visit, sample: int, login: Mapping[str, str] | None = None
+) -> Proof:
     """Prove one deposit.
 
     Parameters
     ----------
     sample
         How many images to get; 0 only clones and checks.
+    login
+        DataLad's configuration of the credential to use (:func:`login_of`).
+
+    Raises
+    ------
+    UsageError
+        There is no folder for temporary files outside a Git repository.
     """
     if deposit.read(store, visit) is None:
-        return Proof(visit, good=False, words="there is no whole deposit")
-    folder = Path(tempfile.mkdtemp(prefix="icfqueue-verify-"))
+        return Proof(visit, good=False, words="there is no whole deposit", hint=REDO)
+    folder = folder_of_its_own("icfqueue-verify-")
     try:
-        words = _prove(store, visit, folder, sample, _environment())
+        words = _prove(store, visit, folder, sample, _environment(login or {}))
         return Proof(visit, good=True, words=words)
     except _NotProvenError as error:
-        return Proof(visit, good=False, words=str(error))
+        return Proof(visit, good=False, words=str(error), hint=error.hint)
     finally:
-        _remove(folder)
+        remove(folder)
+
+
+def folder_of_its_own(prefix: str) -> Path:
+    """Make a temporary folder that lies in no Git repository.
+
+    datalad-next's helper for ``datalad-annex::`` runs ``git annex init`` on the
+    repository around a clone that is being made (``GIT_CEILING_DIRECTORIES`` does not
+    keep it from that), which would change the user's own.
+
+    Raises
+    ------
+    UsageError
+        There is none.
+    """
+    for base in dict.fromkeys((tempfile.gettempdir(), "/var/tmp", "/tmp", "/dev/shm")):  # noqa: S108 - mkdtemp is safe there
+        if os.access(base, os.W_OK | os.X_OK) and not _in_repository(Path(base)):
+            return Path(tempfile.mkdtemp(prefix=prefix, dir=base))
+    raise UsageError(
+        f"{tempfile.gettempdir()} lies in a Git repository, which a clone would change",
+        hint="set TMPDIR to a folder that is in none",
+    )
+
+
+def _in_repository(folder: Path) -> bool:
+    # Git itself does not tell of one that belongs to another user.
+    whole = folder.resolve()
+    if any((place / ".git").exists() for place in (whole, *whole.parents)):
+        return True
+    asked = subprocess.run(
+        [gitannex.find_program("git"), "rev-parse", "--git-dir"],
+        cwd=whole,
+        env=without_repository(os.environ),
+        capture_output=True,
+        check=False,
+    )
+    return asked.returncode == 0
+
+
+def without_repository(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return `environment` without what ties git to one repository."""
+    return {
+        name: value for name, value in environment.items() if name not in OF_A_REPOSITORY
+    }
+
+
+def login_of(name: str | None, realm: str) -> dict[str, str]:
+    """Return DataLad's configuration that makes it use the credential `name`.
+
+    DataLad itself chooses a credential by realm, the last used one first; ``datalad
+    get`` cannot be told a name.
+
+    Parameters
+    ----------
+    realm
+        What the store asked for, as :class:`~icfqueue.credentials.StoreLogin` notes it.
+        Without one no credential is needed.
+    """
+    if name is None or not realm:
+        return {}
+    from datalad_next.config import ConfigManager
+
+    from icfqueue.credentials import no_prompt, silent_manager
+
+    with no_prompt():
+        found = silent_manager(ConfigManager()).get(name=name) or {}
+    if not found.get("secret"):
+        return {}
+    used = {key: str(found[key]) for key in ("type", "user", "secret") if found.get(key)}
+    used["realm"] = realm
+    used["last-used"] = datetime.now(UTC).replace(tzinfo=None).isoformat()
+    return {
+        f"datalad.credential.{name}.{key}": value
+        for key, value in ({"type": "user_password"} | used).items()
+    }
 
 
 def _prove(
@@ -88,14 +190,16 @@ def _prove(
     clone = folder / "clone"
     # Cloned from the folder, as it lies here: what users see once it is served.
     url = deposit.clone_url(store.root.as_uri(), visit)
-    _call("clone", ["datalad", "clone", url, str(clone)], folder, environment)
+    command = ["datalad", "clone", url, str(clone)]
+    _call("clone", command, folder, environment, LOOK)
     _call("git annex fsck --fast", ["git", "annex", "fsck", "--fast"], clone, environment)
     promised = _promised(clone, environment)
     if (recorded := _recorded(store, visit)) and recorded != set(promised):
         raise _NotProvenError("the dataset's files are not those of the metadata")
     chosen = random.sample(sorted(promised), min(sample, len(promised)))
     for path in chosen:
-        _call(f"datalad get {path!r}", ["datalad", "get", "--", path], clone, environment)
+        command = ["datalad", "get", "--", path]
+        _call(f"datalad get {path!r}", command, clone, environment, LOOK)
         found = hashlib.md5((clone / path).read_bytes()).hexdigest()
         if found != promised[path]:
             raise _NotProvenError(f"{path!r} has MD5 {found}, promised is {promised[path]}")
@@ -124,7 +228,13 @@ def _recorded(store: Store, visit: Visit) -> set[str]:
     return {str(found["path"]) for found in metadata.read_dicoms(store, visit)}
 
 
-def _call(what: str, command: list[str], folder: Path, environment: dict[str, str]) -> str:
+def _call(
+    what: str,
+    command: list[str],
+    folder: Path,
+    environment: dict[str, str],
+    hint: str = REDO,
+) -> str:
     """Run a command as a user would; return what it printed."""
     done = subprocess.run(
         [gitannex.find_program(command[0]), *command[1:]],
@@ -136,14 +246,14 @@ def _call(what: str, command: list[str], folder: Path, environment: dict[str, st
     )
     if done.returncode:
         last = (done.stderr or done.stdout).decode(errors="replace").strip()[-TAIL:]
-        raise _NotProvenError(f"{what} fails: {last}")
+        raise _NotProvenError(f"{what} fails: {last}", hint)
     return done.stdout.decode(errors="surrogateescape")
 
 
-def _environment() -> dict[str, str]:
+def _environment(login: Mapping[str, str]) -> dict[str, str]:
     """Return the user's environment, in which DataLad asks nothing and finds its own."""
     environment = {
-        **os.environ,
+        **without_repository(os.environ),
         "PATH": gitannex.search_path(),
         "DATALAD_UI_PROGRESSBAR": "none",
         "DATALAD_LOG_LEVEL": "error",
@@ -152,12 +262,18 @@ def _environment() -> dict[str, str]:
     for name in ("GIT_AUTHOR", "GIT_COMMITTER"):
         environment.setdefault(f"{name}_NAME", "icfqueue verify")
         environment.setdefault(f"{name}_EMAIL", "verify@icfqueue.invalid")
+    if login:
+        # By the environment, which no other user reads.
+        given = json.loads(environment.get("DATALAD_CONFIG_OVERRIDES_JSON") or "{}")
+        environment["DATALAD_CONFIG_OVERRIDES_JSON"] = json.dumps(given | dict(login))
     return environment
 
 
-def _remove(folder: Path) -> None:
-    # git-annex protects what it has got against deletion.
+def remove(folder: Path) -> None:
+    """Remove a folder with clones, which git-annex protects against deletion."""
     for place, folders, _ in os.walk(folder):
         for name in folders:
-            (Path(place) / name).chmod(0o700)
+            path = Path(place) / name
+            if not path.is_symlink():
+                path.chmod(0o700)
     shutil.rmtree(folder, ignore_errors=True)

@@ -16,11 +16,12 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from datetime import datetime
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
 import click
+import platformdirs
 
 from icfqueue.broker import Broker
 from icfqueue.errors import UsageError
@@ -36,6 +37,9 @@ RESTART_SPAN = 600.0
 RESTART_PAUSE = 2.0
 LAST_MOMENT = 0.3
 """Seconds that an idle worker has to acknowledge its last messages."""
+
+KEEP_LOGS = 30 * 24 * 3600.0
+"""Seconds after their last word for which logs of workers are kept."""
 
 MARGIN = 10.0
 """Seconds beyond the grace period after which a worker that is stopping is killed."""
@@ -80,15 +84,15 @@ class Workforce:
         self.quiet = quiet
         self.process: subprocess.Popen[bytes] | None = None
         self.gave_up = False
+        self._log_folder = Store(settings.store_dir).root / HIDDEN / "log"
         self._starts: deque[float] = deque()
         self._again_at = 0.0
         self._stop_asked = False
 
     @property
     def log_path(self) -> Path:
-        """Where the log goes if `quiet`."""
-        folder = Store(self.settings.store_dir).root / HIDDEN / "log"
-        return folder / f"worker-{socket.gethostname()}-{os.getpid()}.log"
+        """Where the log goes if `quiet`; known for sure once the worker was started."""
+        return self._log_folder / f"worker-{socket.gethostname()}-{os.getpid()}.log"
 
     def run(self) -> int:
         """Keep the worker up until a signal or the end of its time; the exit code."""
@@ -229,7 +233,36 @@ class Workforce:
         return {**os.environ, **more}
 
     def _open_log(self) -> int:
-        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        """Open the log in the store, or in the user's own folder if that is another's.
+
+        Raises
+        ------
+        UsageError
+            Neither can be written.
+        """
+        own = platformdirs.user_log_path("icfqueue")
+        try:
+            Store(self.settings.store_dir).make_dir(self._log_folder)
+            return self._log_file()
+        except PermissionError:
+            self._log_folder = own
+        try:
+            own.mkdir(parents=True, exist_ok=True)
+            return self._log_file()
+        except OSError as error:
+            raise UsageError(
+                f"the worker's log cannot be written: {error.strerror} ({error.filename})",
+                hint="the group of the store directory must be able to write in its "
+                f"{HIDDEN}: look at group and umask",
+            ) from None
+
+    def _log_file(self) -> int:
+        """Open the log; those of workers that are long gone are removed."""
+        for old in self._log_folder.glob("worker-*.log"):
+            # Somebody else's, or removed by somebody else meanwhile.
+            with suppress(OSError):
+                if old.stat().st_mtime < time.time() - KEEP_LOGS:
+                    old.unlink()
         return os.open(self.log_path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o640)
 
 
@@ -251,18 +284,27 @@ def parse_queues(text: str) -> tuple[str, ...]:
     return names
 
 
-def end_of_time(walltime: str | None) -> float | None:
-    """Return when to take no more work: ``--walltime``, or the end of a Slurm job.
+def end_of_time(walltime: str | None, grace: float) -> float | None:
+    """Return when to take no more work: before ``--walltime`` or a Slurm job are over.
+
+    So long before that what runs has its grace period, and the worker is gone in time
+    even if it must be killed; never before now.
 
     Parameters
     ----------
     walltime
         ``90m``, ``4h``, ``30s``, ``2d``, or Slurm's ``[days-]hours:minutes:seconds``.
+    grace
+        Seconds that are left to a step at a stop.
     """
-    if walltime is None:
-        end = os.environ.get("SLURM_JOB_END_TIME", "")
-        return float(end) if end.isdigit() else None
-    return datetime.now().timestamp() + parse_time(walltime)  # noqa: DTZ005 - seconds since 1970
+    now = time.time()
+    if walltime is not None:
+        end = now + parse_time(walltime)
+    elif (word := os.environ.get("SLURM_JOB_END_TIME", "")).isdigit():
+        end = float(word)
+    else:
+        return None
+    return max(now, end - grace - LAST_WORD - MARGIN)
 
 
 def parse_time(text: str) -> float:

@@ -64,6 +64,10 @@ def _foreign(error: Exception) -> int:
                 hint="what was enqueued is kept; try again, or 'icfqueue doctor'",
             )
         )
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        said = error.strerror or str(error) or type(error).__name__
+        return complain(IcfqueueError(f"{where}{said}", hint="try 'icfqueue doctor'"))
     raise error
 
 

@@ -157,10 +157,17 @@ def _check_known(opened: Session, project: str | None) -> None:
 def _wait(opened: Session, project: str | None) -> None:
     from icfqueue.status import summary
 
+    said = False
     while True:
         projects = [project] if project else opened.ledger.projects()
         if all(summary(opened.ledger, name).drained for name in projects):
             return
         if opened.embedded:
             opened.embedded.ensure()
+        if not said and not opened.ledger.workers():
+            said = True
+            click.echo(
+                "No worker is running: start 'icfqueue worker', or use 'icfqueue run'.",
+                err=True,
+            )
         time.sleep(LOOK_AGAIN)

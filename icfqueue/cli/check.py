@@ -45,7 +45,8 @@ def verify(
 
     Compares record, tarball (here and at the store), metadata, dataset and catalog of
     each visit; then clones its deposit with DataLad, checks the annex, gets images and
-    compares their MD5. The exit code is 1 if anything differs.
+    compares their MD5. The exit code is 1 if anything differs or is not finished, 3 if
+    the store could not be reached.
     """
     from icfqueue.cli import proof
 
@@ -55,7 +56,7 @@ def verify(
         )
         if form == "json":
             click.echo(json.dumps(report, indent=2))
-        return int(not report["good"])
+        return 3 if report["unreachable"] else int(not report["good"])
 
 
 @click.command()
@@ -126,9 +127,9 @@ def doctor(project: str | None, **where: Any) -> int:
 
     worst = 0
     for found in checks.examine(load_settings(where), project):
-        mark, colour = {0: ("ok  ", "green"), 1: ("note", "yellow")}.get(
-            found.exit_code if found.bad else int(found.note), ("BAD ", "red")
-        )
+        mark, colour = ("note", "yellow") if found.note else ("ok  ", "green")
+        if found.bad:
+            mark, colour = "BAD ", "red"
         click.secho(mark, fg=colour, nl=False)
         click.echo(f" {found.what}: {found.found}")
         if found.remedy:

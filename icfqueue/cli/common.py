@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -118,6 +118,8 @@ class Session:
     broker: Broker
     ledger: Ledger
     embedded: EmbeddedServer | None
+    left_out: list[str] = field(default_factory=list)
+    """Tarballs that cannot become visits, by name; filled by :func:`chosen_visits`."""
 
     def messages(self) -> Messages:
         """Return a sender; Celery is imported only for this."""
@@ -214,9 +216,7 @@ def chosen_visits(
     found = {Visit(project, name) for name in names}
     listed = wanted.get("visits_file")
     if listed:
-        with click.open_file(str(listed)) as lines:
-            texts = (line.strip() for line in lines)
-            found |= {Visit(project, text) for text in texts if text and text[0] != "#"}
+        found |= {Visit(project, text) for text in _lines(listed)}
     if wanted.get("remote"):
         from icfqueue.remote import RemoteStore
 
@@ -228,8 +228,11 @@ def chosen_visits(
             read_timeout=chosen.read_timeout,
         ) as remote:
             found |= set(remote.visits(project))
+            opened.left_out += remote.left_out
     if not names and not listed:
         found |= set(opened.store.visits(project))
+        opened.left_out += opened.store.unusable(project)
+    _tell_left_out(opened, project)
     if not found:
         raise UsageError(
             f"no visits of {project} in {opened.store.root / project}",
@@ -237,6 +240,36 @@ def chosen_visits(
             "--remote takes the visits of the store URL" + _near(opened, project),
         )
     return sorted(found)
+
+
+def _lines(listed: Path) -> list[str]:
+    """Return what a file of visits names, without comments."""
+    try:
+        with click.open_file(str(listed), encoding="utf-8") as lines:
+            texts = [line.strip() for line in lines]
+    except OSError as error:
+        raise UsageError(
+            f"{listed} cannot be read: {error.strerror}", hint="--visits-file names it"
+        ) from None
+    except UnicodeDecodeError:
+        raise UsageError(
+            f"{listed} is no text in UTF-8", hint="--visits-file names visits, one a line"
+        ) from None
+    return [text for text in texts if text and text[0] != "#"]
+
+
+def _tell_left_out(opened: Session, project: str) -> None:
+    """Say which tarballs cannot become visits; the command is to end with 1."""
+    from icfqueue.visit import Visit
+
+    for name in sorted(set(opened.left_out)):
+        why = (
+            "it is no file; a broken link?"
+            if Visit.of_tarball(project, name)
+            else "ids have letters, digits, '.', '_' and '-', and do not start with "
+            "'.' or '-'"
+        )
+        click.secho(f"left out: {name!r} ({why})", fg="yellow", err=True)
 
 
 def _near(opened: Session, project: str) -> str:

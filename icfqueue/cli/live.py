@@ -17,16 +17,24 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.text import Text
 
 from icfqueue.cli import show
 from icfqueue.cli.common import Session
 from icfqueue.errors import Unreachable
+from icfqueue.ledger import Ledger
 from icfqueue.record import State
 from icfqueue.status import Summary, summary
 from icfqueue.workforce import Workforce
 
 PAUSE = 0.2
 """Seconds between two looks."""
+
+REASONS_EVERY = 2.0
+"""Seconds between two looks at why visits wait."""
+
+REASONS_FROM = 50
+"""Visits that are asked for it."""
 
 LINE_EVERY = 10.0
 """Seconds between two lines where the output is no terminal."""
@@ -73,12 +81,15 @@ def _stop(force: Workforce, idle: Callable[[], bool] | None = None) -> None:
 
 def _follow(opened: Session, project: str, force: Workforce) -> None:
     """Show progress until nothing is left to be done."""
-    with _shown(project) as show_line:
+    reasons = _Reasons(opened.ledger, project)
+    with _shown(project) as (show_line, say):
         while True:
             line, running = _look(opened, project, force)
             show_line(line, running)
             if line.drained:
                 return
+            if words := reasons.news(line):
+                say(words)
             time.sleep(PAUSE)
 
 
@@ -105,14 +116,47 @@ def _look(opened: Session, project: str, force: Workforce) -> tuple[Summary, Run
             time.sleep(1.0)
 
 
+class _Reasons:
+    """Why visits wait: each reason is told once."""
+
+    def __init__(self, ledger: Ledger, project: str) -> None:
+        self.ledger = ledger
+        self.project = project
+        self.told: set[str] = set()
+        self.next = 0.0
+
+    def news(self, line: Summary) -> str:
+        """Return a line about the latest error of the visits that wait, if it is new."""
+        if not line.counts[State.WAITING] or time.monotonic() < self.next:
+            return ""
+        self.next = time.monotonic() + REASONS_EVERY
+        try:
+            waiting = self.ledger.visits(self.project, [State.WAITING])[:REASONS_FROM]
+            entries = [entry for entry in self.ledger.get_many(waiting) if entry]
+        except (redis.ConnectionError, redis.TimeoutError):
+            return ""
+        records = [entry.record for entry in entries if entry.record.error]
+        if not records:
+            return ""
+        latest = max(records, key=lambda record: record.due or 0.0)
+        message = (latest.error or {})["message"]
+        # One reason may concern many visits, whose names it has.
+        reason = message.replace(latest.visit.id, "")
+        if reason in self.told:
+            return ""
+        self.told.add(reason)
+        return f"waiting: {message}"
+
+
 Show = Callable[[Summary, Running], None]
+Say = Callable[[str], None]
 
 
 @contextmanager
-def _shown(project: str) -> Iterator[Show]:
-    """Yield what shows a line: a bar in a terminal, a line now and then elsewhere."""
+def _shown(project: str) -> Iterator[tuple[Show, Say]]:
+    """Yield what shows a line (a bar in a terminal, now and then elsewhere) and a word."""
     if not sys.stdout.isatty():
-        yield _Lines().show
+        yield _Lines().show, click.echo
         return
     bar = Progress(
         TextColumn("{task.description}"),
@@ -135,14 +179,20 @@ def _shown(project: str) -> Iterator[Show]:
         furthest = max(furthest, amount)
         bar.update(
             task,
-            description=f"{project} {line.visits - line.active}/{line.visits} visits",
+            description=f"{project} {line.visits - line.active}/{line.visits} visits"
+            + _troubled(line),
             found=f"{line.read_dicoms} DICOMs",
             total=line.tar_bytes or None,
             completed=furthest,
         )
 
     with bar:
-        yield show_line
+        yield show_line, lambda words: bar.console.print(Text(words))
+
+
+def _troubled(line: Summary) -> str:
+    counts = ((line.counts[state], state) for state in (State.WAITING, State.FAILED))
+    return "".join(f", {count} {state.value}" for count, state in counts if count)
 
 
 class _Lines:
@@ -173,6 +223,7 @@ def _report(opened: Session, project: str) -> int:
             f" and {len(visits) - 3} more" if visits[3:] else ""
         )
         click.secho(f"  {names}: {message}", fg="red", err=True)
-    if failed:
+    # What else failed does so again unless its own hint is followed.
+    if any((record.error or {}).get("kind") == "transient" for record in failed):
         click.echo(f"  Then: icfqueue retry {project} && icfqueue run {project}", err=True)
     return show.exit_code(opened.ledger, project)

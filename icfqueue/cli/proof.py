@@ -9,7 +9,7 @@ import click
 
 from icfqueue import audit, catalog, verify
 from icfqueue.cli.common import Session
-from icfqueue.errors import AccessDenied, NetworkTrouble, StepError, Unreachable, UsageError
+from icfqueue.errors import StepError, UsageError
 from icfqueue.job import Job, Options
 from icfqueue.reconcile import present
 from icfqueue.record import ACTIVE, State
@@ -60,6 +60,7 @@ def examine(
     return {
         "project": project,
         "good": good,
+        "unreachable": any(line["unreachable"] for line in lines),
         "visits": lines,
         "orphans": [asdict(found) for found in orphans],
     }
@@ -91,29 +92,29 @@ def _examine(
     job = Job(visit, options, opened.store, opened.settings)
     try:
         found = audit.differences(job, entry, listed, remote)
-    except (NetworkTrouble, AccessDenied) as error:
-        raise Unreachable(error.message, hint=error.hint) from None
     except StepError as error:
         found = [audit.Difference("visit", error.message, error.hint)]
     proven = ""
     active = entry is not None and entry.record.active
     if sample is not None and not active and not _hopeless(found):
-        proof = verify.verify(opened.store, visit, sample)
+        login = verify.login_of(opened.settings.credential, remote.realm)
+        proof = verify.verify(opened.store, visit, sample, login)
         proven = proof.words
         if not proof.good:
-            found.append(audit.Difference("proof", proof.words, audit.REDO))
+            found.append(audit.Difference("proof", proof.words, proof.hint))
     return {
         "visit": visit.id,
         "good": not found,
         "state": entry.record.state.value if entry else None,
+        "unreachable": any(difference.unreachable for difference in found),
         "proof": proven,
         "differences": [asdict(difference) for difference in found],
     }
 
 
 def _hopeless(found: list[audit.Difference]) -> bool:
-    """Whether there is no deposit that could be cloned."""
-    return any(difference.where == "dataset" for difference in found)
+    """Whether there is no deposit that could be cloned, or no store to get from."""
+    return any(one.where == "dataset" or one.unreachable for one in found)
 
 
 def _print(line: dict[str, Any]) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 import click
 from rich.console import Console, Group, RenderableType
 from rich.filesize import decimal
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
@@ -47,6 +46,8 @@ def once(
         click.echo(json.dumps(as_json(ledger, project, visit, state), indent=2))
     else:
         _csv(ledger, project, visit, state)
+    if state not in {None, State.FAILED.value}:
+        return 0
     return exit_code(ledger, project, visit)
 
 
@@ -67,6 +68,8 @@ def console() -> Console:
 
 def watch(shown: Callable[[], RenderableType], pause: float) -> int:
     """Show the status again and again, until Ctrl-C."""
+    from rich.live import Live
+
     with Live(shown(), console=console(), auto_refresh=False) as live:
         while True:
             time.sleep(pause)

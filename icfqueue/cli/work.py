@@ -20,6 +20,7 @@ from icfqueue.cli.common import (
 
 if TYPE_CHECKING:
     from icfqueue.producer import Enqueued, Plan
+    from icfqueue.settings import Settings
     from icfqueue.visit import Visit
 
 
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
-    default=os.cpu_count() or 1,
-    show_default="one for each core",
+    default=len(os.sched_getaffinity(0)),
+    show_default="one for each core that it may use",
     help="Worker processes.",
 )
 @work_options
@@ -50,10 +51,11 @@ def run(project: str, visits: tuple[str, ...], jobs: int, **wanted: Any) -> int:
                 force.start()
             plans, asked = _planned(opened, found, wanted)
             if wanted["dry_run"]:
-                return _tell(plans)
+                return _tell(plans) or int(bool(opened.left_out))
             options = options_of(opened.settings, wanted)
             _tell_enqueued(project, asked.enqueue(plans, options, wanted["priority"]))
-            return run_and_watch(opened, project, force)
+            code = run_and_watch(opened, project, force)
+            return code or int(bool(opened.left_out))
 
 
 @click.command()
@@ -66,22 +68,22 @@ def enqueue(project: str, visits: tuple[str, ...], **wanted: Any) -> int:
         found = chosen_visits(opened, project, visits, wanted)
         plans, asked = _planned(opened, found, wanted)
         if wanted["dry_run"]:
-            return _tell(plans)
+            return _tell(plans) or int(bool(opened.left_out))
         done = asked.enqueue(plans, options_of(opened.settings, wanted), wanted["priority"])
         _tell_enqueued(project, done)
         if done.enqueued and not opened.ledger.workers():
             click.echo(
                 "No worker is running: start 'icfqueue worker' where the work is done."
             )
-        return 0
+        return int(bool(opened.left_out))
 
 
 @click.command()
 @click.option(
     "--concurrency",
     type=click.IntRange(min=1),
-    default=os.cpu_count() or 1,
-    show_default="one for each core",
+    default=len(os.sched_getaffinity(0)),
+    show_default="one for each core that it may use",
     help="Processes that work on visits.",
 )
 @click.option(
@@ -94,7 +96,7 @@ def enqueue(project: str, visits: tuple[str, ...], **wanted: Any) -> int:
 @click.option(
     "--walltime",
     metavar="TIME",
-    help="Take no more work after this time: 90m, 4h, 1-12:00:00 (as Slurm has it).",
+    help="Be gone after this time: 90m, 4h, 1-12:00:00 (as Slurm has it).",
 )
 @click.option("--loglevel", default="info", show_default=True, help="debug … error")
 @where_options
@@ -110,14 +112,31 @@ def worker(
     from icfqueue.workforce import Workforce, end_of_time, parse_queues
 
     chosen = load_settings(where)
+    _check_password(chosen)
     force = Workforce(
         chosen,
         concurrency=concurrency,
         queues=parse_queues(queues),
-        stop_at=end_of_time(walltime),
+        stop_at=end_of_time(walltime, chosen.grace),
         loglevel=loglevel,
     )
     return force.run()
+
+
+def _check_password(chosen: Settings) -> None:
+    """Raise if the broker refuses the log-in; one that is away is waited for."""
+    import redis
+
+    from icfqueue.broker import configured
+    from icfqueue.errors import Unreachable
+
+    address = configured(chosen)
+    try:
+        if address is not None:
+            address.check().close()
+    except Unreachable as error:
+        if isinstance(error.__context__, redis.AuthenticationError):
+            raise
 
 
 def _much_to_do(opened: Session, visits: list[Visit], wanted: dict[str, Any]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import click
 
-from icfqueue import gitannex
+from icfqueue import gitannex, verify
 from icfqueue.demo.project import build_project
 from icfqueue.demo.server import DemoStore
 from icfqueue.deposit import clone_url
@@ -51,7 +52,7 @@ def tour(folder: Path, visits: int, jobs: int) -> int:
             return code
         _publish(store, web)
         _say("4. What a scientist does: clone a visit, get one image, look at it")
-        _clone_and_get(made[0], server.url, clone, environment)
+        _look_as_a_scientist(made[0], server.url, clone, environment)
     _farewell(folder, time.monotonic() - began)
     return 0
 
@@ -64,19 +65,9 @@ def _make_room(folder: Path) -> None:
                 f"{folder} is there and was not made by the demonstration",
                 hint="choose another one with --folder",
             )
-        _remove(folder)
+        verify.remove(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARK).touch()
-
-
-def _remove(folder: Path) -> None:
-    # git-annex protects what it has got against deletion.
-    for place, folders, _ in os.walk(folder):
-        for name in folders:
-            path = Path(place) / name
-            if not path.is_symlink():
-                path.chmod(0o700)
-    shutil.rmtree(folder)
 
 
 @contextmanager
@@ -87,8 +78,9 @@ def _surroundings(server: DemoStore) -> Iterator[dict[str, str]]:
     user's.
     """
     prefix = f"DATALAD_CREDENTIAL_{CREDENTIAL.upper()}_"
+    outside = verify.without_repository(os.environ)
     environment = {
-        **{name: value for name, value in os.environ.items() if name[:9] != "ICFQUEUE_"},
+        **{name: value for name, value in outside.items() if name[:9] != "ICFQUEUE_"},
         "PATH": gitannex.search_path(),
         "DATALAD_UI_PROGRESSBAR": "none",
         "DATALAD_CONFIG_OVERRIDES_JSON": json.dumps(
@@ -122,6 +114,22 @@ def _publish(store: Path, web: Path) -> None:
             shutil.copytree(path, web / PROJECT / path.name, dirs_exist_ok=True)
         else:
             shutil.copy2(path, web / PROJECT / path.name)
+
+
+def _look_as_a_scientist(
+    visit: Visit, url: str, clone: Path, environment: dict[str, str]
+) -> None:
+    """Clone, get and compare outside any repository; leave the clone at `clone`.
+
+    The folder of the demonstration may lie in a repository of the user's, which the
+    making of a clone would change (:func:`icfqueue.verify.folder_of_its_own`).
+    """
+    apart = verify.folder_of_its_own("icfqueue-demo-")
+    try:
+        _clone_and_get(visit, url, apart / "clone", environment)
+        shutil.copytree(apart / "clone", clone, symlinks=True)
+    finally:
+        verify.remove(apart)
 
 
 def _clone_and_get(
@@ -168,12 +176,17 @@ def _farewell(folder: Path, seconds: float) -> None:
     click.echo(f"   the catalog  {store / PROJECT / 'catalog'}")
     click.echo(f"   the clone    {folder / 'clone'}")
     _say("What to try next")
-    click.echo(f"   icfqueue status {PROJECT} visit_01 --store-dir {store}")
+    python = shlex.quote(sys.executable)
+    script = Path(sys.executable).with_name("icfqueue")
+    # Nothing here is in the PATH of somebody who only typed `make demo`.
+    program = shlex.quote(str(script)) if script.exists() else f"{python} -m icfqueue"
+    pages = shlex.quote(str(store / PROJECT / "catalog"))
+    where = shlex.quote(str(store))
+    click.echo(f"   {program} status {PROJECT} visit_01 --store-dir {where}")
     click.echo(
-        f"   python -m http.server -d {store / PROJECT / 'catalog'} 8000"
-        "   # and open http://localhost:8000"
+        f"   {python} -m http.server -d {pages} 8000   # and open http://localhost:8000"
     )
-    click.echo("   icfqueue run --help   # your own project")
+    click.echo(f"   {program} run --help   # your own project")
 
 
 def _say(words: str) -> None:

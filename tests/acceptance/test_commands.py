@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 from support.commands import Icfqueue
+from support.faulty_store import FaultyStore
+from support.valkey import Valkey
 
 from icfqueue.demo.project import build_project
+from icfqueue.demo.server import DemoStore
 
 
 @pytest.fixture
@@ -68,6 +71,8 @@ def test_a_typo_gets_a_suggestion(icfqueue: Icfqueue) -> None:
         (["worker", "--walltime", "soon"], "'soon' is no time"),
         (["run", "study_1", "--broker", "http://x"], "none of a Redis or Valkey server"),
         (["run", "study_1", "--store-url", "ftp://x"], "setting store_url"),
+        (["run", "study_1", "--store-url", "https://x/a b"], "setting store_url"),
+        (["run", "study_1", "--visits-file", "/no/such"], "/no/such cannot be read"),
         (["run", "study_1", "--store-dir", "/no/such/folder"], "is not there"),
         (["demo", "--folder", "/proc"], "was not made by the demonstration"),
     ],
@@ -148,7 +153,10 @@ def test_doctor_has_a_line_for_everything_and_a_remedy_for_what_is_wrong(
         assert f" {what}: " in done.stdout
     assert done.returncode == 3
     assert "is the address right?" in done.stdout
+    assert "BAD  store URL: " in done.stdout
     missing = icfqueue("doctor", "--credential", "nobody-has-this")
+    assert "BAD  credential: " in missing.stdout
+    assert "note credential: " in done.stdout
     assert "not known to DataLad" in missing.stdout
     assert "datalad credentials set" in missing.stdout
 
@@ -227,3 +235,141 @@ def test_states_offered_by_the_command_line_are_those_of_the_records() -> None:
     from icfqueue.record import State
 
     assert list(STATES) == [state.value for state in State]
+
+
+def test_a_visits_file_in_another_encoding_is_said_in_a_line(
+    icfqueue: Icfqueue, tmp_path: Path
+) -> None:
+    listed = tmp_path / "visits.txt"
+    listed.write_bytes("# für später\nvisit_01\n".encode("latin-1"))
+    done = icfqueue("enqueue", "study_1", "--visits-file", str(listed))
+    assert done.returncode == 2
+    assert "is no text in UTF-8" in done.stderr
+    one_line_and_a_hint(done)
+
+
+def test_an_error_of_the_system_is_said_in_a_line(icfqueue: Icfqueue) -> None:
+    # The broker's folder cannot be made: a file has its name.
+    (icfqueue.store / ".icfqueue").write_text("")
+    done = icfqueue("enqueue", "study_1")
+    assert done.returncode in {1, 2, 3}
+    one_line_and_a_hint(done)
+
+
+def test_tarballs_that_cannot_become_visits_are_named_and_end_with_1(
+    icfqueue: Icfqueue, tmp_path: Path
+) -> None:
+    folder = icfqueue.store / "study_1"
+    (folder / "bad name_dicom.tar").write_bytes(b"")
+    (folder / "gone_dicom.tar").symlink_to("nowhere")
+    for words in (["enqueue", "study_1", "--dry-run"], ["enqueue", "study_1"]):
+        done = icfqueue(*words)
+        assert done.returncode == 1
+        assert "left out: 'bad name_dicom.tar' (ids have letters" in done.stderr
+        assert "left out: 'gone_dicom.tar' (it is no file" in done.stderr
+    with DemoStore(icfqueue.store, auth=False) as web:
+        other = Icfqueue(tmp_path, {"ICFQUEUE_STORE_URL": web.url})
+        done = other("enqueue", "study_1", "--remote", "--dry-run")
+        assert done.returncode == 1
+        assert "left out: 'bad name_dicom.tar' (ids have letters" in done.stderr
+        assert "visit_01\tenqueue" in done.stdout
+    # Who names visits does not ask for the others.
+    icfqueue.good("enqueue", "study_1", "visit_01", "--dry-run")
+
+
+def test_a_worker_with_a_wrong_password_ends_with_3(icfqueue: Icfqueue) -> None:
+    with Valkey(password="geheim", tcp=True) as broker:
+        url = f"redis://:wrong@127.0.0.1:{broker.port}/0"
+        done = icfqueue("worker", timeout=30, ICFQUEUE_BROKER_URL=url)
+    assert done.returncode == 3
+    assert "refuses the password" in done.stderr
+    one_line_and_a_hint(done)
+
+
+def test_an_unfinished_visit_is_not_as_it_should_be(icfqueue: Icfqueue) -> None:
+    icfqueue.good("enqueue", "study_1")
+    done = icfqueue("verify", "study_1")
+    assert done.returncode == 1
+    assert "not finished (queued at fetch)" in done.stdout
+    assert "0 of 1 visits as they should be" in done.stdout
+
+
+def test_only_failed_visits_that_are_shown_count_for_the_exit_code(
+    icfqueue: Icfqueue,
+) -> None:
+    (icfqueue.store / "study_1" / "broken_dicom.tar").write_bytes(b"no tar" * 1000)
+    done = icfqueue("run", "study_1", "--jobs", "1")
+    assert done.returncode == 1
+    # The fault is in the tarball: trying again cannot help.
+    assert "icfqueue retry study_1 &&" not in done.stderr
+    assert icfqueue("status", "study_1").returncode == 1
+    assert icfqueue("status", "study_1", "--state", "failed").returncode == 1
+    assert icfqueue("status", "study_1", "--state", "done").returncode == 0
+
+
+def test_verify_goes_on_when_the_store_is_away_and_ends_with_3(icfqueue: Icfqueue) -> None:
+    build_project(icfqueue.store, "study_1", 2)
+    away = {"ICFQUEUE_STORE_URL": "http://127.0.0.1:9"}
+    icfqueue.good("run", "study_1", "--jobs", "1", **away)
+    done = icfqueue("verify", "study_1", **away)
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+    for visit in ("visit_01", "visit_02"):
+        assert f"{visit}: not as it should be" in done.stdout
+
+
+def test_verify_gets_images_with_the_credential_that_is_named(
+    icfqueue: Icfqueue, tmp_path: Path
+) -> None:
+    """DataLad would take the other one, which has the store's realm."""
+    (tmp_path / "home").mkdir()
+    with DemoStore(icfqueue.store) as web:
+        icfqueue.environment |= {
+            "HOME": str(tmp_path / "home"),
+            "ICFQUEUE_STORE_URL": web.url,
+            "DATALAD_CREDENTIAL_GOOD_TYPE": "user_password",
+            "DATALAD_CREDENTIAL_GOOD_USER": web.user,
+            "DATALAD_CREDENTIAL_GOOD_SECRET": web.password,
+            "DATALAD_CREDENTIAL_OTHER_TYPE": "user_password",
+            "DATALAD_CREDENTIAL_OTHER_USER": "nobody",
+            "DATALAD_CREDENTIAL_OTHER_SECRET": "wrong",
+            "DATALAD_CREDENTIAL_OTHER_REALM": f"{web.url}/{web.realm}",
+        }
+        icfqueue.good("run", "study_1", "--jobs", "1", "--credential", "good")
+        told = icfqueue.good("verify", "study_1", "--credential", "good")
+        assert "1 got back with the right MD5" in told
+        refused = icfqueue("verify", "study_1", "--credential", "other")
+    assert refused.returncode == 3
+    assert "--force" not in refused.stdout
+    assert "wrong" not in refused.stdout + refused.stderr
+
+
+def test_run_says_once_why_visits_wait(tmp_path: Path) -> None:
+    build_project(tmp_path / "web", "study_1", 2)
+    (tmp_path / "store").mkdir()
+    with FaultyStore(tmp_path / "web", auth=False) as web:
+        web.fail("status", path="*_dicom.tar", method="GET", status=500, times=4)
+        environment = {
+            "ICFQUEUE_STORE_URL": web.url,
+            "ICFQUEUE_RETRY_BASE": "2",
+            "ICFQUEUE_STORE_FAULTS": "100",
+        }
+        icfqueue = Icfqueue(tmp_path / "store", environment)
+        told = icfqueue.good("run", "study_1", "--remote", "--jobs", "1")
+    assert told.count("waiting: ") == 1, told
+    assert "500" in told
+
+
+def test_waiting_without_a_worker_is_said_once(icfqueue: Icfqueue) -> None:
+    icfqueue.good("enqueue", "study_1")
+    process = subprocess.Popen(
+        ["icfqueue", "status", "study_1", "--wait"],
+        env=icfqueue.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(4)
+    icfqueue.good("cancel", "study_1")
+    _, said = process.communicate(timeout=30)
+    assert said.count("No worker is running") == 1

@@ -346,3 +346,15 @@ def test_ctrl_c_in_the_terminal_does_not_reach_it(store_dir: Path) -> None:
         assert os.getsid(process.pid) != os.getsid(0)
         process.send_signal(signal.SIGWINCH)
         put(server, "x")
+
+
+def test_the_folder_above_its_data_is_the_groups_and_the_data_are_not(
+    store_dir: Path,
+) -> None:
+    """Others of the group write their logs there."""
+    store_dir.chmod(0o2775)
+    with EmbeddedServer(store_dir):
+        above = (store_dir / ".icfqueue").stat()
+        assert above.st_mode & stat.S_ISGID
+        assert above.st_gid == store_dir.stat().st_gid
+        assert (store_dir / ".icfqueue/broker").stat().st_mode & 0o077 == 0

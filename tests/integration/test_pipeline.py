@@ -362,6 +362,59 @@ def test_a_store_that_fails_over_and_over_is_left_alone(
     assert sum(line.record(found).steps[0].faults for found in visits) == 4
 
 
+def test_an_outage_of_the_store_fails_no_visit_however_long_it_lasts(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After each rest one visit asks; those that ask at once otherwise fail by and by."""
+    calls: list[str] = []
+    visits = [Visit("study_1", f"v{number:02d}") for number in range(20)]
+    line.enqueue(visits)
+    line.worker = line.another(
+        store_faults=4, store_pause=0.1, retry_base=0.01, retry_cap=0.05, max_attempts=2
+    )
+    end = time.monotonic() + 4.0
+    with monkeypatch.context() as patch:
+        patch.setattr(fetch, "run", failing(NetworkTrouble("reset"), calls))
+        line.drain(until=lambda: time.monotonic() > end)
+    assert line.ledger.counts("study_1")[State.FAILED] == 0
+    # Four until it rests, then one for each rest of 0.1 s.
+    assert 4 < len(calls) <= 4 + 40
+    assert sum(line.record(found).steps[0].faults for found in visits) == 4
+    monkeypatch.setattr(fetch, "run", lambda _: Outcome(worked=True))
+
+    def fetched() -> bool:
+        return all(line.record(each).steps[0].state == State.DONE for each in visits)
+
+    began = time.monotonic()
+    line.drain(until=fetched)
+    assert time.monotonic() - began < 4.0
+
+
+def test_while_one_visit_asks_a_store_that_failed_the_others_wait_uncounted(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visits = [Visit("study_1", f"v{number:02d}") for number in range(5)]
+    line.enqueue(visits)
+    line.worker = line.another(store_faults=4)
+    for _ in range(4):
+        line.ledger.count_up("faults:127.0.0.1:9", 60.0)
+    words: list[str] = []
+
+    def run(_: Job) -> Outcome:
+        while message := line.take():
+            words.append(line.handle(message))
+        return Outcome(worked=True)
+
+    monkeypatch.setattr(fetch, "run", run)
+    message = line.take()
+    assert message
+    assert line.handle(message) == "queued"
+    assert words == ["waiting"] * 4
+    assert sorted(line.record(each).steps[0].attempts for each in visits) == [0] * 4 + [1]
+    assert line.ledger.note("faults:127.0.0.1:9") is None
+    assert line.ledger.note("lock:probe:127.0.0.1:9") is None
+
+
 # The catalog
 
 

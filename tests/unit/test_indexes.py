@@ -67,12 +67,12 @@ def test_sums_count_what_was_indexed() -> None:
 
 def test_nothing_changes_where_nothing_changed() -> None:
     running = record.claimed(NEW, "t", "w", 1.0)
-    assert changes(running, running, lease=30, flush_after=2) == []
+    assert changes(running, running, lease=30, flush_after=2, now=1.0) == []
 
 
 def test_enqueued_anew_while_queued_the_message_counts_as_sent_again() -> None:
     again = record.enqueued(NEW, NEW.options, 0, 5.0)
-    assert changes(NEW, again, lease=30, flush_after=2) == [
+    assert changes(NEW, again, lease=30, flush_after=2, now=1.0) == [
         ["ZADD", "icfqueue:sent:fetch", In(0), "p/v"]
     ]
 
@@ -89,7 +89,7 @@ def test_progress_is_forgotten_when_the_step_ends_however_it_ends() -> None:
     ]
     for after in ends:
         assert ["HDEL", "icfqueue:progress:p", "v"] in changes(
-            running, after, lease=30, flush_after=2
+            running, after, lease=30, flush_after=2, now=1.0
         )
 
 
@@ -97,6 +97,16 @@ def test_the_first_visit_that_waits_for_its_page_sets_the_time_of_writing() -> N
     ready = advanced(NEW, NAMES.index(GATHERED))
     before = replace(ready, steps=ready.steps).at(state=State.RUNNING)
     flush = ["ZADD", "icfqueue:flush", "NX", In(2000), "p"]
-    assert flush in changes(before, ready, lease=30, flush_after=2)
+    assert flush in changes(before, ready, lease=30, flush_after=2, now=1.0)
     cleanup = advanced(ready, 1)
-    assert not [c for c in changes(ready, cleanup, lease=30, flush_after=2) if "NX" in c]
+    assert not [
+        c for c in changes(ready, cleanup, lease=30, flush_after=2, now=1.0) if "NX" in c
+    ]
+
+
+def test_a_visit_is_due_by_the_clock_of_the_server() -> None:
+    running = record.claimed(NEW, "t", "w", 1.0)
+    waiting = record.failed(running, NetworkTrouble("x"), RetryIn(2.5), 1000.0)
+    due = ["ZADD", "icfqueue:due", In(2500), "p/v"]
+    assert due in changes(running, waiting, lease=30, flush_after=2, now=1000.0)
+    assert changes(waiting, waiting, lease=30, flush_after=2, now=1001.0) == []

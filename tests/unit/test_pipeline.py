@@ -56,7 +56,6 @@ def test_a_disk_in_trouble_is_disk_trouble_wherever_it_shows(number: int) -> Non
 @pytest.mark.parametrize(
     "error",
     [
-        PermissionError(errno.EACCES, "Permission denied", "/store/x"),
         MemoryError(),
         ConnectionResetError(),
     ],
@@ -65,6 +64,15 @@ def test_other_trouble_with_the_machine_may_pass(error: Exception) -> None:
     found = pipeline.as_step_error(error)
     assert type(found) is TransientError
     assert type(error).__name__ in found.message
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM])
+def test_a_file_that_may_not_be_used_is_permanent_and_named(code: int) -> None:
+    found = pipeline.as_step_error(OSError(code, os.strerror(code), "/store/x"))
+    assert type(found) is PermanentError
+    assert "/store/x" in found.message
+    for word in ("owner", "group", "umask"):
+        assert word in found.hint
 
 
 def test_what_nobody_expected_is_permanent_and_shows_no_value(

@@ -98,6 +98,22 @@ def test_force_takes_a_running_visit_away_from_its_worker(line: Line) -> None:
     assert not line.ledger.renew(visit, "t", 30.0)
 
 
+def test_force_holds_although_the_visit_changed_since_it_was_planned(line: Line) -> None:
+    visits = [Visit("study_1", name) for name in ("changed", "new", "same")]
+    line.enqueue([visits[0], visits[2]])
+    options = Options(URL, force=True)
+    plans = line.producer.plan(visits, options)
+    line.ledger.update(visits[0], lambda r: record.claimed(r, "t", "w:1", 1.0), lease=30.0)
+    line.enqueue([visits[1]])
+    done = line.producer.enqueue(plans, options)
+    assert (done.enqueued, done.left) == (3, 0)
+    for visit in visits:
+        found = line.record(visit)
+        assert (found.state, found.generation) == (State.QUEUED, 2)
+        assert found.options.force
+    assert not line.ledger.renew(visits[0], "t", 30.0)
+
+
 def test_a_complete_visit_is_up_to_date_until_something_is_missing(
     line: Line, done: Visit
 ) -> None:

@@ -77,6 +77,9 @@ def test_variables_of_other_programs_are_none_of_ours(
     [
         ("retry_atempts = 3", "retry_atempts"),
         ('store_url = "ftp://x"', "store_url"),
+        ('store_url = "https://x/a b"', "store_url"),
+        ('store_url = "https://x/?a=b"', "store_url"),
+        ('store_url = "https://x/#a"', "store_url"),
         ("max_attempts = 0", "max_attempts"),
         ("lease = inf", "lease"),
         ("lease = nan", "lease"),

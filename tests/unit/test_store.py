@@ -138,3 +138,46 @@ def test_only_a_disk_without_room_is_no_fault_of_the_visit(code: int, full: bool
     with pytest.raises(DiskTrouble) as caught, disk_trouble("writing"):
         raise OSError(code, os.strerror(code), "/store/x")
     assert caught.value.full is full
+
+
+def test_folders_below_a_setgid_folder_hand_the_group_on(store: Store) -> None:
+    store.root.chmod(0o2775)
+    folder = store.root / "study_1/.icfqueue/v1"
+    store.make_dir(folder)
+    assert folder.stat().st_mode & stat.S_ISGID
+    (folder / "tree/inner").mkdir(parents=True)
+    (folder / "tree/inner/file").touch()
+    store.share_tree(folder / "tree")
+    assert (folder / "tree/inner").stat().st_mode & stat.S_ISGID
+    assert not (folder / "tree/inner/file").stat().st_mode & stat.S_ISGID
+
+
+def test_without_setgid_none_is_set(store: Store) -> None:
+    store.make_dir(store.root / "study_1")
+    assert not (store.root / "study_1").stat().st_mode & stat.S_ISGID
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.EIO])
+def test_names_are_on_disk_once_per_batch_where_the_file_system_can(
+    store: Store, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    folders = []
+    real = os.fsync
+
+    def fsync(held: int) -> None:
+        if stat.S_ISDIR(os.fstat(held).st_mode):
+            folders.append(held)
+            raise OSError(code, os.strerror(code))
+        real(held)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with store.scratch(VISIT) as folder:
+        pairs = [(folder / name, store.root / "study_1" / name) for name in "abc"]
+        for source, _ in pairs:
+            source.touch()
+        if code == errno.EINVAL:
+            store.publish_all(pairs, UNWATCHED)
+        else:
+            with pytest.raises(OSError, match=os.strerror(code)):
+                store.publish_all(pairs, UNWATCHED)
+    assert len(folders) == 1

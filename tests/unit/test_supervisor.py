@@ -56,11 +56,12 @@ def empty(line: Line) -> int:
     return count
 
 
-def age(line: Line, queue: str = "fetch") -> None:
-    """Let all messages of `queue` be sent long ago."""
+def age(line: Line, queue: str = "fetch", seconds: float | None = None) -> None:
+    """Let all messages of `queue` be sent `seconds` ago, or very long."""
+    sent = 1 if seconds is None else int((time.time() - seconds) * 1000)
     client = line.ledger.client
     for member in client.zrange(key("sent", queue), 0, -1):
-        client.zadd(key("sent", queue), {member: 1})
+        client.zadd(key("sent", queue), {member: sent})
 
 
 def test_a_visit_whose_worker_vanished_is_queued_again_with_a_message(line: Line) -> None:
@@ -176,10 +177,49 @@ def test_a_queue_that_has_all_its_messages_is_not_read(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line.enqueue([V])
-    age(line)
+    age(line, seconds=line.supervisor.patience + 1)
     monkeypatch.setattr(line.messages, "waiting", lambda _: pytest.fail("was read"))
     line.supervisor.send_lost("fetch")
     assert line.messages.depth("fetch") == 1
+
+
+def test_a_lost_message_is_found_although_stale_ones_make_up_the_number(
+    line: Line,
+) -> None:
+    """What is no message of ours is passed over."""
+    line.enqueue([V])
+    name = f"fetch{SEPARATOR}{LEVELS[-1]}"
+    line.ledger.client.delete(name)
+    for stale in ("no JSON", "null", '{"headers": []}'):
+        line.ledger.client.lpush(name, stale)
+    age(line, seconds=line.supervisor.patience + 1)
+    line.supervisor.send_lost("fetch")
+    assert line.messages.depth("fetch") == 3
+    line.supervisor._next_count.clear()
+    age(line)
+    line.supervisor.send_lost("fetch")
+    assert list(line.messages.waiting("fetch")) == [str(V)]
+    # And the long queue is not read again at once.
+    line.ledger.client.delete(name)
+    line.ledger.client.lpush(name, "x")
+    age(line)
+    line.supervisor._next_count.clear()
+    line.supervisor.send_lost("fetch")
+    assert line.messages.depth("fetch") == 1
+
+
+def test_trouble_with_one_queue_does_not_keep_it_from_the_others(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def send_lost(queue: str) -> None:
+        seen.append(queue)
+        raise ValueError(queue)
+
+    monkeypatch.setattr(line.supervisor, "send_lost", send_lost)
+    line.supervisor.look()
+    assert tuple(seen) == QUEUES
 
 
 @pytest.mark.parametrize("step", ["index_tar", "write_json", "export_repo", "cleanup"])

@@ -34,7 +34,7 @@ def note(ledger: Ledger, error: StepError, visit: Visit = HERE) -> None:
 
 
 def check(ledger: Ledger, step: str = "fetch", visit: Visit = HERE, url: str = URL) -> None:
-    troubles.check(ledger, visit, step, url)
+    troubles.check(ledger, CHOSEN, visit, step, url)
 
 
 def test_without_trouble_every_step_may_begin(ledger: Ledger) -> None:
@@ -94,6 +94,66 @@ def test_a_store_that_fails_again_and_again_is_left_alone_for_a_while(
     note(ledger, error)
     with pytest.raises(PutOff):
         check(ledger)
+
+
+def test_after_the_rest_one_visit_asks_first_and_its_failure_does_not_count(
+    ledger: Ledger,
+) -> None:
+    other = Visit("study_1", "v2")
+    for _ in range(3):
+        assert troubles.note(ledger, CHOSEN, HERE, NetworkTrouble("x"), OPTIONS) is None
+    for first in (HERE, other):
+        ledger.drop_note("rest:store.example.org")
+        check(ledger, visit=first)
+        with pytest.raises(PutOff, match="another visit asks it first") as found:
+            check(ledger, visit=other if first == HERE else HERE)
+        assert found.value.seconds <= troubles.SOON
+        check(ledger, "index_tar", other)
+        put_off = troubles.note(ledger, CHOSEN, first, NetworkTrouble("x"), OPTIONS)
+        assert isinstance(put_off, PutOff)
+        assert put_off.seconds == 60.5
+        with pytest.raises(PutOff, match=r"^x$"):
+            check(ledger, visit=first)
+    ledger.drop_note("rest:store.example.org")
+    check(ledger)
+    troubles.well(ledger, OPTIONS)
+    check(ledger, visit=other)
+
+
+def test_a_store_without_the_tarball_is_well(ledger: Ledger) -> None:
+    for _ in range(3):
+        note(ledger, NetworkTrouble("x"))
+    ledger.drop_note("rest:store.example.org")
+    check(ledger)
+    note(ledger, NotInStore("404"))
+    check(ledger, visit=THERE)
+
+
+def test_a_visit_that_did_not_need_the_store_lets_another_ask(ledger: Ledger) -> None:
+    for _ in range(3):
+        note(ledger, NetworkTrouble("x"))
+    ledger.drop_note("rest:store.example.org")
+    check(ledger)
+    troubles.probed(ledger, HERE, OPTIONS)
+    check(ledger, visit=THERE)
+    with pytest.raises(PutOff):
+        check(ledger)
+
+
+def test_an_outage_of_more_than_a_day_counts(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Visits that alone cannot be had do not wait for ever."""
+    monkeypatch.setattr(troubles, "OUTAGE", 120.0)
+    found = [
+        troubles.note(ledger, CHOSEN, HERE, NetworkTrouble("x"), OPTIONS) for _ in range(7)
+    ]
+    assert [each is not None for each in found] == [False] * 3 + [True] * 2 + [False] * 2
+
+
+def test_a_tarball_that_cannot_be_read_rests_nobody(ledger: Ledger) -> None:
+    note(ledger, DiskTrouble("Input/output error", full=False))
+    check(ledger)
 
 
 def test_an_answer_of_the_store_ends_the_row_of_faults(ledger: Ledger) -> None:

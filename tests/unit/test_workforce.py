@@ -48,13 +48,15 @@ def test_what_is_no_time_is_refused(text: str) -> None:
 
 def test_the_end_of_a_slurm_job_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLURM_JOB_END_TIME", raising=False)
-    assert end_of_time(None) is None
-    monkeypatch.setenv("SLURM_JOB_END_TIME", "1700000000")
-    assert end_of_time(None) == 1_700_000_000.0
-    assert end_of_time("1h") == pytest.approx(time.time() + 3600, abs=5)
+    assert end_of_time(None, 20.0) is None
+    monkeypatch.setenv("SLURM_JOB_END_TIME", str(int(time.time()) + 1000))
+    before = 20.0 + workforce.LAST_WORD + workforce.MARGIN
+    assert end_of_time(None, 20.0) == int(time.time()) + 1000 - before
+    assert end_of_time("1h", 20.0) == pytest.approx(time.time() + 3600 - before, abs=5)
+    assert end_of_time("10s", 20.0) == pytest.approx(time.time(), abs=5)
     for word in ("", "UNLIMITED", "-1"):
         monkeypatch.setenv("SLURM_JOB_END_TIME", word)
-        assert end_of_time(None) is None
+        assert end_of_time(None, 20.0) is None
 
 
 def test_only_our_queues_can_be_served() -> None:
@@ -243,3 +245,42 @@ def test_the_log_of_run_is_readable_by_owner_and_group_only(fake: Fake) -> None:
     assert fake.log_path.read_text() == "hello\n"
     assert fake.log_path.stat().st_mode & 0o007 == 0
     fake.kill()
+
+
+def test_logs_of_workers_long_gone_are_removed(fake: Fake) -> None:
+    folder = fake.log_path.parent
+    folder.mkdir(parents=True)
+    for name in ("worker-a-1.log", "worker-a-2.log", "other.log"):
+        (folder / name).touch()
+    long_ago = time.time() - workforce.KEEP_LOGS - 60
+    for name in ("worker-a-1.log", "other.log"):
+        os.utime(folder / name, (long_ago, long_ago))
+    os.close(fake._open_log())
+    assert {path.name for path in folder.iterdir()} == {
+        "worker-a-2.log",
+        "other.log",
+        fake.log_path.name,
+    }
+
+
+@pytest.mark.parametrize("nowhere", [False, True])
+def test_where_the_store_has_no_place_for_a_log_the_user_has_one(
+    fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nowhere: bool
+) -> None:
+    in_store, real = fake.log_path, os.open
+
+    def refused(path: str | Path, *more: int) -> int:
+        if nowhere or Path(path) == in_store:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *more)
+
+    # The tests may run as root, to whom nothing is refused.
+    monkeypatch.setattr(workforce.os, "open", refused)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
+    if nowhere:
+        with pytest.raises(UsageError, match=r"log cannot be written: .*\.log"):
+            fake._open_log()
+        return
+    os.close(fake._open_log())
+    assert fake.log_path.is_relative_to(tmp_path / "home")
+    assert fake.log_path.exists()
