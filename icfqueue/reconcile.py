@@ -118,7 +118,9 @@ def _record(settings: Settings, store: Store, visit: Visit) -> record.Record | s
     except StepError as error:
         return error.message
     listed = catalog.has_page(store, visit, settings.store_url)
-    made = record.new(visit, replace(options, catalog=listed), 0, _time(store, visit))
+    when = _time(store, visit)
+    made = record.new(visit, replace(options, catalog=listed), 0, when)
+    made = replace(made, started_at=when)
     done = Outcome(
         worked=False,
         tar_bytes=source.size,
@@ -127,7 +129,7 @@ def _record(settings: Settings, store: Store, visit: Visit) -> record.Record | s
         refs=deposit.refs,
     )
     for _ in NAMES:
-        made = record.finished(made, done, _time(store, visit))
+        made = record.finished(made, done, when)
     return made
 
 
