@@ -1,0 +1,250 @@
+"""``export_repo``: against git-annex's batch modes, against DataLad, and as visits grow."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks import inputs, reference
+from benchmarks.measure import Facts, Row, Side, compare, timed
+from benchmarks.scale import Scale
+
+BATCH_LEAST = 60
+RATE_LEAST = 4_000
+DATALAD_LEAST = 150
+GROWTH_MOST = 1.3
+MEMORY_MOST = 500
+
+
+def rows(scale: Scale) -> Iterator[Row]:
+    """Yield the rows of this module."""
+    yield from _against_batch_modes(scale)
+    yield _against_datalad(scale)
+    yield from _growth(scale)
+    yield from _pack_settings(scale)
+
+
+def _called(kind: str) -> str:
+    return kind if inputs.is_real(kind) else f"{kind} generated"
+
+
+def _against_batch_modes(scale: Scale) -> Iterator[Row]:
+    tarball = str(inputs.tarball("functional"))
+    part = scale.of(300, inputs.SHAPES["functional"][0])
+    row = compare(
+        f"export_repo, {_called('functional')}",
+        Side("export:export", {"tarball": tarball}),
+        Side("export:by_batch_modes", {"tarball": tarball, "part": part}),
+        "git-annex batch modes",
+        repeat=scale.repeat,
+        reference_repeat=1,
+    )
+    assert row.ours
+    assert row.reference
+    dicoms = row.facts["dicoms"]
+    if part < dicoms:
+        row.facts["reference_extrapolated_from"] = part
+        row.reference *= dicoms / part
+    faster = row.reference / row.ours
+    yield row.judge(faster, f"{faster:.0f} x faster", least=BATCH_LEAST, unit=" x")
+    speed = dicoms / row.ours
+    rate = Row("export_repo, DICOM files a second", ours=round(speed), unit="/s")
+    yield rate.judge(speed, f"{speed:,.0f}/s", least=RATE_LEAST)
+
+
+def _against_datalad(scale: Scale) -> Row:
+    """Compare with one process per file; that takes minutes, so a part stands for all.
+
+    Measured for two numbers of files; the rest follows a straight line through both, which
+    is kind to the reference: its cost per file grows.
+    """
+    tarball = str(inputs.tarball("structural"))
+    case = f"export_repo, {_called('structural')}"
+    ours = Side("export:export", {"tarball": tarball})
+    against = "addurls + setpresentkey per file"
+    dicoms = inputs.SHAPES["structural"][0]
+    few, many = scale.of(4, 10, dicoms), scale.of(12, 50, dicoms)
+    sides = [
+        Side("export:by_datalad", {"tarball": tarball, "part": part})
+        for part in (few, many)
+    ]
+    row = compare(case, ours, sides[1], against, repeat=scale.repeat, reference_repeat=1)
+    assert row.ours
+    assert row.reference
+    if many < dicoms:
+        little = sides[0].run()["seconds"]
+        per_file = (row.reference - little) / (many - few)
+        row.facts["reference_measured"] = {str(few): little, str(many): row.reference}
+        row.facts["reference_seconds_per_file"] = round(per_file, 4)
+        row.reference = round(row.reference + per_file * (dicoms - many), 2)
+        row.against += f" ({many} files, extrapolated)"
+    faster = row.reference / row.ours
+    return row.judge(faster, f"{faster:.0f} x faster", least=DATALAD_LEAST, unit=" x")
+
+
+def _growth(scale: Scale) -> Iterator[Row]:
+    sizes = (1_000, 10_000, scale.of(20_000, 100_000))
+    found = {}
+    for count in sizes:
+        repeat = max(1, scale.repeat if count < 100_000 else 2)
+        side = Side("export:export_generated", {"dicoms": count})
+        row = compare(
+            f"export_repo, {count:,} generated DICOMs", side, None, "", repeat=repeat
+        )
+        assert row.ours
+        row.facts["us_per_dicom"] = round(row.ours / count * 1e6, 1)
+        row.figure_text = f"{row.facts['us_per_dicom']} µs a DICOM"
+        found[count] = row
+        if count != sizes[-1]:
+            yield row
+    first, last = found[sizes[0]], found[sizes[-1]]
+    assert last.peak_mb
+    growth = last.facts["us_per_dicom"] / first.facts["us_per_dicom"]
+    yield last.judge(
+        growth,
+        f"{last.facts['us_per_dicom']} µs a DICOM, x {growth:.2f}",
+        most=GROWTH_MOST,
+        unit=" x",
+    )
+    memory = Row(f"export_repo, {sizes[-1]:,} DICOMs, memory", peak_mb=last.peak_mb)
+    text = f"{last.peak_mb:.0f} MB with git and git-annex"
+    yield memory.judge(last.peak_mb, text, most=MEMORY_MOST, unit=" MB")
+
+
+def _pack_settings(scale: Scale) -> Iterator[Row]:
+    """Yield the size of a deposit, and the time it takes, for settings of fast-import."""
+    tarball = str(inputs.tarball("functional"))
+    settings = {
+        "git's own (compression 6, delta depth 50)": [],
+        "no deltas": ["--depth=0"],
+        "compression 1": ["core.compression=1"],
+        "compression 9": ["core.compression=9"],
+        "compression 0": ["core.compression=0"],
+    }
+    for name, chosen in settings.items():
+        if scale.quick and chosen:
+            continue
+        side = Side("export:export", {"tarball": tarball, "fast_import": chosen})
+        row = compare(f"deposit with {name}", side, None, "", repeat=min(3, scale.repeat))
+        row.figure = row.facts["deposit_bytes"]
+        row.figure_text = f"{row.facts['deposit_bytes'] / 1e6:.2f} MB"
+        yield row
+
+
+# Sides
+
+
+def export(tarball: str, fast_import: list[str] | None = None) -> Facts:
+    """Build and deposit the dataset of an indexed visit.
+
+    A git-annex that was asked before is used again, as in a worker.
+    """
+    from icfqueue import dataset, gitannex, index, metadata
+    from icfqueue.visit import Visit
+
+    facts: Facts = {}
+    for word in fast_import or []:
+        if word.startswith("--"):
+            _add_options(gitannex, after=(word,))
+        else:
+            _add_options(gitannex, before=("-c", word))
+    with inputs.workspace() as root, gitannex.KeySource() as keys:
+        jobs = {name: _job(root, name) for name in ("warm", "measured")}
+        _warm(jobs["warm"], keys)
+        job = jobs["measured"]
+        place = job.store.path(Visit(inputs.PROJECT, "measured"), job.visit.tarball)
+        place.hardlink_to(tarball)
+        index.run(job)
+        metadata.run(job)
+        with timed(facts):
+            found = dataset.run(job, keys)
+        facts["dicoms"] = found.dicoms
+        export_file = job.store.path(job.visit, job.visit.repo_export)
+        facts["deposit_bytes"] = export_file.stat().st_size
+    return facts
+
+
+def export_generated(dicoms: int) -> Facts:
+    """Build and deposit the dataset of a visit of which only metadata exist."""
+    from icfqueue import dataset, gitannex
+
+    facts: Facts = {"dicoms": dicoms}
+    with inputs.workspace() as root, gitannex.KeySource() as keys:
+        _warm(_job(root, "warm"), keys)
+        job = _job(root, "measured")
+        project = root / inputs.PROJECT
+        inputs.write_metadata(project, job.visit.id, inputs.records(dicoms))
+        with timed(facts):
+            dataset.run(job, keys)
+        size = job.store.path(job.visit, job.visit.repo_export).stat().st_size
+        facts["deposit_bytes"] = size
+    return facts
+
+
+def by_batch_modes(tarball: str, part: int) -> Facts:
+    """Build the same dataset by git-annex's batch modes."""
+    return _reference(tarball, part, reference.by_batch_modes)
+
+
+def by_datalad(tarball: str, part: int) -> Facts:
+    """Build the same dataset by DataLad's addurls and a process per file."""
+    return _reference(tarball, part, reference.by_datalad)
+
+
+def _reference(tarball: str, part: int, build: Any) -> Facts:
+    facts: Facts = {}
+    with inputs.workspace() as root:
+        about, found = _metadata_of(tarball, root)
+        # Found by content once per tarball; the list is not part of the measurement.
+        with timed(facts):
+            build(root / "dataset", about, found[:part])
+    facts["files"] = len(found[:part])
+    return facts
+
+
+def _metadata_of(tarball: str, root: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    from icfqueue import index, metadata
+
+    job = _job(root, "reference")
+    job.store.path(job.visit, job.visit.tarball).hardlink_to(tarball)
+    index.run(job)
+    metadata.run(job)
+    about = json.loads(job.store.path(job.visit, job.visit.metadata_tarball).read_text())
+    found = json.loads(job.store.path(job.visit, job.visit.metadata_dicoms).read_text())
+    shutil.rmtree(root / inputs.PROJECT)
+    return about, found
+
+
+def _job(root: Path, name: str) -> Any:
+    from icfqueue.job import Job, Options
+    from icfqueue.settings import Settings
+    from icfqueue.store import Store
+    from icfqueue.visit import Visit
+
+    (root / inputs.PROJECT).mkdir(exist_ok=True)
+    settings = Settings(store_dir=root)
+    options = Options(inputs.STORE_URL)
+    return Job(Visit(inputs.PROJECT, name), options, Store(root), settings)
+
+
+def _warm(job: Any, keys: Any) -> None:
+    from icfqueue import dataset
+
+    project = job.store.root / inputs.PROJECT
+    inputs.write_metadata(project, job.visit.id, inputs.records(1))
+    dataset.run(job, keys)
+
+
+def _add_options(
+    gitannex: Any, before: tuple[str, ...] = (), after: tuple[str, ...] = ()
+) -> None:
+    """Have ``git fast-import`` started with other options."""
+    original = gitannex.feed
+
+    def feed(args: list[str], chunks: Any, **more: Any) -> None:
+        original([args[0], *before, *args[1:], *after], chunks, **more)
+
+    gitannex.feed = feed

@@ -1,0 +1,304 @@
+"""``index_tar`` and ``write_json``: against md5sum, DataLad and pydicom; memory."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks import inputs
+from benchmarks.measure import Facts, Row, Side, compare, timed
+from benchmarks.scale import Scale
+
+MD5SUM_MOST = {"structural": 1.5, "functional": 4.0}
+DATALAD_LEAST = 12
+SCAN_LEAST = 20
+MEMORY_MOST = 300
+TAGS = (
+    "SeriesDescription",
+    "SeriesNumber",
+    "Modality",
+    "MRAcquisitionType",
+    "ProtocolName",
+    "PulseSequenceName",
+)
+
+
+def rows(scale: Scale) -> Iterator[Row]:
+    """Yield the rows of this module."""
+    for kind, most in MD5SUM_MOST.items():
+        for name in dict.fromkeys((kind, f"generated-{kind}")):
+            if name != kind and (scale.quick or not inputs.is_real(kind)):
+                continue
+            tarball = str(inputs.tarball(name))
+            ours = Side("index:index_and_write", {"tarball": tarball})
+            other = Side("index:md5sum", {"tarball": tarball})
+            row = compare(
+                f"index_tar + write_json, {_called(name)}",
+                ours,
+                other,
+                "md5sum",
+                repeat=scale.repeat,
+            )
+            yield _ratio(row, most)
+    yield _against_datalad(scale)
+    yield _scan(scale)
+    yield from _memory(scale)
+
+
+def _called(name: str) -> str:
+    return name if inputs.is_real(name) else f"{name.removeprefix('generated-')} generated"
+
+
+def _ratio(row: Row, most: float) -> Row:
+    assert row.ours
+    assert row.reference
+    ratio = row.ours / row.reference
+    return row.judge(ratio, f"{ratio:.2f} x its time", most=most, unit=" x")
+
+
+def _against_datalad(scale: Scale) -> Row:
+    tarball = str(inputs.tarball("functional"))
+    row = compare(
+        f"index_tar + write_json, {_called('functional')}",
+        Side("index:index_and_write", {"tarball": tarball}),
+        Side("index:by_datalad", {"tarball": tarball}),
+        "ls_file_collection + dcmread",
+        repeat=scale.repeat,
+        reference_repeat=1 if scale.quick else 2,
+    )
+    assert row.ours
+    assert row.reference
+    faster = row.reference / row.ours
+    return row.judge(faster, f"{faster:.1f} x faster", least=DATALAD_LEAST, unit=" x")
+
+
+def _scan(scale: Scale) -> Row:
+    tarball = str(inputs.tarball("functional"))
+    row = compare(
+        f"header scan alone, {_called('functional')}",
+        Side("index:scan", {"tarball": tarball}),
+        Side("index:scan_by_pydicom", {"tarball": tarball}),
+        "dcmread(stop_before_pixels, specific_tags)",
+        repeat=scale.repeat,
+        reference_repeat=1 if scale.quick else 2,
+    )
+    same = row.facts["values"] == row.facts["reference_values"]
+    row.facts["same_values"] = same
+    assert row.ours
+    assert row.reference
+    faster = row.reference / row.ours
+    text = f"{faster:.0f} x faster, {'same values' if same else 'OTHER VALUES'}"
+    row.judge(faster, text, least=SCAN_LEAST, unit=" x")
+    row.met = bool(row.met and same)
+    return row
+
+
+def _memory(scale: Scale) -> Iterator[Row]:
+    """Yield how memory grows with members and with bytes; the tars are made as read."""
+    for what, plans, text in (
+        (
+            "members",
+            [(1_000, 3_000), (10_000, 3_000), (scale.of(20_000, 100_000), 3_000)],
+            "{:,} small members",
+        ),
+        (
+            "bytes",
+            [(20, 12_500_000), (scale.of(40, 320), 12_500_000)],
+            "tar of {:.2f} GB",
+        ),
+    ):
+        measured = []
+        for members, size in plans:
+            side = Side("index:index_generated", {"members": members, "size": size})
+            measured.append((members, size, side.run()))
+        members, size, last = measured[-1]
+        shown = members if what == "members" else members * size / 1e9
+        row = Row(f"index_tar, {text.format(shown)}", ours=last["seconds"])
+        row.against = "itself, smaller"
+        row.reference = measured[0][2]["seconds"]
+        row.peak_mb = last["peak_mb"]
+        row.facts["runs"] = [
+            {"members": m, "member_bytes": s, **facts} for m, s, facts in measured
+        ]
+        smallest, largest = measured[0][2]["peak_mb"], last["peak_mb"]
+        row.facts["mb_per_1000_members"] = round(
+            (largest - smallest) / max(1, members - plans[0][0]) * 1000, 3
+        )
+        yield row.judge(
+            largest, f"{smallest:.0f} → {largest:.0f} MB", most=MEMORY_MOST, unit=" MB"
+        )
+
+
+# Sides
+
+
+def index_and_write(tarball: str) -> Facts:
+    """Run both steps, as a worker runs them, in a store of its own."""
+    from icfqueue import index, metadata
+    from icfqueue.job import Job, Options
+    from icfqueue.settings import Settings
+    from icfqueue.store import Store
+    from icfqueue.visit import Visit
+
+    facts: Facts = {}
+    with inputs.workspace() as root:
+        store = Store(root)
+        (root / inputs.PROJECT).mkdir()
+        settings = Settings(store_dir=root)
+        for name in ("warm", "measured"):
+            visit = Visit(inputs.PROJECT, name)
+            job = Job(visit, Options(inputs.STORE_URL), store, settings)
+            place = store.path(visit, visit.tarball)
+            if name == "warm":
+                place.write_bytes(_tar_of([("a/b.dcm", inputs.image(0))]))
+                index.run(job)
+                metadata.run(job)
+                continue
+            place.hardlink_to(tarball)
+            with timed(facts):
+                found = index.run(job)
+                metadata.run(job)
+            facts["dicoms"], facts["tar_bytes"] = found.dicoms, found.tar_bytes
+    return facts
+
+
+def md5sum(tarball: str) -> Facts:
+    """Time the limit: coreutils' own pass over the bytes."""
+    facts: Facts = {}
+    with timed(facts):
+        subprocess.run(["md5sum", tarball], check=True, stdout=subprocess.DEVNULL)
+    return facts
+
+
+def by_datalad(tarball: str) -> Facts:
+    """Make the same list by ``ls_file_collection`` and ``dcmread`` alone."""
+    import warnings
+
+    warnings.simplefilter("ignore")
+    import datalad.api as dl
+    from pydicom import dcmread
+
+    facts: Facts = {}
+    found = []
+    with timed(facts):
+        listed = dl.ls_file_collection(
+            "tarfile",
+            Path(tarball),
+            hash=["md5"],
+            result_renderer="disabled",
+            return_type="generator",
+        )
+        for item in listed:
+            if (file := item.get("fp")) is None:
+                continue
+            file.seek(0)
+            read = dcmread(file, stop_before_pixels=True, specific_tags=list(TAGS))
+            values = {tag: getattr(read, tag, "") for tag in TAGS}
+            found.append({"path": str(item["item"]), "md5": item["hash-md5"], **values})
+        json.dumps(found)
+    facts["dicoms"] = len(found)
+    return facts
+
+
+def _files(tarball: str) -> list[bytes]:
+    with tarfile.open(tarball) as tar:
+        members = (tar.extractfile(member) for member in tar if member.isfile())
+        return [member.read() for member in members if member]
+
+
+def _digest(found: list[dict[str, Any]]) -> str:
+    return hashlib.md5(json.dumps(found).encode()).hexdigest()
+
+
+def scan(tarball: str) -> Facts:
+    """Our header scanner over every file, already in memory."""
+    from icfqueue.dicomtags import TagReader
+
+    files, facts = _files(tarball), Facts()
+    reader = TagReader()
+    with timed(facts):
+        said = [reader.read(file) for file in files]
+    facts["files"] = len(files)
+    facts["values"] = _digest([json.loads("{" + (text or "}")) for text in said])
+    return facts
+
+
+def scan_by_pydicom(tarball: str) -> Facts:
+    """Pydicom over every file, already in memory."""
+    from pydicom import dcmread
+
+    files, facts = _files(tarball), Facts()
+    found = []
+    with timed(facts):
+        for file in files:
+            read = dcmread(
+                io.BytesIO(file), stop_before_pixels=True, specific_tags=list(TAGS)
+            )
+            found.append({tag: getattr(read, tag, "") for tag in TAGS})
+    facts["values"] = _digest(json.loads(json.dumps(found)))
+    return facts
+
+
+def index_generated(members: int, size: int) -> Facts:
+    """Index a tar that is made while it is read: no tar lies on the disk."""
+    from icfqueue import index
+
+    facts: Facts = {}
+    source = GeneratedTar(members, size)
+    with open("/dev/null", "wb") as out, timed(facts):
+        found = index.index_stream(source, out)
+    assert found.dicoms == members
+    facts["tar_bytes"] = found.size
+    return facts
+
+
+def _tar_of(members: list[tuple[str, bytes]]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+class GeneratedTar:
+    """The bytes of a tar of DICOM files, made one member at a time.
+
+    Parameters
+    ----------
+    members, size
+        How many, and of about how many bytes.
+    """
+
+    def __init__(self, members: int, size: int) -> None:
+        self._parts = self._made(members, size)
+        self._left = memoryview(b"")
+
+    @staticmethod
+    def _made(members: int, size: int) -> Iterator[bytes]:
+        padding = bytes(512)
+        for number in range(members):
+            content = inputs.image(number, size)
+            info = tarfile.TarInfo(f"study_1_v/series/{number:06d}.dcm")
+            info.size = len(content)
+            yield info.tobuf()
+            yield content
+            yield padding[: -len(content) % 512]
+        yield bytes(1024)
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most `size` bytes; none at the end."""
+        while not self._left:
+            part = next(self._parts, None)
+            if part is None:
+                return b""
+            self._left = memoryview(part)
+        piece, self._left = self._left[:size], self._left[size:]
+        return bytes(piece)

@@ -1,0 +1,175 @@
+"""Whole projects by ``icfqueue run``: what the queue adds, and whether cores are busy."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks import inputs
+from benchmarks.commands import (
+    CpuMeter,
+    held_by_keys,
+    program,
+    server,
+    status,
+    used_memory,
+)
+from benchmarks.measure import Facts, Row, Side, environment, mid
+from benchmarks.scale import Scale
+
+OVERHEAD_MOST = 1.5
+BUSY_LEAST = 0.8
+BYTES_MOST = 6_000
+JOBS = 2
+GATHERED = "update_catalog"
+
+
+def rows(scale: Scale) -> Iterator[Row]:
+    """Yield the rows of this module."""
+    visits = scale.of(60, 300)
+    runs = [
+        Side("project:small", {"visits": visits}).run()
+        for _ in range(scale.of(1, min(3, scale.repeat)))
+    ]
+    row = Row(
+        f"whole project, {visits} small visits, run --jobs {JOBS}",
+        ours=mid(runs, "seconds"),
+        reference=mid(runs, "ideal_seconds"),
+        against=f"sum of the steps' seconds / {JOBS}",
+        samples={"ours": [run["seconds"] for run in runs]},
+        peak_mb=max(run["peak_mb"] for run in runs),
+        facts=runs[-1],
+    )
+    ratio = mid([{"r": run["seconds"] / run["ideal_seconds"]} for run in runs], "r")
+    yield row.judge(ratio, f"{ratio:.2f} x", most=OVERHEAD_MOST, unit=" x")
+    bytes_each = mid(runs, "bytes_a_visit")
+    memory = Row(f"Redis memory, {visits} visits done", ours=bytes_each, unit="B a visit")
+    text = f"{bytes_each:,.0f} B a visit, results included"
+    yield memory.judge(bytes_each, text, most=BYTES_MOST, unit=" B")
+    yield _busy(scale)
+
+
+def _busy(scale: Scale) -> Row:
+    copies = scale.of(4, 8)
+    tarball = inputs.tarball("structural")
+    side = Side("project:large", {"tarball": str(tarball), "copies": copies})
+    runs = [side.run() for _ in range(scale.of(1, min(3, scale.repeat)))]
+    row = Row(
+        f"run --jobs {JOBS}, {copies} copies of the structural visit",
+        ours=mid(runs, "seconds"),
+        reference=mid(runs, "cpu_seconds"),
+        against="CPU seconds used",
+        samples={"busy": [run["busy"] for run in runs]},
+        peak_mb=max(run["peak_mb"] for run in runs),
+        facts=runs[-1],
+    )
+    busy = mid(runs, "busy")
+    return row.judge(busy, f"{busy:.2f} of both cores", least=BUSY_LEAST)
+
+
+# Sides
+
+
+def small(visits: int) -> Facts:
+    """Run a project of small visits by the whole command, its start and end included."""
+    facts: Facts = {"visits": visits}
+    with inputs.workspace() as store:
+        inputs.small_visits(store / inputs.PROJECT, visits, 3)
+        with server(store) as ledger:
+            before, began = used_memory(ledger), time.perf_counter()
+            _run(store)
+            facts["seconds"] = round(time.perf_counter() - began, 3)
+            facts["bytes_a_visit"] = round(held_by_keys(ledger) / visits)
+            facts["used_memory_grew"] = used_memory(ledger) - before
+            info: dict[str, Any] = ledger.client.info()
+        spent = info["used_cpu_user"] + info["used_cpu_sys"]
+        facts["redis_cpu_ms_a_visit"] = round(spent / visits * 1000, 2)
+        commands = info["total_commands_processed"]
+        facts["redis_commands_a_visit"] = round(commands / visits, 1)
+        found = status(store)
+        assert found["counts"]["done"] == visits, found["counts"]
+        facts |= _spent(found, store)
+    return facts
+
+
+def _spent(found: dict[str, Any], store: Path) -> Facts:
+    """Return the seconds of all steps; a batch of catalog pages counts once."""
+    steps = [step for visit in found["visits"] for step in visit["steps"]]
+    by_step: dict[str, float] = {}
+    for step in steps:
+        if step["step"] != GATHERED:
+            by_step[step["step"]] = by_step.get(step["step"], 0.0) + step["seconds"]
+    batches = _catalog_batches(store)
+    by_step[GATHERED] = sum(batches)
+    whole = sum(by_step.values())
+    first = min(datetime.fromisoformat(x["started_at"]) for x in found["visits"])
+    last = max(datetime.fromisoformat(x["finished_at"]) for x in found["visits"])
+    return {
+        "step_seconds": {name: round(spent, 3) for name, spent in by_step.items()},
+        "catalog_batches": len(batches),
+        "ideal_seconds": round(whole / JOBS, 3),
+        "first_to_last_seconds": round((last - first).total_seconds(), 3),
+    }
+
+
+def _catalog_batches(store: Path) -> list[float]:
+    """Return the seconds of each batch, from the worker's log.
+
+    The visits of a batch begin together and each one's seconds are the batch's; the
+    first to be recorded has the batch's own time, without the recording of the others.
+    """
+    found: list[float] = []
+    begun = False
+    for log in sorted(store.glob(".icfqueue/log/*.log")):
+        for line in log.read_text().splitlines():
+            if f" {GATHERED} " not in line:
+                continue
+            if "step.began" in line:
+                begun = True
+            elif begun and (said := re.search(r"step\.done .* seconds=([0-9.]+)", line)):
+                found.append(float(said[1]))
+                begun = False
+    return found
+
+
+def large(tarball: str, copies: int) -> Facts:
+    """Run a project of large visits: CPU seconds between first start and last end."""
+    facts: Facts = {"copies": copies}
+    with inputs.workspace() as store:
+        project = store / inputs.PROJECT
+        project.mkdir()
+        for number in range(copies):
+            shutil.copyfile(tarball, project / f"v{number}_dicom.tar")
+        meter = _run(store, metered=True)
+        assert meter
+        found = status(store)
+        assert found["counts"]["done"] == copies
+        first = min(datetime.fromisoformat(x["started_at"]) for x in found["visits"])
+        last = max(datetime.fromisoformat(x["finished_at"]) for x in found["visits"])
+        facts["seconds"] = round((last - first).total_seconds(), 3)
+        cpu = meter.between(first.timestamp(), last.timestamp())
+        facts["cpu_seconds"] = round(cpu, 3)
+        facts["busy"] = round(cpu / (JOBS * facts["seconds"]), 3)
+        facts |= {k: v for k, v in _spent(found, store).items() if k == "step_seconds"}
+    return facts
+
+
+def _run(store: Path, *, metered: bool = False) -> CpuMeter | None:
+    where = ["--store-dir", str(store), "--store-url", inputs.STORE_URL]
+    process = subprocess.Popen(
+        [program(), "run", inputs.PROJECT, "--jobs", str(JOBS), *where],
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+    )
+    if not metered:
+        assert process.wait() == 0
+        return None
+    with CpuMeter(process.pid) as meter:
+        assert process.wait() == 0
+    return meter
