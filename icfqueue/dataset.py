@@ -14,10 +14,11 @@ import uuid
 from collections.abc import Iterator
 from contextlib import nullcontext
 from hashlib import md5
+from itertools import islice
 from pathlib import Path
 
 from icfqueue import branches, deposit, gitannex, index, indexnote, metadata
-from icfqueue.branches import Contents, Dicom
+from icfqueue.branches import Contents, Dicom, Fields
 from icfqueue.complete import whole_deposit
 from icfqueue.deposit import Deposit, Source
 from icfqueue.errors import BadTarball, PermanentError, TarballChanged
@@ -154,15 +155,20 @@ def _build(
     repo: Path,
     keys: KeySource | None,
 ) -> None:
-    """Write both branches into the bare repository `repo` and have git check them."""
+    """Write both branches into the bare repository `repo` and have git check them.
+
+    Empties `records`: they are the largest part of what a large visit needs of memory.
+    """
     wanted = [
         WantedKey(source.size, source.md5, job.visit.dspath.encode()),
         *(WantedKey(r["size"], r["md5"], _bytes(r["path"])) for r in records),
     ]
     _check_paths([item.path for item in wanted])
+    tags = [branches.fields(record) for record in records]
+    records.clear()
     with nullcontext(keys) if keys else KeySource(repo) as source_of_keys:
         named = source_of_keys.keys(wanted, job.watch)
-        contents = _contents(job, source, records, wanted, named)
+        contents = _contents(job, source, wanted, tags, named)
         gitannex.fast_import(repo, branches.stream(contents, job.watch), job.watch)
     gitannex.check_tree(repo, deposit.HEAD, job.watch)
 
@@ -170,18 +176,15 @@ def _build(
 def _contents(
     job: Job,
     source: Source,
-    records: list[DicomRecord],
     wanted: list[WantedKey],
+    tags: list[Fields],
     named: Iterator[AnnexKey],
 ) -> Contents:
     """Return what the dataset holds; its DICOM files are named as it is written."""
     url, visit = job.options.store_url, job.visit
     tarball = next(named)
-    made = zip(wanted[1:], named, records, strict=True)
-    dicoms = (
-        Dicom(item.path, key, item.size, branches.fields(record))
-        for item, key, record in made
-    )
+    made = zip(islice(wanted, 1, None), named, tags, strict=True)
+    dicoms = (Dicom(item.path, key, item.size, fields) for item, key, fields in made)
     return Contents(
         title=f"{visit.project} {visit.id}",
         when=source.newest,
@@ -191,7 +194,7 @@ def _contents(
         tarball=tarball,
         tarball_path=wanted[0].path,
         tarball_url=source.url.encode(),
-        dicoms=branches.Named(len(records), dicoms),
+        dicoms=branches.Named(len(tags), dicoms),
     )
 
 
