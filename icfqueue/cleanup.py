@@ -7,7 +7,6 @@ same bytes.
 
 from __future__ import annotations
 
-from icfqueue import faultpoint
 from icfqueue.complete import whole_deposit
 from icfqueue.deposit import Source
 from icfqueue.errors import NotInStore, PermanentError
@@ -31,12 +30,9 @@ def run(job: Job) -> Outcome:
         The visit is no longer this worker's.
     """
     store, visit, watch, options = job.store, job.visit, job.watch, job.options
-    watch.before_publish(visit.id)
     removed = []
     with disk_trouble("cleaning up"):
-        faultpoint.reach(f"removing {visit.id}")
-        store.forget_work(visit)
-        faultpoint.reach(f"removed {visit.id}")
+        store.forget_work(visit, watch)
         if options.remove_tarball and tarball_here(job) is not None:
             _check_tarball(job, _deposited(job, visit.tarball))
             store.withdraw(visit, store.path(visit, visit.tarball), watch)

@@ -276,21 +276,36 @@ class Store:
                 work.rmdir()
                 work.parent.rmdir()
 
-    def forget_work(self, visit: Visit) -> None:
+    def forget_work(self, visit: Visit, watch: Watch = UNWATCHED) -> None:
         """Remove the visit's work folder, and the project's if it was the last.
+
+        The folder is opened before `watch` is asked, and emptied through that. A worker
+        that falls asleep in between and wakes when the visit was done by another, and
+        perhaps begun anew, empties a folder that is gone.
 
         Raises
         ------
+        Withdrawn
+            The visit is no longer this worker's.
         OSError
             It cannot be removed, as on a read-only file system.
         """
         work = self.work_dir(visit)
-        shutil.rmtree(work, ignore_errors=True)
-        if work.exists():
-            with suppress(FileNotFoundError):
-                shutil.rmtree(work)
-        with suppress(OSError):
-            work.parent.rmdir()
+        try:
+            folder = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            watch.before_publish(visit.id)
+            return
+        try:
+            watch.before_publish(visit.id)
+            faultpoint.reach(f"removing {visit.id}")
+            if os.fstat(folder).st_nlink:
+                _empty(folder)
+                faultpoint.reach(f"removed {visit.id}")
+        finally:
+            os.close(folder)
+        _remove_empty(work)
+        _remove_empty(work.parent)
 
     def room(self) -> int:
         """Return the bytes that this user may still write here."""
@@ -413,6 +428,27 @@ def _fsync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(held)
+
+
+def _empty(folder: int) -> None:
+    """Remove everything in a folder that is open."""
+    with os.scandir(folder) as entries:
+        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for name, is_dir in found:
+        with suppress(FileNotFoundError):
+            if is_dir:
+                shutil.rmtree(name, dir_fd=folder)
+            else:
+                os.unlink(name, dir_fd=folder)
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove a folder, unless something is in it or it is gone."""
+    try:
+        folder.rmdir()
+    except OSError as error:
+        if error.errno not in {errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST}:
+            raise
 
 
 def _umask() -> int:
