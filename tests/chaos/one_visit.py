@@ -1,0 +1,58 @@
+"""Does all steps of one visit in a process of its own, which a fault may end.
+
+Started by :mod:`test_faultpoints`; a request is a line of JSON on stdin, the answer a
+line on stdout: the exit status of the process that did the steps. It forks, because
+importing everything takes longer than all steps of a small visit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from icfqueue import faultpoint, steps
+from icfqueue.job import Job, Options
+from icfqueue.settings import Settings
+from icfqueue.store import Store
+from icfqueue.visit import Visit
+
+
+def do_steps(request: dict[str, Any]) -> None:
+    """Run the steps one after the other, as a worker would."""
+    for variable in (faultpoint.VARIABLE, faultpoint.LOG_VARIABLE):
+        os.environ.pop(variable, None)
+    os.environ.update(request["env"])
+    root = Path(request["root"])
+    job = Job(
+        Visit(request["project"], request["visit"]),
+        Options(**request["options"]),
+        Store(root),
+        Settings(store_dir=root, keep_free=0),
+    )
+    for step in steps.STEPS:
+        step.run(job)
+
+
+def main() -> None:
+    # The first visit is done here, so that every fork finds everything imported.
+    do_steps(json.loads(sys.stdin.readline()))
+    for line in sys.stdin:
+        pid = os.fork()
+        if not pid:
+            status = 1
+            try:
+                do_steps(json.loads(line))
+                status = 0
+            finally:
+                sys.stderr.flush()
+                os._exit(status)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        sys.stdout.write(f"{status}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Stopping in order, being killed in part, and going on: nothing is left running."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+
+import psutil
+from support.farm import FEW, PROJECT, Farm, WorkerProcess, trespasses
+from support.faulty_store import FaultyStore
+
+from icfqueue.record import State
+from icfqueue.visit import Visit
+
+
+def celery(worker: WorkerProcess) -> psutil.Process:
+    """Return the main process of Celery below a command."""
+    return psutil.Process(worker.process.pid).children()[0]
+
+
+def slow(web: FaultyStore, name: str, seconds: float) -> None:
+    """Have the tarball of a visit take so long to download."""
+    path = f"/{Visit(PROJECT, name).storepath}"
+    size = (web.root / path[1:]).stat().st_size
+    web.fail("slow", path=path, method="GET", rate=int(size / seconds))
+
+
+def wait_gone(farm: Farm, worker: WorkerProcess, seconds: float) -> None:
+    """Wait until no process of `worker` is left, git and git-annex included."""
+    farm.wait(lambda: worker.process.poll() is not None, seconds, "it has ended")
+    farm.wait(lambda: not worker.pids(), seconds, "all that it started has ended")
+
+
+def test_a_worker_that_is_asked_to_stop_finishes_or_gives_back(
+    farm: Farm, web: FaultyStore, few: list[str], expected_few: dict[str, str]
+) -> None:
+    """SIGTERM: no new step, no attempt counted for what does not end in time."""
+    slow(web, few[0], 30)
+    slow(web, few[1], 1.5)
+    worker = farm.start_worker(2)
+    farm.enqueue(*few[:2])
+    farm.enqueue(*few)
+    farm.wait(lambda: farm.begun() == 2, 20, "two downloads")
+    time.sleep(0.3)
+    worker.process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    wait_gone(farm, worker, 15)
+    assert worker.process.returncode == 0
+    assert time.monotonic() - began < 8, "the grace period is 2 s"
+    assert farm.begun() == 2
+    given_back, finished = farm.record(few[0]), farm.record(few[1])
+    assert (given_back.state, given_back.step) == (State.QUEUED, "fetch")
+    assert given_back.steps[0].attempts == given_back.steps[0].faults == 0
+    assert (finished.state, finished.step) == (State.QUEUED, "index_tar")
+    assert farm.counts() == {State.QUEUED: FEW}
+    assert not list((farm.root / PROJECT / ".icfqueue").glob("*/tmp-*"))
+    assert not list(farm.tmp.iterdir())
+
+    web.clear()
+    farm.start_worker(2)
+    farm.wait_drained(40)
+    assert farm.counts() == {State.DONE: FEW}, farm.dump()
+    assert farm.record(few[0]).steps[0].attempts == 1
+    farm.check_equals(expected_few)
+    farm.check_clean()
+
+
+def test_ctrl_c_and_kill_of_run_leave_no_worker_and_run_goes_on(
+    farm: Farm, web: FaultyStore, few: list[str], expected_few: dict[str, str]
+) -> None:
+    """Ctrl-C says how to go on; the workers of a killed command stop by themselves."""
+    slow(web, few[0], 30)
+    first = farm.start_command("run", PROJECT, *few, "--jobs", "2")
+    farm.wait(lambda: farm.begun() > 12, 20, "some steps")
+    first.process.send_signal(signal.SIGINT)
+    wait_gone(farm, first, 15)
+    assert first.process.returncode == 130
+    assert f"To go on: icfqueue run {PROJECT}" in first.log.read_text()
+    assert State.RUNNING not in farm.counts()
+
+    slow(web, few[0], 30)
+    second = farm.start_command("run", PROJECT, *few, "--jobs", "2")
+    begun = farm.begun()
+    farm.wait(lambda: farm.begun() > begun + 6, 20, "some more steps")
+    second.process.kill()
+    wait_gone(farm, second, 20)
+    assert farm.active()
+
+    web.clear()
+    farm.command("run", PROJECT, *few, "--jobs", "2")
+    assert farm.counts() == {State.DONE: FEW}, farm.dump()
+    farm.check_equals(expected_few)
+    assert not list(trespasses(farm.events))
+
+
+def test_a_worker_replaces_what_dies_below_it(
+    farm: Farm, rng: random.Random, few: list[str], expected_few: dict[str, str]
+) -> None:
+    """A child that is killed alone, then Celery's main process: both come back."""
+    worker = farm.start_worker(2)
+    farm.enqueue(*few)
+    farm.at_some_step(rng)
+    main = celery(worker)
+    child = rng.choice(main.children())
+    os.kill(child.pid, signal.SIGKILL)
+    farm.wait(lambda: child.pid not in worker.pids(), 10, "the child is gone")
+    farm.at_some_step(rng)
+    os.kill(main.pid, signal.SIGKILL)
+    farm.wait(lambda: main.pid not in worker.pids(), 10, "Celery is gone")
+    farm.wait_drained(60)
+    assert farm.counts() == {State.DONE: FEW}, farm.dump()
+    assert worker.process.poll() is None
+    assert celery(worker).pid != main.pid
+    assert "Celery worker ended" in worker.log.read_text()
+    farm.check_equals(expected_few)
+    assert not list(trespasses(farm.events))
