@@ -193,8 +193,10 @@ class Attempt:
         """Raise if disk or store are known to be in trouble."""
         # What troubles one visit of a batch troubles all that have the same store.
         asked = {found.options.store_url: visit for visit, found in self.held.items()}
+        worker = self.worker
         for url, visit in asked.items():
-            troubles.check(self.worker.ledger, self.worker.settings, visit, self.step, url)
+            here = worker.store.path(visit, visit.tarball).exists()
+            troubles.check(worker.ledger, worker.settings, visit, self.step, url, here=here)
 
     def _job(self, found: Record, watch: Watch) -> Job:
         worker = self.worker

@@ -66,9 +66,20 @@ class PutOff(IcfqueueError):
 
 
 def check(
-    ledger: Ledger, settings: Settings, visit: Visit, step: str, store_url: str
+    ledger: Ledger,
+    settings: Settings,
+    visit: Visit,
+    step: str,
+    store_url: str,
+    *,
+    here: bool = False,
 ) -> None:
     """Raise if a step need not be tried now.
+
+    Parameters
+    ----------
+    here
+        The tarball is in the store directory: fetching it asks nobody.
 
     Raises
     ------
@@ -78,8 +89,9 @@ def check(
         The disk or the store is being left alone.
     """
     host = _host(store_url)
+    asking = step == FETCH and not here
     notes: list[tuple[str, type[TransientError]]] = [("rest:disk", DiskTrouble)]
-    if step == FETCH:
+    if asking:
         if refused := ledger.note(f"hold:{visit.project}"):
             words = json.loads(refused)
             raise AccessDenied(words["message"], hint=words["hint"])
@@ -90,7 +102,7 @@ def check(
             cause = kind(words["message"], hint=words["hint"])
             cause.at(project=visit.project, visit=visit.id, step=step)
             raise PutOff(cause, ledger.note_ends(name) + 0.5)
-    if step != FETCH or int(ledger.note(f"faults:{host}") or 0) < settings.store_faults:
+    if not asking or int(ledger.note(f"faults:{host}") or 0) < settings.store_faults:
         return
     # A fetch that lasts longer than a rest is no sign of trouble: another may ask, too.
     if not ledger.lock(f"probe:{host}", str(visit), settings.store_pause):

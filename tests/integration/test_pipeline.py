@@ -311,16 +311,18 @@ def test_refused_access_fails_the_other_visits_without_a_request_until_retry(
 
 
 def test_a_hold_that_was_lifted_is_not_put_back_by_a_visit_that_met_it(
-    line: Line, visit: Visit, monkeypatch: pytest.MonkeyPatch
+    line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One visit has just read the note when 'retry' takes it away."""
+    visit = Visit("study_1", "at_the_store")
+    line.enqueue([visit])
     words = json.dumps({"message": "401", "hint": "h"})
     line.ledger.put_note("hold:study_1", words)
     check = troubles.check
 
-    def check_then_lift(*args: Any) -> None:
+    def check_then_lift(*args: Any, **more: Any) -> None:
         try:
-            check(*args)
+            check(*args, **more)
         finally:
             troubles.lift(line.ledger, "study_1")
 
@@ -337,11 +339,16 @@ def test_a_busy_store_is_asked_again_when_it_said_so(
 ) -> None:
     calls: list[str] = []
     visits = line.build(3)
+    tarballs = [line.store.path(found, found.tarball) for found in visits]
+    for path in tarballs:
+        path.rename(path.with_suffix(".away"))
     line.enqueue(visits)
     with monkeypatch.context() as patch:
         patch.setattr(fetch, "run", failing(StoreBusy("503", retry_after=0.4), calls))
         line.drain(until=lambda: line.ledger.counts("study_1")[State.WAITING] == 3)
     assert len(calls) == 1
+    for path in tarballs:
+        path.with_suffix(".away").rename(path)
     assert {line.record(found).attempts for found in visits} == {0}
     began = time.monotonic()
     line.drain()

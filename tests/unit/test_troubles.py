@@ -184,6 +184,16 @@ def test_no_password_of_a_store_url_becomes_a_key(ledger: Ledger) -> None:
     assert not [name for name in ledger.client.scan_iter() if "hunter2" in name]
 
 
+def test_a_tarball_that_is_here_asks_no_store_and_so_meets_none_of_its_troubles(
+    ledger: Ledger,
+) -> None:
+    note(ledger, AccessDenied("401"))
+    note(ledger, StoreBusy("503", retry_after=100.0))
+    troubles.check(ledger, CHOSEN, HERE, "fetch", URL, here=True)
+    with pytest.raises(AccessDenied):
+        check(ledger)
+
+
 @pytest.mark.parametrize(
     ("error", "waits"),
     [
