@@ -24,6 +24,7 @@ import pytest
 from support.line import Line
 from support.valkey import Valkey
 
+from icfqueue import gitannex
 from icfqueue.job import Job, Options
 from icfqueue.ledger import Ledger
 from icfqueue.settings import Settings
@@ -47,6 +48,8 @@ def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         if name.startswith(("ICFQUEUE_", "GIT_", "DATALAD_", "SLURM_")):
             patch.delenv(name)
     patch.setenv("HOME", str(home))
+    # As after `. .venv/bin/activate`: DataLad looks for git-annex in PATH.
+    patch.setenv("PATH", gitannex.search_path())
     patch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
     patch.setenv("XDG_CACHE_HOME", str(home / ".cache"))
     patch.setenv("GIT_CONFIG_NOSYSTEM", "1")

@@ -7,7 +7,7 @@ visits       session   40 small visits, as a store on the web has them
 web          function  the HTTP store with them; it can be made to fail
 web_url      session   its address
 expected     session   path to MD5 of the project's folder after an undisturbed run
-few          session   names of the first 16 of them, for tests that need no more
+few          session   names of the first 10 of them, for tests that need no more
 expected_few session   as `expected`, for those
 farm         function  store directory, broker, and workers that can be killed
 rng          function  random choices, from the seed and the test's name

@@ -16,13 +16,14 @@ def test_forty_visits_survive_the_death_of_the_broker(
     farm: Farm, expected: dict[str, str], rng: random.Random
 ) -> None:
     """Workers wait and go on; what was being done is not done again by another."""
+    farm.env["ICFQUEUE_LEASE"] = "3"
     for _ in range(2):
         farm.start_worker(2)
     farm.enqueue("--remote")
     for _ in range(KILLS):
-        farm.at_some_step(rng, among=16)
+        farm.at_some_step(rng, among=8)
         farm.server.kill()
-        time.sleep(rng.uniform(0.0, 1.0))
+        time.sleep(rng.uniform(0.0, 1.0 if LONG else 0.2))
         farm.server.start()
     farm.wait_drained(90)
     assert farm.counts() == {State.DONE: 40}, farm.dump()
@@ -54,7 +55,7 @@ def test_forty_visits_survive_dying_sleeping_workers_and_a_dying_broker(
         else:
             sleeper = rng.choice([w for w in farm.workers if not w.stopped])
             farm.freeze(sleeper)
-            asleep.append((time.monotonic() + 4.5, sleeper))
+            asleep.append((time.monotonic() + 3.5, sleeper))
         asleep = farm.wake(asleep)
         if sum(not worker.stopped for worker in farm.workers) < 3:
             farm.start_worker()

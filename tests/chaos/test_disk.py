@@ -127,7 +127,7 @@ def test_a_disk_in_trouble_makes_visits_wait_and_leaves_nothing(
         farm.start_worker(3)
         farm.enqueue(*few)
         if kind == "read-only":
-            farm.wait(lambda: farm.begun() > 24, 30, "some steps")
+            farm.wait(lambda: farm.begun() > 15, 30, "some steps")
             # Refused while a file is open for writing.
             remount = f"mount -o remount,ro {disk.folder}"
             farm.wait(lambda: disk.do(remount), 20, "it is read-only")

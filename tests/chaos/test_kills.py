@@ -15,6 +15,8 @@ def test_forty_visits_survive_the_death_of_thirty_workers(
     farm: Farm, expected: dict[str, str], rng: random.Random
 ) -> None:
     """All are done, byte for byte as undisturbed, and never two at one visit."""
+    # A machine that is busy may be late by a second or two; that is no death.
+    farm.env["ICFQUEUE_LEASE"] = "3"
     for _ in range(3):
         farm.start_worker()
     farm.enqueue("--remote")

@@ -38,7 +38,7 @@ def test_a_worker_that_is_asked_to_stop_finishes_or_gives_back(
 ) -> None:
     """SIGTERM: no new step, no attempt counted for what does not end in time."""
     slow(web, few[0], 30)
-    slow(web, few[1], 1.5)
+    slow(web, few[1], 0.8)
     worker = farm.start_worker(2)
     farm.enqueue(*few[:2])
     farm.enqueue(*few)
@@ -48,7 +48,7 @@ def test_a_worker_that_is_asked_to_stop_finishes_or_gives_back(
     began = time.monotonic()
     wait_gone(farm, worker, 15)
     assert worker.process.returncode == 0
-    assert time.monotonic() - began < 8, "the grace period is 2 s"
+    assert time.monotonic() - began < 7, "the grace period is 1 s"
     assert farm.begun() == 2
     given_back, finished = farm.record(few[0]), farm.record(few[1])
     assert (given_back.state, given_back.step) == (State.QUEUED, "fetch")
@@ -73,7 +73,7 @@ def test_ctrl_c_and_kill_of_run_leave_no_worker_and_run_goes_on(
     """Ctrl-C says how to go on; the workers of a killed command stop by themselves."""
     slow(web, few[0], 30)
     first = farm.start_command("run", PROJECT, *few, "--jobs", "2")
-    farm.wait(lambda: farm.begun() > 12, 20, "some steps")
+    farm.wait(lambda: farm.begun() > 8, 20, "some steps")
     first.process.send_signal(signal.SIGINT)
     wait_gone(farm, first, 15)
     assert first.process.returncode == 130

@@ -101,7 +101,7 @@ def test_a_store_that_asks_to_wait_or_fails_over_and_over_is_left_alone(
     farm: Farm, web: FaultyStore, few: list[str], expected_few: dict[str, str]
 ) -> None:
     """During the rest nobody asks it, no attempt is counted, and then all go on."""
-    farm.env |= {"ICFQUEUE_STORE_FAULTS": "3", "ICFQUEUE_STORE_PAUSE": "2"}
+    farm.env |= {"ICFQUEUE_STORE_FAULTS": "3", "ICFQUEUE_STORE_PAUSE": "1.5"}
     for fault in ({"status": 503, "headers": {"Retry-After": "2"}}, {"status": 500}):
         web.clear()
         for worker in list(farm.workers):
@@ -116,7 +116,7 @@ def test_a_store_that_asks_to_wait_or_fails_over_and_over_is_left_alone(
         time.sleep(0.3)
         asked = len(web.seen)
         assert asked <= 12
-        time.sleep(1.0)
+        time.sleep(0.8)
         assert len(web.seen) == asked
         web.clear()
         farm.wait_drained(40)

@@ -42,7 +42,7 @@ SEED = int(os.environ.get("ICFQUEUE_CHAOS_SEED") or secrets.randbelow(1_000_000)
 """Where every random choice of a run comes from; printed, and settable to run it again."""
 
 VISITS = 40
-FEW = 16
+FEW = 10
 """Visits of the project, and of those with which tests do that need no more."""
 
 PROJECT = "study_1"
@@ -50,13 +50,13 @@ MARK = "ICFQUEUE_TEST_MARK"
 """Variable in the environment of a worker's processes by which they are found."""
 
 QUICK = {
-    "ICFQUEUE_LEASE": "3",
+    "ICFQUEUE_LEASE": "2",
     "ICFQUEUE_RETRY_BASE": "0.2",
     "ICFQUEUE_RETRY_CAP": "2",
     "ICFQUEUE_MAX_CRASHES": "1000",
-    "ICFQUEUE_GRACE": "2",
+    "ICFQUEUE_GRACE": "1",
     "ICFQUEUE_STORE_PAUSE": "1",
-    "ICFQUEUE_DISK_PAUSE": "1",
+    "ICFQUEUE_DISK_PAUSE": "0.5",
     "ICFQUEUE_KEEP_FREE": "0",
     "ICFQUEUE_CATALOG_GATHER": "0.5",
 }
