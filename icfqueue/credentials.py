@@ -59,7 +59,7 @@ class StoreLogin:
 
         login = self
 
-        class SilentDataladAuth(DataladAuth):  # type: ignore[misc]
+        class SilentDataladAuth(DataladAuth):  # type: ignore[misc]  # untyped
             """Looks a credential up afresh at each challenge, without a prompt."""
 
             def __call__(self, request: Any) -> Any:
@@ -149,7 +149,7 @@ def silent_manager(config: Any) -> Any:
     """
     from datalad_next.credman import CredentialManager
 
-    class SilentCredentialManager(CredentialManager):  # type: ignore[misc]
+    class SilentCredentialManager(CredentialManager):  # type: ignore[misc]  # untyped
         def _ask_property(self, name: str, prompt: str | None = None) -> None:
             """Ask for nothing."""
 

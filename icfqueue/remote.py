@@ -265,10 +265,10 @@ class RemoteStore:
             headers = {"Range": f"bytes={start}-", "If-Range": known.validator}
         with self._request("GET", storepath, headers) as answer:
             url = f"{self.url}/{storepath}"
-            if not headers or answer.status_code == 200:  # noqa: PLR2004
+            if not headers or answer.status_code == 200:  # noqa: PLR2004 - an HTTP status
                 yield Download(answer, url, 0, _whole(answer, url))
                 return
-            if answer.status_code == 206 and known:  # noqa: PLR2004
+            if answer.status_code == 206 and known:  # noqa: PLR2004 - an HTTP status
                 given = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
                 # Some servers know Range, but not If-Range.
                 same = answer.headers.get("ETag") in {None, known.etag}
@@ -296,7 +296,7 @@ class RemoteStore:
             )
         with answer:
             asked_for_part = bool(headers and "Range" in headers)
-            if not answer.ok and not (answer.status_code == 416 and asked_for_part):  # noqa: PLR2004
+            if not answer.ok and not (answer.status_code == 416 and asked_for_part):  # noqa: PLR2004 - an HTTP status
                 raise self._refused(answer, url)
             yield answer
 
@@ -304,7 +304,7 @@ class RemoteStore:
         error = of_status(answer.status_code, url, answer.headers)
         if isinstance(error, AccessDenied) and self._login.refusal:
             error = AccessDenied(f"{error.message}: {self._login.refusal}", hint=error.hint)
-        if answer.status_code == 401 and self._login.realm:  # noqa: PLR2004
+        if answer.status_code == 401 and self._login.realm:  # noqa: PLR2004 - an HTTP status
             error.hint = (
                 "`datalad credentials set NAME type=user_password "
                 f"realm={self._login.realm} user=USER`, try it by `icfqueue doctor`, "

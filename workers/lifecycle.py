@@ -94,7 +94,7 @@ def _make_worker() -> pipeline.Worker:
     )
 
 
-class Supervision(bootsteps.StartStopStep):  # type: ignore[misc]
+class Supervision(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is untyped
     """Runs the supervisor in a thread of the worker's main process."""
 
     # After the pool: a process forked while a thread imports a module inherits the
@@ -134,7 +134,7 @@ class Supervision(bootsteps.StartStopStep):  # type: ignore[misc]
             self.thread.join(timeout=5.0)
 
 
-class OneAtHand(bootsteps.Step):  # type: ignore[misc]
+class OneAtHand(bootsteps.Step):  # type: ignore[misc]  # Celery is untyped
     """Lets the worker hold one message more than it has processes.
 
     A small step takes no longer than its message's way from the broker, which so need
