@@ -146,12 +146,12 @@ def configured(settings: Settings) -> Broker | None:
     """
     if settings.broker_url is None:
         return None
-    url = settings.broker_url.get_secret_value()
+    url = settings.broker_url.reveal()
     if url.startswith("unix://"):
         url = url.replace("unix", SOCKET_SCHEME, 1)
     parts = _checked_parts(url)
     if settings.broker_password and parts.password is None:
-        secret = quote(settings.broker_password.get_secret_value(), safe="")
+        secret = quote(settings.broker_password.reveal(), safe="")
         user, _, host = parts.netloc.rpartition("@")
         netloc = f"{user}:{secret}@{host}"
         url = url.replace(f"://{parts.netloc}", f"://{netloc}", 1)

@@ -7,15 +7,12 @@ on another machine, does what was asked when it was enqueued.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from icfqueue.gitannex import KeySource
+from icfqueue.settings import Settings
 from icfqueue.store import Store
 from icfqueue.visit import Visit
 from icfqueue.watch import UNWATCHED, Watch
-
-if TYPE_CHECKING:  # pydantic takes longer to import than a small visit to index
-    from icfqueue.gitannex import KeySource
-    from icfqueue.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

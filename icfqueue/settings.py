@@ -3,24 +3,26 @@
 Command line options come first, then the environment (``ICFQUEUE_…``), then
 ``icfqueue.toml`` in the current folder (or the file that ``ICFQUEUE_CONFIG`` names),
 then the user's own ``icfqueue.toml`` in the platform's configuration folder.
+
+Every command reads its settings before anything else, so they are checked by a library
+that is quick to import (docs/performance.md).
 """
 
 from __future__ import annotations
 
+import difflib
+import math
 import os
+import re
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+import msgspec
 import platformdirs
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-    TomlConfigSettingsSource,
-)
+from msgspec import Meta
 
 from icfqueue.errors import UsageError
 
@@ -38,126 +40,95 @@ CONFIG_FILE = "icfqueue.toml"
 CONFIG_VARIABLE = "ICFQUEUE_CONFIG"
 
 
-class Settings(BaseSettings):
-    """All settings, frozen. Times are seconds, sizes bytes."""
+class Secret:
+    """A text that is shown nowhere by accident."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="ICFQUEUE_", frozen=True, extra="forbid", allow_inf_nan=False
-    )
+    def __init__(self, text: str) -> None:
+        self._text = text
 
-    store_dir: Path = Field(default=Path(), description="the store directory")
-    store_url: str = Field(
-        default="https://data.inm-icf.de", description="where the store is on the web"
-    )
-    broker_url: SecretStr | None = Field(
-        default=None, description="Redis or Valkey; without it the embedded server"
-    )
-    broker_password: SecretStr | None = Field(
-        default=None, description="put into broker_url, so that it can stay elsewhere"
-    )
-    broker_ca_file: Path | None = Field(
-        default=None, description="certificate authority of a rediss:// broker"
-    )
-    credential: str | None = Field(
-        default=None, description="name of the DataLad credential for the store"
-    )
+    def reveal(self) -> str:
+        """Return the text itself."""
+        return self._text
 
-    max_attempts: int = Field(default=5, ge=1, description="tries of a step, in all")
-    retry_base: float = Field(default=10.0, gt=0, description="wait before the first retry")
-    retry_cap: float = Field(default=1800.0, gt=0, description="longest wait for a retry")
-    max_crashes: int = Field(default=3, ge=1, description="workers a visit may take down")
-    lease: float = Field(default=30.0, ge=1, description="trust in a silent worker")
-    stall: dict[str, float] = Field(
-        default=STALL, description="longest time without progress, per step"
-    )
-    grace: float = Field(default=20.0, ge=0, description="left to a step at a stop")
-    disk_pause: float = Field(default=60.0, gt=0, description="rest on disk trouble")
-    store_pause: float = Field(default=60.0, gt=0, description="rest when the store fails")
-    store_faults: int = Field(
-        default=5, ge=1, description="faults in a row before that rest"
-    )
-    connect_timeout: float = Field(default=20.0, gt=0, description="to the store")
-    read_timeout: float = Field(default=60.0, gt=0, description="between two reads of it")
-    keep_free: int = Field(
-        default=1 << 30, ge=0, description="bytes that a download leaves free"
-    )
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other.reveal() == self._text
 
-    catalog_name: str = Field(default="ICF study catalog", description="above every page")
-    catalog_logo: Path | None = Field(default=None, description="an SVG or PNG file")
-    catalog_link_color: str = Field(default="#007eb1", pattern=r"^#[0-9a-fA-F]{6}$")
-    catalog_link_hover_color: str = Field(default="#023d6b", pattern=r"^#[0-9a-fA-F]{6}$")
-    catalog_gather: float = Field(
-        default=2.0,
-        ge=0,
-        description="longest wait of a finished visit for its study page",
-    )
-    catalog_export: bool = Field(
-        default=True, description="offer each page's metadata for download"
-    )
+    def __hash__(self) -> int:
+        return hash(self._text)
 
-    @field_validator("store_url")
-    @classmethod
-    def _web_address(cls, value: str) -> str:
-        if not value.startswith(("http://", "https://")):
-            raise ValueError("must start with https:// or http://")
-        if any(sign.isspace() or sign in "?#" for sign in value):
-            raise ValueError("must not have a space, '?' or '#' in it")
-        if "@" in urlsplit(value).netloc:
-            raise ValueError("must not have a user or password in it; DataLad has those")
-        return value.rstrip("/")
-
-    @field_validator("stall")
-    @classmethod
-    def _every_step(cls, value: dict[str, float]) -> dict[str, float]:
-        """Keep the defaults of the steps that are not named."""
-        unknown = ", ".join(sorted(set(value) - set(STALL)))
-        if unknown:
-            raise ValueError(f"there is no step {unknown}")
-        if min(value.values(), default=1.0) <= 0:
-            raise ValueError("must be greater than 0")
-        return STALL | value
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read arguments, environment and TOML files, in this order."""
-        files = [_File(settings_cls, path) for path in config_files()]
-        return (init_settings, env_settings, *files)
+    def __repr__(self) -> str:
+        return "Secret(…)"
 
 
-class _File(TomlConfigSettingsSource):
-    """Settings in a file; ``broker`` is called as the option is."""
-
-    def _read_file(self, file_path: Any) -> dict[str, Any]:
-        try:
-            found = super()._read_file(file_path)
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{file_path} cannot be read: {error}") from None
-        if "broker" in found:
-            found["broker_url"] = found.pop("broker")
-        return found
+Count = Annotated[int, Meta(ge=1)]
+Span = Annotated[float, Meta(gt=0)]
+"""Seconds, more than none."""
+Color = Annotated[str, Meta(pattern=r"^#[0-9a-fA-F]{6}$")]
 
 
-def config_files() -> list[Path]:
-    """Return the settings files that exist, the more important one first.
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings; made by :func:`load`, which checks them. Times are seconds.
 
-    Raises
-    ------
-    UsageError
-        ``ICFQUEUE_CONFIG`` names a file that is not there.
+    Attributes
+    ----------
+    store_dir, store_url
+        The store directory; where the store is on the web.
+    broker_url, broker_password, broker_ca_file
+        Redis or Valkey (without it the embedded server); its password, so that it can
+        stay out of the address; certificate authority of a ``rediss://`` broker.
+    credential
+        Name of the DataLad credential for the store.
+    max_attempts, retry_base, retry_cap
+        Tries of a step, in all; wait before the first retry; longest wait for one.
+    max_crashes
+        Workers that a visit may take down.
+    lease
+        Trust in a silent worker.
+    stall
+        Longest time without progress, for each step.
+    grace
+        What is left to a step when its worker is asked to stop.
+    disk_pause, store_pause, store_faults
+        Rest on disk trouble; rest when the store fails; faults in a row before that.
+    connect_timeout, read_timeout
+        Longest wait for the store, and between two reads of it.
+    keep_free
+        Bytes that a download leaves free.
+    catalog_name, catalog_logo, catalog_link_color, catalog_link_hover_color
+        What stands above every page; an SVG or PNG file; colors as ``#rrggbb``.
+    catalog_gather
+        Longest wait of a finished visit for its study page.
+    catalog_export
+        Offer each page's metadata for download.
     """
-    named = os.environ.get(CONFIG_VARIABLE)
-    if named and not Path(named).is_file():
-        raise UsageError(f"{CONFIG_VARIABLE} names {named}, which is not there")
-    first = Path(named) if named else Path(CONFIG_FILE)
-    user = platformdirs.user_config_path("icfqueue") / CONFIG_FILE
-    return [path for path in (first, user) if path.is_file()]
+
+    store_dir: Path = Path()
+    store_url: str = "https://data.inm-icf.de"
+    broker_url: Secret | None = None
+    broker_password: Secret | None = None
+    broker_ca_file: Path | None = None
+    credential: str | None = None
+
+    max_attempts: Count = 5
+    retry_base: Span = 10.0
+    retry_cap: Span = 1800.0
+    max_crashes: Count = 3
+    lease: Annotated[float, Meta(ge=1)] = 30.0
+    stall: dict[str, Span] = msgspec.field(default_factory=lambda: dict(STALL))
+    grace: Annotated[float, Meta(ge=0)] = 20.0
+    disk_pause: Span = 60.0
+    store_pause: Span = 60.0
+    store_faults: Count = 5
+    connect_timeout: Span = 20.0
+    read_timeout: Span = 60.0
+    keep_free: Annotated[int, Meta(ge=0)] = 1 << 30
+
+    catalog_name: str = "ICF study catalog"
+    catalog_logo: Path | None = None
+    catalog_link_color: Color = "#007eb1"
+    catalog_link_hover_color: Color = "#023d6b"
+    catalog_gather: Annotated[float, Meta(ge=0)] = 2.0
+    catalog_export: bool = True
 
 
 def load(**given: Any) -> Settings:
@@ -174,18 +145,108 @@ def load(**given: Any) -> Settings:
         A setting is unknown or has a value that cannot be used. Values are not shown:
         one of them may be a password.
     """
+    found: dict[str, Any] = {}
+    for path in reversed(config_files()):
+        found |= _of_file(path)
+    found |= _of_environment()
+    found |= {name: value for name, value in given.items() if value is not None}
+    for name in found:
+        if name not in Settings.__struct_fields__:
+            near = difflib.get_close_matches(name, Settings.__struct_fields__, 1)
+            guess = f"; did you mean {near[0]}?" if near else ""
+            raise _unusable(name, f"there is no such setting{guess}")
+    if isinstance(found.get("store_url"), str):
+        found["store_url"] = found["store_url"].rstrip("/")
+    if isinstance(found.get("stall"), dict):
+        # The defaults of the steps that are not named stay.
+        found["stall"] = STALL | found["stall"]
     try:
-        return Settings(**{key: value for key, value in given.items() if value is not None})
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise UsageError(
-            f"setting {name}: {first['msg']}",
-            hint=f"look at the options, at ICFQUEUE_{name.upper()} and at {CONFIG_FILE}",
-        ) from None
-    except SettingsError as error:
-        # Only the setting's name is told: the error's cause has the value.
-        raise UsageError(
-            f"the environment has a setting that is no JSON: {error}",
-            hint="for example ICFQUEUE_STALL='{\"fetch\": 600}'",
-        ) from None
+        # Not strict: numbers from the environment are texts.
+        chosen = msgspec.convert(found, Settings, strict=False, dec_hook=_own_type)
+    except msgspec.ValidationError as error:
+        # Its words are what was expected and the type of what was found: no value.
+        what, _, where = str(error).partition(" - at ")
+        named = re.search(r"\$\.(\w+)", where)
+        raise _unusable(named[1] if named else "?", what) from None
+    for name, fault in _faults(chosen):
+        raise _unusable(name, fault)
+    return chosen
+
+
+def _unusable(name: str, what: str) -> UsageError:
+    return UsageError(
+        f"setting {name}: {what}",
+        hint=f"look at the options, at ICFQUEUE_{name.upper()} and at {CONFIG_FILE}",
+    )
+
+
+def _own_type(wanted: type, value: Any) -> Any:
+    """Make what :mod:`msgspec` does not know of itself."""
+    if wanted is Path and isinstance(value, (str, Path)):
+        return Path(value)
+    if wanted is Secret and isinstance(value, str):
+        return Secret(value)
+    raise ValueError(f"Expected a text, got `{type(value).__name__}`")
+
+
+def _of_file(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            found = tomllib.load(file)
+    except (OSError, ValueError) as error:
+        # A parser's message tells line and column, not what stands there.
+        raise UsageError(f"{path} cannot be read: {error}") from None
+    if "broker" in found:
+        # As the option is called.
+        found["broker_url"] = found.pop("broker")
+    return found
+
+
+def _of_environment() -> dict[str, Any]:
+    """Return what ``ICFQUEUE_…`` variables set; an empty one sets nothing."""
+    found: dict[str, Any] = {}
+    for name in Settings.__struct_fields__:
+        if text := os.environ.get(f"ICFQUEUE_{name.upper()}"):
+            found[name] = text
+    if "stall" in found:
+        try:
+            found["stall"] = msgspec.json.decode(found["stall"])
+        except msgspec.DecodeError:
+            raise UsageError(
+                "setting stall: ICFQUEUE_STALL is no JSON",
+                hint="for example ICFQUEUE_STALL='{\"fetch\": 600}'",
+            ) from None
+    return found
+
+
+def _faults(found: Settings) -> Iterator[tuple[str, str]]:
+    """Yield the names of settings that types cannot check, with what is wrong."""
+    if not found.store_url.startswith(("http://", "https://")):
+        yield "store_url", "must start with https:// or http://"
+    if any(sign.isspace() or sign in "?#" for sign in found.store_url):
+        yield "store_url", "must not have a space, '?' or '#' in it"
+    if "@" in urlsplit(found.store_url).netloc:
+        yield "store_url", "must not have a user or password in it; DataLad has those"
+    if unknown := ", ".join(sorted(set(found.stall) - set(STALL))):
+        yield "stall", f"there is no step {unknown}"
+    for name in Settings.__struct_fields__:
+        value = getattr(found, name)
+        numbers = value.values() if isinstance(value, dict) else [value]
+        if any(isinstance(one, float) and not math.isfinite(one) for one in numbers):
+            yield name, "must be a finite number"
+
+
+def config_files() -> list[Path]:
+    """Return the settings files that exist, the more important one first.
+
+    Raises
+    ------
+    UsageError
+        ``ICFQUEUE_CONFIG`` names a file that is not there.
+    """
+    named = os.environ.get(CONFIG_VARIABLE)
+    if named and not Path(named).is_file():
+        raise UsageError(f"{CONFIG_VARIABLE} names {named}, which is not there")
+    first = Path(named) if named else Path(CONFIG_FILE)
+    user = platformdirs.user_config_path("icfqueue") / CONFIG_FILE
+    return [path for path in (first, user) if path.is_file()]

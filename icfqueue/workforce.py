@@ -225,7 +225,7 @@ class Workforce:
         if self.broker:
             more["ICFQUEUE_BROKER_URL"] = self.broker.url
         elif chosen.broker_url:
-            more["ICFQUEUE_BROKER_URL"] = chosen.broker_url.get_secret_value()
+            more["ICFQUEUE_BROKER_URL"] = chosen.broker_url.reveal()
         if chosen.credential:
             more["ICFQUEUE_CREDENTIAL"] = chosen.credential
         if self.stop_at is not None:

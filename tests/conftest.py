@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from support.line import Line
 from support.valkey import Valkey
 
@@ -110,7 +111,7 @@ def ledger(valkey: Valkey) -> Iterator[Ledger]:
 
 @pytest.fixture
 def line(valkey: Valkey, ledger: Ledger, settings: Settings) -> Iterator[Line]:
-    chosen = settings.model_copy(update={"catalog_gather": 0.05, "retry_base": 0.05})
+    chosen = structs.replace(settings, catalog_gather=0.05, retry_base=0.05)
     made = Line.on(valkey, chosen, ledger)
     yield made
     made.close()

@@ -22,19 +22,16 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from icfqueue import faultpoint
 from icfqueue.catalog import page, site, swap
 from icfqueue.catalog.page import Record, Summary
 from icfqueue.errors import PermanentError, StepError, UsageError
 from icfqueue.job import Job, Outcome
+from icfqueue.settings import Settings
 from icfqueue.store import Store, disk_trouble
 from icfqueue.visit import TAR_SUFFIX, Visit
 from icfqueue.watch import UNWATCHED, Watch
-
-if TYPE_CHECKING:  # pydantic is slow to import
-    from icfqueue.settings import Settings
 
 Results = dict[Visit, Outcome | StepError]
 """How each visit of a batch fared."""

@@ -8,14 +8,12 @@ import json
 import shutil
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from icfqueue.catalog import patches
 from icfqueue.catalog.page import VERSION, Record, encode
 from icfqueue.errors import PermanentError
-
-if TYPE_CHECKING:  # pydantic is slow to import
-    from icfqueue.settings import Settings
+from icfqueue.settings import Settings
 
 OUR_LOGO = Path(__file__).parents[1] / "assets" / "logo.svg"
 

@@ -163,7 +163,6 @@ def session(where: dict[str, Any], *, asking: bool = False) -> Iterator[Session]
     """
     from icfqueue.broker import configured
     from icfqueue.embedded import EmbeddedServer
-    from icfqueue.ledger import Ledger
     from icfqueue.store import Store
 
     chosen = load_settings(where)
@@ -182,6 +181,9 @@ def session(where: dict[str, Any], *, asking: bool = False) -> Iterator[Session]
             address = embedded.broker
         client = address.check()
         opened.callback(client.close)
+        # Not sooner: it imports redis, which is done while the embedded server starts.
+        from icfqueue.ledger import Ledger
+
         ledger = Ledger(client, flush_after=chosen.catalog_gather)
         yield Session(chosen, store, address, ledger, embedded)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 from support.faulty_store import FaultyStore
 from support.outputs import record
 
@@ -83,7 +84,7 @@ def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyStore
 @pytest.fixture
 def job(web: FaultyStore, make_job: Callable[..., Job]) -> Job:
     made = make_job(VISIT.id, VISIT.project, store_url=web.url)
-    quick = made.settings.model_copy(update={"read_timeout": 0.3, "connect_timeout": 2.0})
+    quick = structs.replace(made.settings, read_timeout=0.3, connect_timeout=2.0)
     return replace(made, settings=quick, watch=Counting())
 
 
@@ -354,7 +355,7 @@ def test_a_refusal_is_permanent(
 
 
 def test_room_is_checked_before_the_download(job: Job) -> None:
-    greedy = job.settings.model_copy(update={"keep_free": 1 << 60})
+    greedy = structs.replace(job.settings, keep_free=1 << 60)
     with pytest.raises(DiskTrouble, match="no room for"):
         fetch.run(replace(job, settings=greedy))
     assert litter(job) == []

@@ -11,6 +11,7 @@ from typing import Any
 
 from celery import Celery
 from kombu import pools
+from msgspec import structs
 
 from icfqueue import pipeline
 from icfqueue.demo.project import build_project
@@ -54,7 +55,7 @@ class Line:
 
     def another(self, name: str = "host:1", **changed: Any) -> pipeline.Worker:
         """Return a worker, with settings of its own if some are given."""
-        chosen = self.settings.model_copy(update=changed)
+        chosen = structs.replace(self.settings, **changed)
         return pipeline.Worker(
             settings=chosen,
             store=self.store,

@@ -13,14 +13,14 @@ from support.valkey import Tls, Valkey, certificate, free_port
 from icfqueue.broker import Broker, configured, faults
 from icfqueue.errors import Unreachable, UsageError
 from icfqueue.queue import make_app
-from icfqueue.settings import Settings
+from icfqueue.settings import Settings, load
 
 SECRET = "p/a:s#s?w@r%d €"
 QUOTED = "p%2Fa%3As%23s%3Fw%40r%25d%20%E2%82%AC"
 
 
 def broker(url: str, password: str | None = None) -> Broker:
-    found = configured(Settings(broker_url=url, broker_password=password))
+    found = configured(load(broker_url=url, broker_password=password))
     assert found is not None
     return found
 

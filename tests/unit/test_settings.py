@@ -55,11 +55,11 @@ def test_the_broker_is_called_in_the_file_as_the_option_is(here: Path, name: str
     (here / "icfqueue.toml").write_text(f'{name} = "redis://:secret@host"\n')
     found = settings.load()
     assert found.broker_url is not None
-    assert found.broker_url.get_secret_value() == "redis://:secret@host"
+    assert found.broker_url.reveal() == "redis://:secret@host"
     assert "secret" not in repr(found)
     other = settings.load(broker_url="redis://option").broker_url
     assert other is not None
-    assert other.get_secret_value() == "redis://option"
+    assert other.reveal() == "redis://option"
 
 
 @pytest.mark.parametrize("name", ["BROKER_URL", "BROKER", "STORE_DIR", "LEASE"])
@@ -132,5 +132,34 @@ def test_a_limit_for_one_step_leaves_the_others_as_they_are(
 
 
 def test_settings_are_frozen() -> None:
-    with pytest.raises(ValueError, match="frozen"):
+    with pytest.raises(AttributeError, match="immutable"):
         settings.load().lease = 3.0  # type: ignore[misc]
+
+
+def test_an_unknown_setting_is_answered_with_the_one_that_may_be_meant(here: Path) -> None:
+    (here / "icfqueue.toml").write_text("max_atempts = 3\n")
+    with pytest.raises(UsageError, match="did you mean max_attempts"):
+        settings.load()
+
+
+def test_values_of_the_environment_become_numbers_flags_and_paths(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ICFQUEUE_MAX_ATTEMPTS", "7")
+    monkeypatch.setenv("ICFQUEUE_LEASE", "2.5")
+    monkeypatch.setenv("ICFQUEUE_CATALOG_EXPORT", "false")
+    monkeypatch.setenv("ICFQUEUE_STORE_DIR", "/data")
+    found = settings.load()
+    assert (found.max_attempts, found.lease, found.catalog_export) == (7, 2.5, False)
+    assert found.store_dir == Path("/data")
+    monkeypatch.setenv("ICFQUEUE_MAX_ATTEMPTS", "many")
+    with pytest.raises(UsageError, match="setting max_attempts: Expected `int`"):
+        settings.load()
+
+
+def test_an_empty_variable_sets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a compose file passes on what is not set."""
+    before = settings.load()
+    monkeypatch.setenv("ICFQUEUE_BROKER_URL", "")
+    monkeypatch.setenv("ICFQUEUE_LEASE", "")
+    assert settings.load() == before

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from msgspec import structs
 from support.line import Line
 from support.valkey import Valkey
 
@@ -302,7 +303,7 @@ def wait_for(what: Callable[[], bool], seconds: float = 8.0) -> None:
 
 
 def test_one_supervisor_is_active_and_another_takes_over(line: Line) -> None:
-    short = line.settings.model_copy(update={"lease": 1.0})
+    short = structs.replace(line.settings, lease=1.0)
     one, two = (Supervisor(line.ledger, line.messages, short) for _ in range(2))
     assert one.leads()
     assert not two.leads()

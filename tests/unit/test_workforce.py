@@ -12,11 +12,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from msgspec import structs
 
 from icfqueue import workforce
 from icfqueue.broker import Broker
 from icfqueue.errors import UsageError
-from icfqueue.settings import Settings
+from icfqueue.settings import Settings, load
 from icfqueue.workforce import Workforce, end_of_time, parse_queues, parse_time
 
 
@@ -206,19 +207,15 @@ def test_no_password_is_in_the_process_list(store_settings: Settings) -> None:
     url = "redis://:hunter2@host/0"
     for force in (
         Workforce(store_settings, concurrency=2, broker=Broker(url)),
-        Workforce(store_settings.model_copy(update={"broker_url": None}), concurrency=2),
-        Workforce(
-            Settings(store_dir=store_settings.store_dir, broker_url=url), concurrency=2
-        ),
+        Workforce(structs.replace(store_settings, broker_url=None), concurrency=2),
+        Workforce(load(store_dir=store_settings.store_dir, broker_url=url), concurrency=2),
     ):
         assert "hunter2" not in " ".join(force._command())
     assert force._environment()["ICFQUEUE_BROKER_URL"] == url
 
 
 def test_the_worker_gets_its_settings_by_the_environment(store_settings: Settings) -> None:
-    chosen = store_settings.model_copy(
-        update={"credential": "icf", "store_url": "https://x"}
-    )
+    chosen = structs.replace(store_settings, credential="icf", store_url="https://x")
     force = Workforce(
         chosen, concurrency=3, queues=("fetch", "index"), stop_at=99.5, loglevel="debug"
     )
