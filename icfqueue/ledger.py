@@ -39,6 +39,10 @@ class Entry:
     record: Record
     version: str
 
+    def after(self, record: Record) -> Entry:
+        """Return what is there once `record` was written over this one."""
+        return Entry(record, str(int(self.version) + 1))
+
 
 class Ledger:
     """Records of all visits of one broker.
@@ -87,6 +91,18 @@ class Ledger:
         lease: float = 0.0,
         orphan: bool = False,
     ) -> Record | None:
+        """Change a record as :meth:`change` does; return the record alone."""
+        entry = self.change(visit, change, lease=lease, orphan=orphan)
+        return entry.record if entry else None
+
+    def change(
+        self,
+        visit: Visit,
+        change: Callable[[Record], Record | None],
+        *,
+        lease: float = 0.0,
+        orphan: bool = False,
+    ) -> Entry | None:
         """Change a record in one atomic step.
 
         Parameters
@@ -103,7 +119,7 @@ class Ledger:
 
         Returns
         -------
-        Record or None
+        Entry or None
             The new record; None if there is none or it was left alone.
         """
         while True:
@@ -114,44 +130,46 @@ class Ledger:
             if changed is None:
                 return None
             if self.put_many([(entry, changed)], lease=lease, orphan=orphan)[0]:
-                return changed
+                return entry.after(changed)
             if orphan:
                 return None
 
-    def update_many(
+    def change_many(
         self,
         wanted: Mapping[Visit, Callable[[Record], Record | None]],
         *,
         lease: float = 0.0,
-    ) -> dict[Visit, Record | None]:
-        """Change many records, each as :meth:`update` does, in two round trips.
+        known: Iterable[Entry] = (),
+    ) -> dict[Visit, Entry | None]:
+        """Change many records, each as :meth:`change` does, in two round trips.
+
+        Parameters
+        ----------
+        known
+            What is there as far as the caller knows. It need not be read; if somebody
+            has changed it, that is noticed when it is written.
 
         Returns
         -------
         dict
-            What :meth:`update` returns, for each visit.
+            What :meth:`change` returns, for each visit.
         """
-        if len(wanted) == 1:
-            return {
-                visit: self.update(visit, change, lease=lease)
-                for visit, change in wanted.items()
-            }
-        found: dict[Visit, Record | None] = dict.fromkeys(wanted)
+        entries = {entry.record.visit: entry for entry in known}
+        unknown = [visit for visit in wanted if visit not in entries]
+        entries |= {entry.record.visit: entry for entry in self.get_many(unknown) if entry}
+        found: dict[Visit, Entry | None] = dict.fromkeys(wanted)
         pairs = []
-        for (visit, change), entry in zip(
-            wanted.items(), self.get_many(wanted), strict=True
-        ):
+        for visit, change in wanted.items():
+            entry = entries.get(visit)
             if entry and (changed := change(entry.record)):
                 pairs.append((entry, changed))
-                found[visit] = changed
+                found[visit] = entry.after(changed)
         for (_, changed), done in zip(
             pairs, self.put_many(pairs, lease=lease), strict=True
         ):
             if not done:
                 visit = changed.visit
-                found[visit] = self.update(
-                    visit, _known(changed, wanted[visit]), lease=lease
-                )
+                found[visit] = self.change(visit, wanted[visit], lease=lease)
         return found
 
     def put_many(
@@ -429,13 +447,6 @@ class Ledger:
     @staticmethod
     def _parsed(members: Iterable[str]) -> list[Visit]:
         return [Visit.parse(member) for member in members]
-
-
-def _known(
-    tried: Record, change: Callable[[Record], Record | None]
-) -> Callable[[Record], Record | None]:
-    """Return `change` for a second try, in case that the first was written after all."""
-    return lambda found: found if found == tried else change(found)
 
 
 def _chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -30,7 +30,7 @@ from icfqueue.errors import (
 from icfqueue.gitannex import KeySource
 from icfqueue.heartbeat import Heartbeat, Stopping
 from icfqueue.job import Job, Outcome
-from icfqueue.ledger import Ledger
+from icfqueue.ledger import Entry, Ledger
 from icfqueue.queue import Messages
 from icfqueue.record import Record, State
 from icfqueue.retry import RetryPolicy, decide
@@ -110,7 +110,7 @@ def handle(worker: Worker, step: str, project: str, visit: str, generation: int)
     return attempt.run(lambda jobs: {subject: steps.step(step).run(jobs[0])})
 
 
-def _claim(worker: Worker, visit: Visit, step: str, generation: int) -> Record | None:
+def _claim(worker: Worker, visit: Visit, step: str, generation: int) -> Entry | None:
     """Take the visit's lease if the message still says something."""
     token = secrets.token_hex(8)
 
@@ -119,7 +119,7 @@ def _claim(worker: Worker, visit: Visit, step: str, generation: int) -> Record |
             return None
         return record.claimed(found, token, worker.name, time.time())
 
-    return worker.ledger.update(visit, change, lease=worker.settings.lease)
+    return worker.ledger.change(visit, change, lease=worker.settings.lease)
 
 
 Results = dict[Visit, Outcome | StepError]
@@ -143,12 +143,13 @@ class Attempt:
         self,
         worker: Worker,
         step: str,
-        held: Sequence[Record],
+        held: Sequence[Entry],
         lock: tuple[str, str] | None = None,
     ) -> None:
         self.worker = worker
         self.step = step
-        self.held = {found.visit: found for found in held}
+        self.claims = tuple(held)
+        self.held = {entry.record.visit: entry.record for entry in held}
         self.lock = lock
         self.news = False
 
@@ -222,7 +223,11 @@ class Attempt:
 
             return change
 
-        changed = self.worker.ledger.update_many({v: changing(v) for v in placed})
+        # As a rule nobody else touches a visit whose lease is held: it is not read again.
+        wanted = {visit: changing(visit) for visit in placed}
+        known = [entry for entry in self.claims if entry.record.visit in wanted]
+        entries = self.worker.ledger.change_many(wanted, known=known)
+        changed = {v: entry.record if entry else None for v, entry in entries.items()}
         for visit, found in changed.items():
             if found is None:
                 _say("step.withdrawn", visit, self.step, why=withdrawn.get(visit, "gone"))
@@ -353,7 +358,7 @@ def _update_catalog(worker: Worker, project: str) -> str:
     return f"{count} visits"
 
 
-def _claim_ready(worker: Worker, visits: Sequence[Visit]) -> list[Record]:
+def _claim_ready(worker: Worker, visits: Sequence[Visit]) -> list[Entry]:
     """Claim those of `visits` that are still queued for the catalog."""
     now = time.time()
 
@@ -362,7 +367,7 @@ def _claim_ready(worker: Worker, visits: Sequence[Visit]) -> list[Record]:
             return None
         return record.claimed(found, secrets.token_hex(8), worker.name, now)
 
-    changed = worker.ledger.update_many(
+    changed = worker.ledger.change_many(
         dict.fromkeys(visits, change), lease=worker.settings.lease
     )
     return [found for found in changed.values() if found]

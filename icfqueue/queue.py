@@ -32,6 +32,9 @@ lower half, others the upper one, so that a project finishes visit by visit."""
 SEPARATOR = "\x06\x16"
 """Kombu's own, between a queue's name and its priority in the key of a Redis list."""
 
+UNACKED = "unacked"
+"""Kombu's own: the hash of the messages that workers hold."""
+
 REDELIVERY = 7 * 24 * 3600
 """Seconds after which Redis' transport hands out an unacknowledged message again. Far
 longer than any step: a healthy step must not run twice, and what a dead worker held is
@@ -144,6 +147,8 @@ class Messages:
             queue=step(nudge.step).queue,
             priority=nudge.priority,
             producer=producer,
+            # Or the result of each step would name the next one.
+            add_to_parent=False,
         )
 
     def depth(self, queue: str) -> int:
@@ -152,6 +157,10 @@ class Messages:
         for name in _lists(queue):
             pipe.llen(name)
         return sum(pipe.execute())
+
+    def unacknowledged(self) -> int:
+        """Return how many messages workers hold, or held when they vanished."""
+        return int(self.ledger.client.hlen(UNACKED))
 
     def waiting(self, queue: str) -> Iterator[str]:
         """Yield ``project/visit`` of every message that waits in `queue`.

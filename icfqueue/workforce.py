@@ -35,9 +35,6 @@ RESTARTS = 5
 
 RESTART_SPAN = 600.0
 RESTART_PAUSE = 2.0
-LAST_MOMENT = 0.3
-"""Seconds that an idle worker has to acknowledge its last messages."""
-
 KEEP_LOGS = 30 * 24 * 3600.0
 """Seconds after their last word for which logs of workers are kept."""
 
@@ -157,9 +154,8 @@ class Workforce:
         Parameters
         ----------
         idle
-            Tells whether nothing is being worked on. Celery takes two seconds to say
-            good-bye to processes that do nothing; an idle worker gets a moment for
-            what it still has to acknowledge.
+            Tells whether the worker has nothing left to do: it need not be waited for.
+            Celery takes two seconds to say good-bye to processes that do nothing.
         """
         if self.process is None:
             return
@@ -176,7 +172,7 @@ class Workforce:
         while time.monotonic() < asked + self.settings.grace + LAST_WORD + MARGIN:
             if self.process.poll() is not None:
                 return True
-            if idle and time.monotonic() > asked + LAST_MOMENT and idle():
+            if idle and idle():
                 return True
             time.sleep(0.02)
         return False
@@ -204,15 +200,13 @@ class Workforce:
         self._stop_asked = True
 
     def _command(self) -> list[str]:
-        name = f"icfqueue-{os.getpid()}-{len(self._starts)}@%h"
+        name = f"icfqueue-{os.getpid()}-{len(self._starts)}@{socket.gethostname()}"
         return [
-            *(sys.executable, "-m", "celery", "-A", "workers", "worker"),
+            *(sys.executable, "-m", "workers"),
             *("--concurrency", str(self.concurrency)),
             *("--queues", ",".join(self.queues)),
             *("--hostname", name),
             *("--loglevel", self.loglevel),
-            # Workers need not know of each other: the ledger does.
-            *("--without-gossip", "--without-mingle", "--without-heartbeat"),
         ]
 
     def _environment(self) -> dict[str, str]:

@@ -98,7 +98,12 @@ def enqueue(project: str, visits: tuple[str, ...], **wanted: Any) -> int:
     metavar="TIME",
     help="Be gone after this time: 90m, 4h, 1-12:00:00 (as Slurm has it).",
 )
-@click.option("--loglevel", default="info", show_default=True, help="debug … error")
+@click.option(
+    "--loglevel",
+    type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
+    default="info",
+    show_default=True,
+)
 @where_options
 def worker(
     concurrency: int, queues: str, walltime: str | None, loglevel: str, **where: Any
