@@ -47,7 +47,11 @@ AGAIN = "icfqueue enqueue goes on with it"
 
 
 def differences(
-    job: Job, entry: Entry | None, listed: set[Visit], remote: RemoteStore | None
+    job: Job,
+    entry: Entry | None,
+    listed: set[Visit],
+    remote: RemoteStore | None,
+    silent: Difference | None = None,
 ) -> list[Difference]:
     """Return what does not agree for one visit.
 
@@ -59,6 +63,9 @@ def differences(
         The visits on the study page.
     remote
         The store on the web; None leaves it out.
+    silent
+        What was found when the store was asked before and did not answer: it is not
+        asked again, for each question may take as long as a connection may.
     """
     found = entry.record if entry else None
     if found and found.active:
@@ -69,7 +76,7 @@ def differences(
         _dataset(job, found),
         _metadata(job, found),
         _tarball(job),
-        _store(job, remote),
+        [silent] if silent else _store(job, remote),
         _catalog(job, found, listed),
     )
     return [difference for part in parts for difference in part]

@@ -47,11 +47,6 @@ class Summary:
         """Whether nothing is left to be done."""
         return self.active == 0
 
-    @property
-    def is_failed(self) -> bool:
-        """Whether any visit failed."""
-        return self.counts[State.FAILED] > 0
-
 
 def summary(ledger: Ledger, project: str) -> Summary:
     """Return the line of one project."""
@@ -76,21 +71,10 @@ def summary_json(found: Summary) -> dict[str, Any]:
     }
 
 
-def project_json(
-    ledger: Ledger, project: str, states: Iterable[State] = State
-) -> dict[str, Any]:
-    """Return the object that ``status PROJECT --format json`` prints."""
-    return {
-        "project": project,
-        "counts": {state.value: n for state, n in ledger.counts(project).items()},
-        "visits": [visit_json(record) for record in ledger.records(project, states)],
-    }
-
-
 def project_lines(
     ledger: Ledger, project: str, states: Iterable[State] = State
 ) -> Iterator[str]:
-    """Yield the text of :func:`project_json`, a line for each visit.
+    """Yield what ``status PROJECT --format json`` prints, a line for each visit.
 
     Indented JSON takes five times as long to write, which shows from 10,000 visits on;
     and so that 100,000 visits need not be in memory at once.

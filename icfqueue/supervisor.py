@@ -42,6 +42,10 @@ VERY_LATE = 12
 """Times its patience after which a supervisor no longer trusts the number of messages."""
 
 
+_AWAY = (redis.ConnectionError, redis.TimeoutError, OSError)
+"""What a call raises when the broker cannot be reached; others are answers."""
+
+
 @dataclass
 class Supervisor:
     """Looks after the visits of one broker.
@@ -61,6 +65,7 @@ class Supervisor:
     patience: float = 5.0
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     _leads: bool = False
+    _blind_until: float = 0.0
     _next_count: dict[str, float] = field(default_factory=dict)
     _next_compared: dict[str, float] = field(default_factory=dict)
 
@@ -79,6 +84,8 @@ class Supervisor:
                     self.look()
             except (redis.RedisError, OSError) as error:
                 self._leads = False
+                if isinstance(error, _AWAY):
+                    self._blind_until = time.monotonic() + self.settings.lease
                 log.debug("broker away: %s", type(error).__name__)
             except Exception:
                 # Whatever it is, the next look may do better; recovery must not end.
@@ -128,6 +135,9 @@ class Supervisor:
         visits = self.ledger.orphans()
         if not visits or self.ledger.uptime() < self.settings.lease:
             # After an outage of the broker live workers first renew their leases.
+            return
+        if time.monotonic() < self._blind_until:
+            # A broker that was only out of reach, or stood still, has not restarted.
             return
         orphans = []
         for visit in visits:

@@ -13,7 +13,7 @@ import random
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from pathlib import Path
 from icfqueue import deposit, gitannex, metadata
 from icfqueue.errors import UsageError
 from icfqueue.store import Store
-from icfqueue.visit import Visit, check_id
+from icfqueue.visit import Visit
 
 TAIL = 400
 """Characters of a failed command's last words that are shown."""
@@ -56,28 +56,6 @@ class _NotProvenError(Exception):
     def __init__(self, words: str, hint: str = REDO) -> None:
         super().__init__(words)
         self.hint = hint
-
-
-def deposits(store: Store, project: str, names: Sequence[str]) -> list[Visit]:
-    """Return the visits to verify: those named, or all that have a deposit.
-
-    Raises
-    ------
-    UsageError
-        There is none.
-    """
-    folder = store.project_dir(check_id(project, "project"))
-    if names:
-        return [Visit(project, name) for name in names]
-    suffix = "_XDLRA--refs"
-    found = [
-        Visit(project, path.name.removesuffix(suffix)) for path in folder.glob(f"*{suffix}")
-    ]
-    if not found:
-        raise UsageError(
-            f"no deposits in {folder}", hint="is --store-dir right, and was anything done?"
-        )
-    return sorted(found)
 
 
 def verify(

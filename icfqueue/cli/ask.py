@@ -45,6 +45,8 @@ def status(
 
     The exit code is 1 if a visit that is shown failed.
     """
+    if watch and form != "table":
+        raise UsageError("--watch shows a table: leave out --format or --watch")
     try:
         with session(where, asking=True) as opened:
             from icfqueue.cli import show
@@ -53,9 +55,7 @@ def status(
             if wait:
                 _wait(opened, project)
             if watch:
-                return show.watch(
-                    lambda: show.table(opened.ledger, project, visit, state), LOOK_AGAIN
-                )
+                return show.watch(opened.ledger, project, visit, state, LOOK_AGAIN)
             return show.once(opened.ledger, project, visit, state, form)
     except NothingYet as nothing:
         if project:

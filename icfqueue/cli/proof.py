@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import click
@@ -37,15 +37,16 @@ def examine(
     visits = _visits(opened, project, names)
     chosen = opened.settings
     listed = catalog.listed(opened.store, project, chosen.store_url)
-    lines = []
+    lines: list[dict[str, Any]] = []
     with RemoteStore(
         chosen.store_url,
         chosen.credential,
         connect_timeout=chosen.connect_timeout,
         read_timeout=chosen.read_timeout,
     ) as remote:
+        examiner = _Examiner(opened, listed, remote, sample)
         for visit in visits:
-            line = _examine(opened, visit, listed, remote, sample)
+            line = examiner.line(visit)
             lines.append(line)
             if not quiet:
                 _print(line)
@@ -80,36 +81,54 @@ def _visits(opened: Session, project: str, names: tuple[str, ...]) -> list[Visit
     return found
 
 
-def _examine(
-    opened: Session,
-    visit: Visit,
-    listed: set[Visit],
-    remote: RemoteStore,
-    sample: int | None,
-) -> dict[str, Any]:
-    entry = opened.ledger.get(visit)
-    options = Options(store_url=opened.settings.store_url)
-    job = Job(visit, options, opened.store, opened.settings)
-    try:
-        found = audit.differences(job, entry, listed, remote)
-    except StepError as error:
-        found = [audit.Difference("visit", error.message, error.hint)]
-    proven = ""
-    active = entry is not None and entry.record.active
-    if sample is not None and not active and not _hopeless(found):
-        login = verify.login_of(opened.settings.credential, remote.realm)
-        proof = verify.verify(opened.store, visit, sample, login)
-        proven = proof.words
-        if not proof.good:
-            found.append(audit.Difference("proof", proof.words, proof.hint))
-    return {
-        "visit": visit.id,
-        "good": not found,
-        "state": entry.record.state.value if entry else None,
-        "unreachable": any(difference.unreachable for difference in found),
-        "proof": proven,
-        "differences": [asdict(difference) for difference in found],
-    }
+@dataclass
+class _Examiner:
+    """Looks at visit after visit of one project.
+
+    Attributes
+    ----------
+    listed
+        The visits on the study page.
+    sample
+        Images to get from each visit; None clones nothing.
+    silent
+        What was found when the store did not answer.
+    """
+
+    opened: Session
+    listed: set[Visit]
+    remote: RemoteStore
+    sample: int | None
+    silent: audit.Difference | None = None
+
+    def line(self, visit: Visit) -> dict[str, Any]:
+        """Return the line of the report about `visit`."""
+        opened = self.opened
+        entry = opened.ledger.get(visit)
+        options = Options(store_url=opened.settings.store_url)
+        job = Job(visit, options, opened.store, opened.settings)
+        try:
+            found = audit.differences(job, entry, self.listed, self.remote, self.silent)
+        except StepError as error:
+            found = [audit.Difference("visit", error.message, error.hint)]
+        if self.silent is None and (first := [one for one in found if one.unreachable]):
+            self.silent = replace(first[0], what=f"not asked again: {first[0].what}")
+        proven = ""
+        active = entry is not None and entry.record.active
+        if self.sample is not None and not active and not _hopeless(found):
+            login = verify.login_of(opened.settings.credential, self.remote.realm)
+            proof = verify.verify(opened.store, visit, self.sample, login)
+            proven = proof.words
+            if not proof.good:
+                found.append(audit.Difference("proof", proof.words, proof.hint))
+        return {
+            "visit": visit.id,
+            "good": not found,
+            "state": entry.record.state.value if entry else None,
+            "unreachable": any(difference.unreachable for difference in found),
+            "proof": proven,
+            "differences": [asdict(difference) for difference in found],
+        }
 
 
 def _hopeless(found: list[audit.Difference]) -> bool:

@@ -6,10 +6,9 @@ import csv
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
-import click
 from rich.console import Console, Group, RenderableType
 from rich.filesize import decimal
 from rich.table import Table
@@ -30,6 +29,19 @@ COLOURS = {
     State.FAILED: "red",
     State.CANCELLED: "magenta",
 }
+BY_INTEREST = (
+    State.RUNNING,
+    State.FAILED,
+    State.WAITING,
+    State.QUEUED,
+    State.CANCELLED,
+    State.DONE,
+)
+"""Which visits ``--watch`` shows where there is not room for all."""
+
+FRAME = 7
+"""Lines of the screen that are needed for counts and the table's frame."""
+
 MESSAGE_WIDTH = 60
 """Characters of an error in a line of the table; ``status PROJECT VISIT`` has it whole."""
 
@@ -40,10 +52,8 @@ def once(
     """Print the status once; return the exit code."""
     if form == "table":
         console().print(table(ledger, project, visit, state))
-    elif form == "json" and project and not visit:
-        sys.stdout.writelines(status.project_lines(ledger, project, _states(state)))
     elif form == "json":
-        click.echo(json.dumps(as_json(ledger, project, visit, state), indent=2))
+        sys.stdout.writelines(json_lines(ledger, project, visit, state))
     else:
         _csv(ledger, project, visit, state)
     if state not in {None, State.FAILED.value}:
@@ -66,36 +76,58 @@ def console() -> Console:
     return Console(width=240, no_color=True, highlight=False)
 
 
-def watch(shown: Callable[[], RenderableType], pause: float) -> int:
-    """Show the status again and again, until Ctrl-C."""
+def watch(
+    ledger: Ledger, project: str | None, visit: str | None, state: str | None, pause: float
+) -> int:
+    """Show the status again and again, until Ctrl-C; as much of it as there is room for."""
     from rich.live import Live
 
-    with Live(shown(), console=console(), auto_refresh=False) as live:
+    where = console()
+
+    def shown() -> RenderableType:
+        return table(ledger, project, visit, state, max(1, where.height - FRAME))
+
+    with Live(shown(), console=where, auto_refresh=False) as live:
         while True:
             time.sleep(pause)
             live.update(shown(), refresh=True)
 
 
-def as_json(
+def json_lines(
     ledger: Ledger, project: str | None, visit: str | None, state: str | None
-) -> Any:
-    """Return what ``--format json`` prints."""
-    if project is None:
-        found = [status.summary(ledger, name) for name in ledger.projects()]
-        return [status.summary_json(line) for line in found]
-    if visit is None:
-        return status.project_json(ledger, project, _states(state))
-    return status.visit_json(_record(ledger, project, visit))
+) -> Iterator[str]:
+    """Yield what ``--format json`` prints."""
+    if project and visit is None:
+        yield from status.project_lines(ledger, project, _states(state))
+        return
+    found: Any
+    if project and visit:
+        found = status.visit_json(_record(ledger, project, visit))
+    else:
+        lines = [status.summary(ledger, name) for name in ledger.projects()]
+        found = [status.summary_json(line) for line in lines]
+    yield json.dumps(found, indent=2) + "\n"
 
 
 def table(
-    ledger: Ledger, project: str | None, visit: str | None, state: str | None
+    ledger: Ledger,
+    project: str | None,
+    visit: str | None,
+    state: str | None,
+    room: int | None = None,
 ) -> RenderableType:
-    """Return what the terminal shows."""
+    """Return what the terminal shows.
+
+    Parameters
+    ----------
+    room
+        Most visits of a project to show: those that something happens to come first.
+        None shows all, by id.
+    """
     if project is None:
         return _projects(ledger)
     if visit is None:
-        return _project(ledger, project, state)
+        return _project(ledger, project, state, room)
     return _visit(_record(ledger, project, visit))
 
 
@@ -141,20 +173,40 @@ def counts_line(line: status.Summary) -> Text:
     return text
 
 
-def _project(ledger: Ledger, project: str, state: str | None) -> RenderableType:
+def _project(
+    ledger: Ledger, project: str, state: str | None, room: int | None
+) -> RenderableType:
     shown = Table("visit", "state", "step", "tries", "DICOMs", "size", "time", "worker")
     shown.add_column("error", overflow="ellipsis")
     for column in ("tries", "DICOMs", "size", "time"):
         next(c for c in shown.columns if c.header == column).justify = "right"
-    for record in ledger.records(project, _states(state)):
+    line = status.summary(ledger, project)
+    wanted = _states(state)
+    for record in _shown_first(ledger, project, wanted, room):
         shown.add_row(*_line(record))
-    return Group(counts_line(status.summary(ledger, project)), shown)
+    left = sum(line.counts[one] for one in wanted) - len(shown.rows)
+    if room is None or left <= 0:
+        return Group(counts_line(line), shown)
+    return Group(counts_line(line), shown, Text(f"… and {left} more", style="dim"))
+
+
+def _shown_first(
+    ledger: Ledger, project: str, wanted: list[State], room: int | None
+) -> list[Record]:
+    """Return the records to show; of a long project no more are read than have room."""
+    if room is None:
+        return ledger.records(project, wanted)
+    chosen: list[Visit] = []
+    for state in BY_INTEREST:
+        if state in wanted and len(chosen) < room:
+            chosen += ledger.visits(project, [state])[: room - len(chosen)]
+    return [entry.record for entry in ledger.get_many(chosen) if entry]
 
 
 def _line(record: Record) -> list[str | Text]:
     seconds = status.worked_seconds(record)
     error = record.error or {}
-    message = error.get("message", "")
+    message = " ".join(error.get("message", "").split())
     if len(message) > MESSAGE_WIDTH:
         message = message[: MESSAGE_WIDTH - 1] + "…"
     return [

@@ -69,6 +69,8 @@ def test_a_typo_gets_a_suggestion(icfqueue: Icfqueue) -> None:
         (["run", "study_1", "--priority", "9"], "9 is not in the range"),
         (["worker", "--queues", "fetch,indx"], "no queue indx"),
         (["worker", "--walltime", "soon"], "'soon' is no time"),
+        (["worker", "--loglevel", "loud"], "'loud' is not one of"),
+        (["status", "--watch", "--format", "csv"], "--watch shows a table"),
         (["run", "study_1", "--broker", "http://x"], "none of a Redis or Valkey server"),
         (["run", "study_1", "--store-url", "ftp://x"], "setting store_url"),
         (["run", "study_1", "--store-url", "https://x/a b"], "setting store_url"),
@@ -316,6 +318,8 @@ def test_verify_goes_on_when_the_store_is_away_and_ends_with_3(icfqueue: Icfqueu
     assert "Traceback" not in done.stderr
     for visit in ("visit_01", "visit_02"):
         assert f"{visit}: not as it should be" in done.stdout
+    # Each question may take as long as a connection may.
+    assert done.stdout.count("store: not asked again") == 1
 
 
 def test_verify_gets_images_with_the_credential_that_is_named(

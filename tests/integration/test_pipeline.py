@@ -86,7 +86,7 @@ def test_a_project_goes_through_every_step_and_its_status_has_the_documented_for
         assert told.dicoms
         assert set(told.refs or {}) == {"refs/heads/master", "refs/heads/git-annex"}
         assert catalog.has_page(line.store, found, URL)
-    shown = json.loads(json.dumps(status.project_json(line.ledger, "study_1")))
+    shown = json.loads("".join(status.project_lines(line.ledger, "study_1")))
     check_status(shown)
     assert shown["counts"]["done"] == 3
     assert not stray(line)
@@ -243,7 +243,7 @@ def test_an_unexpected_error_is_permanent_without_traceback_or_value(
     error = error_of(line, visit)
     assert (error["kind"], error["step"]) == ("permanent", "write_json")
     assert "unexpected KeyError" in error["message"]
-    shown = json.dumps(status.project_json(line.ledger, "study_1"))
+    shown = "".join(status.project_lines(line.ledger, "study_1"))
     check_status(json.loads(shown))
     assert SECRET not in shown + caplog.text
     assert "Traceback" not in shown

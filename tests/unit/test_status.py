@@ -58,8 +58,17 @@ def full(ledger: Ledger) -> Ledger:
     return ledger
 
 
+def as_json(
+    ledger: Ledger,
+    project: str | None = None,
+    visit: str | None = None,
+    state: str | None = None,
+) -> Any:
+    return json.loads("".join(show.json_lines(ledger, project, visit, state)))
+
+
 def test_every_state_fits_the_documented_form(full: Ledger) -> None:
-    found = json.loads(json.dumps(show.as_json(full, "study_1", None, None)))
+    found = as_json(full, "study_1")
     check_status(found)
     assert found["counts"] == {state.value: 1 for state in State}
     assert [visit["state"] for visit in found["visits"]] == sorted(State)
@@ -69,15 +78,15 @@ def test_every_state_fits_the_documented_form(full: Ledger) -> None:
 
 
 def test_only_some_states_are_listed_and_all_six_counted(full: Ledger) -> None:
-    found = show.as_json(full, "study_1", None, "failed")
+    found = as_json(full, "study_1", state="failed")
     check_status(found)
     assert [visit["visit"] for visit in found["visits"]] == ["failed"]
     assert sum(found["counts"].values()) == 6
 
 
 def test_one_visit_is_an_entry_of_the_list(full: Ledger) -> None:
-    whole = show.as_json(full, "study_1", None, None)["visits"]
-    assert show.as_json(full, "study_1", "failed", None) in whole
+    whole = as_json(full, "study_1")["visits"]
+    assert as_json(full, "study_1", "failed") in whole
 
 
 def _without(found: dict[str, Any], *path: Any) -> dict[str, Any]:
@@ -90,7 +99,7 @@ def _without(found: dict[str, Any], *path: Any) -> dict[str, Any]:
 
 
 def test_the_documented_form_is_strict(full: Ledger) -> None:
-    found = show.as_json(full, "study_1", None, None)
+    found = as_json(full, "study_1")
     wrong = [
         _without(found, "counts", "waiting"),
         _without(found, "visits", 0, "worker" if "worker" in found else "error"),
@@ -108,9 +117,9 @@ def test_the_documented_form_is_strict(full: Ledger) -> None:
 
 def test_a_project_in_one_line(full: Ledger) -> None:
     line = status.summary(full, "study_1")
-    assert (line.visits, line.active, line.drained, line.is_failed) == (6, 3, False, True)
+    assert (line.visits, line.active, line.drained) == (6, 3, False)
     assert (line.tar_bytes, line.read_bytes, line.read_dicoms) == (600, 100, 3)
-    (found,) = show.as_json(full, None, None, None)
+    (found,) = as_json(full)
     assert found["counts"] == {state.value: 1 for state in State}
     assert found["project"] == "study_1"
 
@@ -138,6 +147,19 @@ def test_the_table_of_every_state_can_be_printed(
     code = show.once(full, "study_1", visit, None, "table")
     assert code == (visit in {None, "failed"})
     assert "study_1" in capsys.readouterr().out
+
+
+def test_where_there_is_not_room_for_all_visits_those_at_work_are_shown_first(
+    full: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show.console().print(show.table(full, "study_1", None, None, room=2))
+    said = capsys.readouterr().out
+    shown = [line.split("│")[1].strip() for line in said.splitlines() if "│" in line]
+    assert shown == ["running", "failed"]
+    assert "… and 4 more" in said
+    assert "6 visits" in said
+    show.console().print(show.table(full, "study_1", None, "done", room=2))
+    assert "more" not in capsys.readouterr().out
 
 
 def test_text_with_marks_of_the_table_library_is_shown_as_it_is(

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+import redis
 from msgspec import structs
 from support.line import Line
 from support.valkey import Valkey
@@ -343,6 +344,35 @@ def test_a_broker_that_is_away_for_a_while_ends_no_supervisor(
     valkey.start()
     wait_for(lambda: line.record(V).state == State.QUEUED)
     wait_for(lambda: line.messages.depth("fetch") == 1)
+
+
+def test_after_a_time_without_the_broker_workers_first_renew_their_leases(
+    line: Line,
+    start: Callable[..., Supervisor],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It stood still, or the network was gone: it did not restart, and leases ran out."""
+    monkeypatch.setattr(supervisor, "TICK", 0.02)
+    short = Supervisor(
+        line.ledger, line.messages, structs.replace(line.settings, lease=1.0)
+    )
+    line.enqueue([V])
+    empty(line)
+    claim(line)
+    leads, looks = Supervisor.leads, iter([redis.TimeoutError("no answer")])
+
+    def first_in_vain(self: Supervisor) -> bool:
+        for error in looks:
+            raise error
+        return leads(self)
+
+    monkeypatch.setattr(Supervisor, "leads", first_in_vain)
+    began = time.monotonic()
+    start(short)
+    time.sleep(0.5)
+    assert line.record(V).state == State.RUNNING
+    wait_for(lambda: line.record(V).state == State.QUEUED)
+    assert time.monotonic() - began > 1.0
 
 
 def test_an_unexpected_error_is_logged_and_the_next_look_is_made(
