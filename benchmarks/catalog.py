@@ -85,7 +85,7 @@ def _listed(store: Path) -> int:
 def _flush(store: Path, ledger: Any) -> None:
     """Do what the worker does that deposits the last visit of a project."""
     from icfqueue.embedded import EmbeddedServer
-    from icfqueue.pipeline import send_flush
+    from icfqueue.flush import send_flush
     from icfqueue.queue import Messages, make_app
 
     broker = EmbeddedServer(store).broker

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from icfqueue import record, steps, troubles
+from icfqueue.flush import send_flush
 from icfqueue.job import Options
 from icfqueue.ledger import Entry, Ledger
-from icfqueue.pipeline import send_flush
 from icfqueue.queue import Messages
 from icfqueue.record import Record, State
 from icfqueue.settings import Settings

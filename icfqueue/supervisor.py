@@ -19,8 +19,8 @@ import redis
 
 from icfqueue import record, steps
 from icfqueue.errors import Crashed
+from icfqueue.flush import send_flush
 from icfqueue.ledger import Entry, Ledger
-from icfqueue.pipeline import send_flush
 from icfqueue.queue import Messages
 from icfqueue.record import Record, State
 from icfqueue.retry import Fail

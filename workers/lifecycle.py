@@ -19,7 +19,8 @@ from typing import Any
 import click
 from celery import bootsteps, signals
 
-from icfqueue import broker, pipeline, settings, steps
+from icfqueue import broker, settings, steps
+from icfqueue.attempt import Worker
 from icfqueue.embedded import EmbeddedServer
 from icfqueue.errors import IcfqueueError
 from icfqueue.gitannex import KeySource
@@ -68,10 +69,10 @@ def ask_to_stop() -> None:
         _stop_asked.value = time.monotonic()
 
 
-_workers: dict[int, pipeline.Worker] = {}
+_workers: dict[int, Worker] = {}
 
 
-def this_worker() -> pipeline.Worker:
+def this_worker() -> Worker:
     """Return what this process works with; a fork must not share connections."""
     pid = os.getpid()
     if pid not in _workers:
@@ -79,11 +80,11 @@ def this_worker() -> pipeline.Worker:
     return _workers[pid]
 
 
-def _make_worker() -> pipeline.Worker:
+def _make_worker() -> Worker:
     chosen = settings.load()
     address = broker.configured(chosen) or EmbeddedServer(chosen.store_dir).broker
     ledger = Ledger(address.connect(patient=True), flush_after=chosen.catalog_gather)
-    return pipeline.Worker(
+    return Worker(
         settings=chosen,
         store=Store(chosen.store_dir),
         ledger=ledger,

@@ -13,7 +13,7 @@ from celery import Celery
 from kombu import pools
 from msgspec import structs
 
-from icfqueue import pipeline
+from icfqueue import attempt, pipeline
 from icfqueue.demo.project import build_project
 from icfqueue.job import Options
 from icfqueue.ledger import Ledger
@@ -53,10 +53,10 @@ class Line:
         self.producer = Producer(self.settings, self.store, self.ledger, self.messages)
         self.supervisor = Supervisor(self.ledger, self.messages, self.settings)
 
-    def another(self, name: str = "host:1", **changed: Any) -> pipeline.Worker:
+    def another(self, name: str = "host:1", **changed: Any) -> attempt.Worker:
         """Return a worker, with settings of its own if some are given."""
         chosen = structs.replace(self.settings, **changed)
-        return pipeline.Worker(
+        return attempt.Worker(
             settings=chosen,
             store=self.store,
             ledger=self.ledger,
@@ -100,7 +100,7 @@ class Line:
                     return decoded(found)
         return None
 
-    def handle(self, message: Message, worker: pipeline.Worker | None = None) -> str:
+    def handle(self, message: Message, worker: attempt.Worker | None = None) -> str:
         return pipeline.handle(worker or self.worker, *message)
 
     def drain(

@@ -1,0 +1,29 @@
+"""When a study's catalog is written: its visits gather until then.
+
+Any message for the step ``update_catalog`` means all visits of the study that are ready.
+"""
+
+from __future__ import annotations
+
+from icfqueue import record, steps
+from icfqueue.ledger import Ledger
+from icfqueue.queue import Messages
+
+
+def send_flush(ledger: Ledger, messages: Messages, project: str) -> bool:
+    """Send a message that has the study's catalog written; False if nobody waits."""
+    for visit in ledger.ready(project, steps.GATHERED):
+        entry = ledger.get(visit)
+        if entry and record.claimable(
+            entry.record, steps.GATHERED, entry.record.generation
+        ):
+            messages.send(entry.record)
+            return True
+    return False
+
+
+def nobody_else_comes(ledger: Ledger, project: str, ready: int) -> bool:
+    """Whether all active visits of `project` are ready for the catalog or beyond it."""
+    counts = ledger.counts(project)
+    active = sum(counts[state] for state in record.ACTIVE)
+    return active - ready - ledger.ready_count(project, "cleanup") <= 0
