@@ -12,6 +12,7 @@ member lies in one piece in a buffer and is handed out as it lies there.
 from __future__ import annotations
 
 import hashlib
+import mmap
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -71,25 +72,26 @@ class _Hasher:
 
     def __init__(self, buffers: int) -> None:
         self._md5 = hashlib.md5(usedforsecurity=False)
-        self._work: queue.SimpleQueue[memoryview | bytearray | None] = queue.SimpleQueue()
-        self._free: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[memoryview | mmap.mmap | None] = queue.SimpleQueue()
+        self._free: queue.SimpleQueue[mmap.mmap] = queue.SimpleQueue()
         for _ in range(buffers):
-            self._free.put(bytearray(BUFFER))
+            # Of a short tar most pages are never touched.
+            self._free.put(mmap.mmap(-1, BUFFER))
         self._thread = threading.Thread(target=self._run, name="md5", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         while (piece := self._work.get()) is not None:
-            if isinstance(piece, bytearray):
+            if isinstance(piece, mmap.mmap):
                 self._free.put(piece)  # all of it is hashed: it can be filled again
             else:
                 self._md5.update(piece)
 
-    def lend(self) -> bytearray:
+    def lend(self) -> mmap.mmap:
         """Return a buffer to fill, as soon as there is one."""
         return self._free.get()
 
-    def take_back(self, buffer: bytearray) -> None:
+    def take_back(self, buffer: mmap.mmap) -> None:
         """Lend `buffer` again once the pieces of it are hashed."""
         self._work.put(buffer)
 
