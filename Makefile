@@ -43,5 +43,6 @@ install:
 	fi
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis \
+		benchmarks/inputs benchmarks/results-quick.json
 	chmod -R u+w demo-store 2>/dev/null; rm -rf demo-store

@@ -10,69 +10,108 @@ from typing import Any
 
 from benchmarks import inputs
 from benchmarks.commands import server, wait_for, worker
-from benchmarks.measure import Facts, Row, Side, compare, timed
+from benchmarks.measure import Facts, Row, Side, mid, row_of, timed
 from benchmarks.scale import Scale
 
 RATIO_MOST = 3.0
 GROWTH_MOST = 1.3
 WORKERS = 2
+WARM = 10
+"""Visits whose pages are there before: the site is made once, not for each visit."""
+
+PORTIONS = 10
+GATHERED = "update_catalog"
 
 
 def rows(scale: Scale) -> Iterator[Row]:
     """Yield the rows of this module."""
-    few, many = 100, scale.of(300, 1_000)
-    found = {}
-    for visits in (few, many):
-        row = compare(
-            f"update_catalog, {visits:,} visits of one study, through the queue",
-            Side("catalog:through_the_queue", {"visits": visits}),
-            Side("catalog:bulk_add", {"visits": visits}),
-            "one bulk catalog_add",
-            repeat=min(3, scale.repeat),
-        )
+    sizes = (100, scale.of(200, 500), scale.of(300, 1_000))
+    ours: dict[int, list[Facts]] = {size: [] for size in sizes}
+    theirs: dict[int, list[Facts]] = {size: [] for size in sizes}
+    for _ in range(min(3, scale.repeat)):
+        for size in sizes:
+            ours[size].append(Side("catalog:through_the_queue", {"visits": size}).run())
+            theirs[size].append(Side("catalog:bulk_add", {"visits": size}).run())
+    seconds = {}
+    for size in sizes:
+        case = f"update_catalog, {size:,} visits of one study, through the queue"
+        row = row_of(case, ours[size], theirs[size], "one bulk catalog_add")
         assert row.ours
         assert row.reference
+        seconds[size] = row.ours
+        row.facts["ms_a_visit"] = round(row.ours / size * 1000, 2)
         ratio = row.ours / row.reference
-        row.facts["ms_a_visit"] = round(row.ours / visits * 1000, 2)
-        most = RATIO_MOST if visits == many else None
+        most = RATIO_MOST if size == sizes[-1] else None
         yield row.judge(ratio, f"{ratio:.2f} x its time", most=most, unit=" x")
-        found[visits] = row
-    first, last = found[few].facts["ms_a_visit"], found[many].facts["ms_a_visit"]
-    flat = Row(f"update_catalog, cost of a visit, {few} → {many:,}", ours=last, unit="ms")
-    flat.reference, flat.against = first, f"{few} visits"
-    text = f"{first:.2f} → {last:.2f} ms"
-    yield flat.judge(last / first, text, most=GROWTH_MOST, unit=" x")
+    yield _slopes(sizes, seconds)
+    whole = mid(ours[sizes[-1]], "until_all_done_seconds")
+    text = f"{whole / sizes[-1] * 1000:.1f} ms a visit"
+    case = f"update_catalog and cleanup, until all {sizes[-1]:,} visits are done"
+    yield Row(case, ours=whole, figure_text=text)
+
+
+def _slopes(sizes: tuple[int, int, int], seconds: dict[int, float]) -> Row:
+    """Compare what a further visit costs in a large study with that in a small one.
+
+    The slopes leave out what a study costs however many visits it has.
+    """
+    few, some, many = sizes
+    early = (seconds[some] - seconds[few]) / (some - few) * 1000
+    late = (seconds[many] - seconds[some]) / (many - some) * 1000
+    row = Row(
+        f"update_catalog, a further visit, {few:,}-{some:,} → {some:,}-{many:,}",
+        ours=round(late, 3),
+        reference=round(early, 3),
+        against=f"{few:,} to {some:,} visits",
+        unit="ms",
+    )
+    text = f"{early:.2f} → {late:.2f} ms"
+    return row.judge(late / early, text, most=GROWTH_MOST, unit=" x")
 
 
 # Sides
 
 
 def through_the_queue(visits: int) -> Facts:
-    """From the moment the visits are ready for the catalog until all are done.
+    """From the moment the first visit is ready for the catalog until all pages are there.
 
-    Workers are up and idle. The visits stand as a busy fleet leaves them: all steps up
-    to the deposit done. They come in ten portions, while the first are written.
+    Two ``icfqueue worker`` are up and idle. The visits stand as a busy fleet leaves them:
+    all steps up to the deposit done. They come in ten portions, each with a message, a
+    new one as soon as the last is being written. The site and a few pages are there.
     """
     from icfqueue.record import State
 
     facts: Facts = {}
+    project = inputs.PROJECT
     with inputs.workspace() as store, server(store) as ledger:
-        records = _ready(store, visits)
-        with worker(store, WORKERS):
-            wait_for(lambda: len(ledger.workers()) >= 1, 30)
-            time.sleep(1.0)
+        warm, *portions = _portions(_ready(store, WARM + visits), visits)
+
+        def done() -> int:
+            return int(ledger.counts(project)[State.DONE])
+
+        def hand_over(part: list[Any]) -> None:
+            ledger.put_many([(None, record) for record in part])
+            _flush(store, ledger)
+
+        with worker(store, 1), worker(store, 1):
+            wait_for(lambda: len(ledger.workers()) >= WORKERS, 30)
+            hand_over(warm)
+            wait_for(lambda: done() == WARM, 30)
             with timed(facts):
-                portion = max(1, visits // 10)
-                for start in range(0, visits, portion):
-                    part = records[start : start + portion]
-                    ledger.put_many([(None, record) for record in part])
-                _flush(store, ledger)
-                project = inputs.PROJECT
-                wait_for(lambda: ledger.ready_count(project, "update_catalog") == 0, 120)
-                wait_for(lambda: _listed(store) == visits, 120)
-            done = wait_for(lambda: ledger.counts(project)[State.DONE] == visits, 120)
-            facts["until_all_done_seconds"] = round(facts["seconds"] + done, 3)
+                for part in portions:
+                    hand_over(part)
+                    wait_for(lambda: ledger.ready_count(project, GATHERED) == 0, 120, 0.005)
+                wait_for(lambda: _listed(store) == WARM + visits, 120, 0.05)
+            left = wait_for(lambda: done() == WARM + visits, 120)
+            facts["until_all_done_seconds"] = round(facts["seconds"] + left, 3)
     return facts
+
+
+def _portions(records: list[Any], visits: int) -> Iterator[list[Any]]:
+    yield records[:WARM]
+    size = max(1, visits // PORTIONS)
+    for start in range(WARM, len(records), size):
+        yield records[start : start + size]
 
 
 def _listed(store: Path) -> int:
@@ -116,7 +155,7 @@ def _ready(store: Path, visits: int) -> list[Any]:
 def bulk_add(visits: int) -> Facts:
     """Make the same pages by datalad-catalog: one ``catalog_add`` of JSON lines.
 
-    What the records say is made beforehand and is not measured.
+    What the records say, and the catalog without pages, is made beforehand.
     """
     import warnings
 
@@ -124,12 +163,16 @@ def bulk_add(visits: int) -> Facts:
     import datalad.api as dl
 
     facts: Facts = {}
+    quiet = {"result_renderer": "disabled"}
     with inputs.workspace() as root:
-        lines = _lines(root, visits)
-        quiet = {"result_renderer": "disabled"}
+        where = {name: str(root / name) for name in ("warm", "catalog")}
+        for catalog in where.values():
+            dl.catalog_create(catalog=catalog, **quiet)
+        few = str(_lines(root, 1))
+        dl.catalog_add(catalog=where["warm"], metadata=few, **quiet)
+        lines = str(_lines(root, visits))
         with timed(facts):
-            dl.catalog_create(catalog=str(root / "catalog"), **quiet)
-            dl.catalog_add(catalog=str(root / "catalog"), metadata=str(lines), **quiet)
+            dl.catalog_add(catalog=where["catalog"], metadata=lines, **quiet)
     return facts
 
 
@@ -148,6 +191,6 @@ def _lines(root: Path, visits: int) -> Path:
         entries.append(page.study_entry(summary, dataset_id))
     study = page.study_id(inputs.STORE_URL, inputs.PROJECT)
     lines.append(json.dumps(page.study_record(inputs.PROJECT, study, entries)))
-    target = root / "records.jsonl"
+    target = root / f"records-{visits}.jsonl"
     target.write_text("\n".join(lines) + "\n")
     return target

@@ -65,7 +65,11 @@ def worker(store: Path, processes: int) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         process.terminate()
-        process.wait()
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 @contextmanager
@@ -115,9 +119,10 @@ def wait_for(seen: Callable[[], bool], limit: float, pause: float = 0.02) -> flo
 
 
 class CpuMeter:
-    """Samples the CPU seconds of a process and all its descendants, dead ones included.
+    """Samples the CPU seconds of a process and all its descendants.
 
-    Those that were not waited for by their parent are lost; ours are all waited for.
+    A process that ended counts with its parent, which waited for it; where nobody did,
+    as for a worker that is killed at the end, what it had used stays counted.
     """
 
     def __init__(self, pid: int, pause: float = 0.05) -> None:
@@ -137,7 +142,8 @@ class CpuMeter:
     def _run(self) -> None:
         while not self._ended.wait(self._pause):
             used = sum(_cpu(pid) for pid in _tree(self._pid))
-            self.samples.append((time.time(), used))
+            most = self.samples[-1][1] if self.samples else 0.0
+            self.samples.append((time.time(), max(used, most)))
 
     def between(self, first: float, last: float) -> float:
         """Return the CPU seconds used between two times (seconds since 1970)."""

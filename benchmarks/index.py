@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import inputs
-from benchmarks.measure import Facts, Row, Side, compare, timed
+from benchmarks.measure import Facts, Row, Side, compare, mid, row_of, timed
 from benchmarks.scale import Scale
 
 MD5SUM_MOST = {"structural": 1.5, "functional": 4.0}
@@ -101,38 +101,46 @@ def _scan(scale: Scale) -> Row:
 
 def _memory(scale: Scale) -> Iterator[Row]:
     """Yield how memory grows with members and with bytes; the tars are made as read."""
-    for what, plans, text in (
-        (
-            "members",
-            [(1_000, 3_000), (10_000, 3_000), (scale.of(20_000, 100_000), 3_000)],
-            "{:,} small members",
-        ),
-        (
-            "bytes",
-            [(20, 12_500_000), (scale.of(40, 320), 12_500_000)],
-            "tar of {:.2f} GB",
-        ),
-    ):
-        measured = []
-        for members, size in plans:
-            side = Side("index:index_generated", {"members": members, "size": size})
-            measured.append((members, size, side.run()))
-        members, size, last = measured[-1]
-        shown = members if what == "members" else members * size / 1e9
-        row = Row(f"index_tar, {text.format(shown)}", ours=last["seconds"])
-        row.against = "itself, smaller"
-        row.reference = measured[0][2]["seconds"]
-        row.peak_mb = last["peak_mb"]
-        row.facts["runs"] = [
-            {"members": m, "member_bytes": s, **facts} for m, s, facts in measured
-        ]
-        smallest, largest = measured[0][2]["peak_mb"], last["peak_mb"]
-        row.facts["mb_per_1000_members"] = round(
-            (largest - smallest) / max(1, members - plans[0][0]) * 1000, 3
-        )
-        yield row.judge(
-            largest, f"{smallest:.0f} → {largest:.0f} MB", most=MEMORY_MOST, unit=" MB"
-        )
+    many = [(count, 3_000) for count in (1_000, 10_000, scale.of(20_000, 100_000))]
+    yield _flat("index_tar, {:,.0f} small members", many, scale, members=True)
+    long = [(count, 12_500_000) for count in (20, scale.of(40, 320))]
+    yield _flat("index_tar, tar of {:.2f} GB", long, scale, members=False)
+    # One member as long as that, as an enhanced multi-frame file may be.
+    size = scale.of(500_000_000, 4_000_000_000)
+    alone = [(1, size // 16), (1, size)]
+    yield _flat("index_tar, one member of {:.2f} GB", alone, scale, members=False)
+
+
+def _flat(case: str, plans: list[tuple[int, int]], scale: Scale, *, members: bool) -> Row:
+    """Measure tars of growing size; judge the largest, tell the slope.
+
+    Parameters
+    ----------
+    plans
+        Number of members and bytes of each.
+    members
+        The slope is bytes a member, not megabytes a gigabyte.
+    """
+    runs: list[list[Facts]] = [[] for _ in plans]
+    for _ in range(scale.of(1, min(3, scale.repeat))):
+        for found, (count, size) in zip(runs, plans, strict=True):
+            side = Side("index:index_generated", {"members": count, "size": size})
+            found.append(side.run())
+    first, last = plans[0], plans[-1]
+    shown = last[0] if members else last[0] * last[1] / 1e9
+    row = row_of(case.format(shown), runs[-1], runs[0], "itself, smaller")
+    smallest, largest = mid(runs[0], "peak_mb"), mid(runs[-1], "peak_mb")
+    row.facts["runs"] = [
+        {"members": count, "member_bytes": size, "peak_mb": mid(found, "peak_mb")}
+        for (count, size), found in zip(plans, runs, strict=True)
+    ]
+    more = largest - smallest
+    if members:
+        slope = f"{more * 1e6 / (last[0] - first[0]):.0f} bytes a member"
+    else:
+        slope = f"{more * 1e9 / (last[0] * last[1] - first[0] * first[1]):.1f} MB a GB"
+    text = f"{smallest:.0f} → {largest:.0f} MB, {slope}"
+    return row.judge(largest, text, most=MEMORY_MOST, unit=" MB")
 
 
 # Sides
@@ -268,6 +276,10 @@ def _tar_of(members: list[tuple[str, bytes]]) -> bytes:
     return out.getvalue()
 
 
+LONGEST_MADE = 100_000
+"""Bytes of a member that are made, with a header; zeros follow."""
+
+
 class GeneratedTar:
     """The bytes of a tar of DICOM files, made one member at a time.
 
@@ -283,15 +295,20 @@ class GeneratedTar:
 
     @staticmethod
     def _made(members: int, size: int) -> Iterator[bytes]:
-        padding = bytes(512)
+        piece = bytes(1 << 20)
         for number in range(members):
-            content = inputs.image(number, size)
+            # A long member ends in zeros, which are made as they are read.
+            content = inputs.image(number, min(size, LONGEST_MADE))
+            more = max(0, size - LONGEST_MADE)
             info = tarfile.TarInfo(f"study_1_v/series/{number:06d}.dcm")
-            info.size = len(content)
-            yield info.tobuf()
+            info.size = len(content) + more
+            yield info.tobuf(tarfile.GNU_FORMAT)
             yield content
-            yield padding[: -len(content) % 512]
-        yield bytes(1024)
+            while more:
+                yield piece[:more]
+                more -= min(more, len(piece))
+            yield piece[: -info.size % 512]
+        yield piece[:1024]
 
     def read(self, size: int, /) -> bytes:
         """Return at most `size` bytes; none at the end."""

@@ -36,7 +36,8 @@ def describe() -> dict[str, Any]:
         "processor": processor[1] if processor else platform.processor(),
         "cores": os.cpu_count(),
         "memory_gb": round(int(memory[1]) / 1e6, 1) if memory else None,
-        "kernel": platform.release(),
+        # What a provider adds after the version says nothing.
+        "kernel": platform.release().partition("-")[0],
         "python": platform.python_version(),
         "git": _first_line(["git", "--version"], path).removeprefix("git version "),
         "git-annex": _first_line(["git-annex", "version"], path).removeprefix(

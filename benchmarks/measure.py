@@ -5,18 +5,22 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
+
+LONGEST = 1800.0
+"""Seconds after which a side is given up."""
 
 Facts = dict[str, Any]
 """What a side tells of one run: ``seconds``, and whatever else is worth keeping."""
@@ -50,12 +54,26 @@ class Side:
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
-        with peak_of(process.pid) as peak:
-            out, _ = process.communicate()
+        try:
+            with peak_of(process.pid) as peak:
+                out, _ = process.communicate(timeout=LONGEST)
+        except BaseException:
+            # Ctrl-C, or a side that does not end: nothing of it is to go on.
+            _end(process)
+            raise
         if process.returncode:
             raise RuntimeError(f"{self.function} ended with {process.returncode}")
         facts: Facts = json.loads(out.splitlines()[-1])
         return {"peak_mb": round(peak.bytes / 1e6, 1), **facts}
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a side, which leads a group; it gets a moment to clear up."""
+    for number, patience in ((signal.SIGINT, 5.0), (signal.SIGKILL, None)):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(patience)
 
 
 @dataclass
@@ -147,6 +165,13 @@ def compare(
 ) -> Row:
     """Run both sides in turn; the row has medians, peak memory and all samples."""
     mine, others = turns(ours, reference, repeat, reference_repeat)
+    return row_of(case, mine, others, against)
+
+
+def row_of(
+    case: str, mine: list[Facts], others: list[Facts] | None = None, against: str = ""
+) -> Row:
+    """Return the row of runs that were made: medians, peak memory, all samples."""
     row = Row(case, ours=mid(mine, "seconds"), against=against)
     row.samples["ours"] = [run["seconds"] for run in mine]
     row.peak_mb = max(run["peak_mb"] for run in mine)

@@ -26,7 +26,7 @@ TAGS = (
 
 def by_datalad(folder: Path, tarball: dict[str, Any], dicoms: list[dict[str, Any]]) -> None:
     """Use ``addurls``, and one ``setpresentkey`` process per DICOM file."""
-    made = _create(folder)
+    made = create(folder)
     quiet = {"result_renderer": "disabled", "exclude_autometa": "*"}
     how: dict[str, Any] = {"key": "et:MD5-s{size}--{md5}", **quiet}
     url = f"{STORE_URL}/{tarball['storepath']}"
@@ -53,7 +53,7 @@ def by_batch_modes(
     folder: Path, tarball: dict[str, Any], dicoms: list[dict[str, Any]]
 ) -> None:
     """Use ``fromkey``, ``registerurl``, ``setpresentkey`` and ``metadata``, in batches."""
-    _create(folder)
+    create(folder)
     uuids = {name: _uuid(folder, name) for name in ("uncurl", "archivist")}
     asked = [f"MD5-s{x['size']}--{x['md5']} {x['path']}" for x in dicoms]
     asked.append(f"MD5-s{tarball['size']}--{tarball['md5']} {tarball['dspath']}")
@@ -104,7 +104,8 @@ def _fields(record: dict[str, Any]) -> dict[str, list[str]]:
     return {tag.lower(): [str(record[tag])] for tag in TAGS if record[tag] != ""}
 
 
-def _create(folder: Path) -> Any:
+def create(folder: Path) -> Any:
+    """Make an empty dataset with both special remotes."""
     warnings.simplefilter("ignore")
     import datalad.api as dl
 

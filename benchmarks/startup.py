@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -35,17 +36,30 @@ def _row(words: list[str], repeat: int) -> Row:
     for side in (command, nothing):
         _seconds(side)  # so that compiled modules and files are at hand
     samples: dict[str, list[float]] = {"ours": [], "reference": []}
+    peaks = []
     for _ in range(repeat):
         wait_for_quiet()
-        samples["ours"].append(_seconds(command))
+        seconds, peak = _run(command)
+        samples["ours"].append(seconds)
+        peaks.append(peak)
         samples["reference"].append(_seconds(nothing))
-    row.samples = samples
+    row.samples, row.peak_mb = samples, max(peaks)
     row.ours, row.reference = median(samples["ours"]), median(samples["reference"])
     more = row.ours - row.reference
     return row.judge(more, f"{more:.3f} s more", most=MORE_MOST, unit=" s more")
 
 
 def _seconds(command: list[str]) -> float:
+    return _run(command)[0]
+
+
+def _run(command: list[str]) -> tuple[float, float]:
+    """Return the seconds of a command, and the most memory it held itself, in MB."""
     began = time.perf_counter()
-    subprocess.run(command, env=environment(), check=True, stdout=subprocess.DEVNULL)
-    return round(time.perf_counter() - began, 4)
+    process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL)
+    _, ended, used = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - began
+    process.returncode = os.waitstatus_to_exitcode(ended)
+    if process.returncode:
+        raise RuntimeError(f"{command} ended with {process.returncode}")
+    return round(seconds, 4), round(used.ru_maxrss / 1000, 1)

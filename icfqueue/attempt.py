@@ -109,6 +109,7 @@ class Attempt:
         self.held = {entry.record.visit: entry.record for entry in held}
         self.lock = lock
         self.news = False
+        self.own = 0.0
 
     def run(self, work: Work) -> str:
         """Do the work and record what became of every visit."""
@@ -137,14 +138,18 @@ class Attempt:
         self, work: Work, watch: Heartbeat
     ) -> dict[Visit, Outcome | IcfqueueError]:
         """Return an outcome or an error for each visit."""
+        began = time.perf_counter()
         try:
             self._ask_leave()
             self.news = True
+            began = time.perf_counter()
             results = work([self._job(found, watch) for found in self.held.values()])
         except Exception as error:  # noqa: BLE001 - the boundary that keeps a worker alive
             # A step that was called off fails in some way; why it was is what counts.
             cause = watch.called_off or as_step_error(error)
             return dict.fromkeys(self.held, cause)
+        finally:
+            self.own = round(time.perf_counter() - began, 4)
         return {visit: results[visit] for visit in self.held}
 
     def _ask_leave(self) -> None:
@@ -214,7 +219,7 @@ class Attempt:
     def _note(self, changed: Record, result: Outcome | IcfqueueError) -> None:
         """Log what became of a visit, and clear up what it needs no more."""
         worker = self.worker
-        _say_outcome(changed.visit, self.step, changed, result)
+        _say_outcome(changed.visit, self.step, changed, result, self.own)
         if self.step == troubles.FETCH and isinstance(result, Outcome):
             if result.worked:
                 troubles.well(worker.ledger, changed.options)
@@ -324,11 +329,23 @@ def say(action: str, visit: Visit, step: str, **more: object) -> None:
 
 
 def _say_outcome(
-    visit: Visit, step: str, changed: Record, result: Outcome | IcfqueueError
+    visit: Visit,
+    step: str,
+    changed: Record,
+    result: Outcome | IcfqueueError,
+    own: float,
 ) -> None:
+    """Log how an attempt ended.
+
+    Parameters
+    ----------
+    own
+        Seconds of the step's own work: without claiming, asking and recording, which the
+        record's seconds have in them.
+    """
     if isinstance(result, Outcome):
         seconds = changed.steps[steps.NAMES.index(step)].seconds
-        say("step.done", visit, step, worked=result.worked, seconds=seconds)
+        say("step.done", visit, step, worked=result.worked, seconds=seconds, own=own)
     elif isinstance(result, Interrupted):
         say("step.given_back", visit, step)
     else:
