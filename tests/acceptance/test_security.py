@@ -8,7 +8,6 @@ import re
 import signal
 import stat
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 from support.commands import Icfqueue, command_lines
 from support.faulty_store import FaultyStore
 from support.valkey import Tls, Valkey, certificate, dump
+from support.waiting import wait_until
 
 from icfqueue.demo.project import build_project, shipped
 from icfqueue.visit import Visit
@@ -124,6 +124,15 @@ def test_messages_are_checked_again_by_the_worker_and_pickles_are_refused(
             return (os.mkdir, (str(tmp_path / "evil"),))
 
     log = tmp_path / "log"
+    refused = (
+        "application/x-python-serialize",
+        "message.dropped study_1/visit_01 fetch",
+    )
+
+    def all_refused() -> bool:
+        words = log.read_text()
+        return all(said in words for said in refused)
+
     with Valkey() as server:
         icfqueue = Icfqueue(project, {"ICFQUEUE_BROKER_URL": server.url})
         with working(icfqueue, log):
@@ -147,13 +156,10 @@ def test_messages_are_checked_again_by_the_worker_and_pickles_are_refused(
                 )
             icfqueue.good("enqueue", "study_1")
             icfqueue.good("status", "study_1", "--wait")
-            time.sleep(0.5)
+            wait_until(all_refused, 20, "what is refused is said", log.read_text)
         app.close()
     assert icfqueue_files(project) == {"study_1", ".icfqueue"} & icfqueue_files(project)
     assert not list(tmp_path.rglob("evil*"))
-    words = log.read_text()
-    assert "application/x-python-serialize" in words
-    assert "message.dropped study_1/visit_01 fetch" in words
 
 
 def icfqueue_files(store: Path) -> set[str]:

@@ -57,7 +57,7 @@ def test_what_runs_can_be_cancelled_and_retried_and_is_done_once(
     """The first attempt is called off at its next safe point and publishes nothing."""
     victim = Visit(PROJECT, few[0])
     size = (web.root / victim.storepath).stat().st_size
-    web.fail("slow", path=f"/{victim.storepath}", method="GET", rate=size // 20)
+    web.fail("slow", path=f"/{victim.storepath}", method="GET", rate=size // 60)
     farm.start_worker(2)
     farm.enqueue(victim.id)
     farm.wait(lambda: farm.begun() == 1, 20, "the slow download")

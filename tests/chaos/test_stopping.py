@@ -9,7 +9,7 @@ import time
 
 import psutil
 from support.farm import FEW, PROJECT, Farm, WorkerProcess, trespasses
-from support.faulty_store import FaultyStore
+from support.faulty_store import Fault, FaultyStore
 
 from icfqueue.record import State
 from icfqueue.visit import Visit
@@ -20,11 +20,11 @@ def celery(worker: WorkerProcess) -> psutil.Process:
     return psutil.Process(worker.process.pid).children()[0]
 
 
-def slow(web: FaultyStore, name: str, seconds: float) -> None:
-    """Have the tarball of a visit take so long to download."""
+def slow(web: FaultyStore, name: str, seconds: float) -> Fault:
+    """Have the tarball of a visit take so long to download, or until that is over."""
     path = f"/{Visit(PROJECT, name).storepath}"
     size = (web.root / path[1:]).stat().st_size
-    web.fail("slow", path=path, method="GET", rate=int(size / seconds))
+    return web.fail("slow", path=path, method="GET", rate=int(size / seconds))
 
 
 def wait_gone(farm: Farm, worker: WorkerProcess, seconds: float) -> None:
@@ -37,18 +37,20 @@ def test_a_worker_that_is_asked_to_stop_finishes_or_gives_back(
     farm: Farm, web: FaultyStore, few: list[str], expected_few: dict[str, str]
 ) -> None:
     """SIGTERM: no new step, no attempt counted for what does not end in time."""
-    slow(web, few[0], 30)
-    slow(web, few[1], 0.8)
-    worker = farm.start_worker(2)
+    slow(web, few[0], 60)
+    fault = slow(web, few[1], 60)
+    worker = farm.start_worker(2, ICFQUEUE_GRACE="2")
     farm.enqueue(*few[:2])
     farm.enqueue(*few)
-    farm.wait(lambda: farm.begun() == 2, 20, "two downloads")
-    time.sleep(0.3)
+    farm.wait(lambda: farm.begun() == 2 and fault.struck, 20, "two downloads")
     worker.process.send_signal(signal.SIGTERM)
     began = time.monotonic()
-    wait_gone(farm, worker, 15)
+    farm.wait(lambda: "Warm shutdown" in worker.log.read_text(), 10, "it stops")
+    time.sleep(0.1)
+    fault.over.set()
+    wait_gone(farm, worker, 20)
     assert worker.process.returncode == 0
-    assert time.monotonic() - began < 7, "the grace period is 1 s"
+    assert time.monotonic() - began < 20, "it waited for a download of a minute"
     assert farm.begun() == 2
     given_back, finished = farm.record(few[0]), farm.record(few[1])
     assert (given_back.state, given_back.step) == (State.QUEUED, "fetch")

@@ -66,7 +66,7 @@ def servers(store_dir: Path) -> list[psutil.Process]:
 
 
 def gone(store_dir: Path) -> bool:
-    end = time.monotonic() + 5.0
+    end = time.monotonic() + 20.0
     while servers(store_dir):
         if time.monotonic() > end:
             return False

@@ -34,6 +34,7 @@ from icfqueue.record import ACTIVE, Record, State
 from icfqueue.settings import Settings
 from icfqueue.store import Store
 from icfqueue.visit import Visit
+from support.waiting import wait_until
 
 LONG = os.environ.get("ICFQUEUE_CHAOS") == "long"
 """Whether ``make chaos`` runs; read before the tests get an environment of their own."""
@@ -112,17 +113,6 @@ def marked(mark: str) -> list[int]:
                 if wanted in (entry / "environ").read_bytes().split(b"\0"):
                     found.append(int(entry.name))
     return found
-
-
-def wait_until(
-    true: Callable[[], object], seconds: float, what: str, tell: Callable[[], str] = str
-) -> None:
-    """Wait until `true` is; fail with `what` and what `tell` says after `seconds`."""
-    end = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > end:
-            raise AssertionError(f"not within {seconds:.0f} s: {what}\n{tell()}")
-        time.sleep(0.03)
 
 
 class Server:

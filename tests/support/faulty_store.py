@@ -32,7 +32,7 @@ Kind = Literal[
     "reset",  # reset the connection after `after` bytes of the body (0: before the head)
     "cut",  # end the connection in good order after `after` bytes of the body
     "stall",  # send nothing more after `after` bytes, until cleared or closed
-    "slow",  # send `rate` bytes a second
+    "slow",  # send `rate` bytes a second, until cleared or `over` is set
     "wrong",  # turn the byte at offset `after` of the file round
     "no_range",  # ignore Range: always the whole file, with 200
     "no_if_range",  # ignore If-Range: a part of whatever is there now
@@ -60,6 +60,7 @@ class Fault:
     rate: int = 100_000
     location: str = ""
     struck: int = 0
+    over: threading.Event = field(default_factory=threading.Event)
 
     def matches(self, method: str, path: str) -> bool:
         return fnmatch.fnmatchcase(path, self.path) and self.method in {None, method}
@@ -186,7 +187,7 @@ class _FaultyHandler(Handler):
         ):
             content[(fault.after or 0) - span.start] ^= 0xFF
         if fault.kind == "slow":
-            self._drip(content, fault.rate)
+            self._drip(content, fault)
         elif fault.kind == "chunked":
             cut = len(content) if fault.after is None else after
             self._chunks(content[:cut], whole=fault.after is None)
@@ -194,14 +195,14 @@ class _FaultyHandler(Handler):
             self.wfile.write(content)
             self.wfile.flush()
 
-    def _drip(self, content: bytes, rate: int) -> None:
-        step = max(1, rate // 20)
+    def _drip(self, content: bytes, fault: Fault) -> None:
+        step = max(1, fault.rate // 20)
         released = self.store.released
         for start in range(0, len(content), step):
             self.wfile.write(content[start : start + step])
             self.wfile.flush()
-            if not released.is_set():
-                time.sleep(step / rate)
+            if not released.is_set() and not fault.over.is_set():
+                time.sleep(step / fault.rate)
 
     def _chunks(self, content: bytes, *, whole: bool) -> None:
         for start in range(0, len(content), 65_536):

@@ -104,7 +104,7 @@ class Line:
         return pipeline.handle(worker or self.worker, *message)
 
     def drain(
-        self, until: Callable[[], bool] = lambda: False, seconds: float = 30.0
+        self, until: Callable[[], bool] = lambda: False, seconds: float = 60.0
     ) -> list[tuple[Message, str]]:
         """Act on messages, and look after the visits, until nothing is left to do."""
         done = []

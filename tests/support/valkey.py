@@ -112,7 +112,7 @@ class Valkey:
         self.process = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=self.folder
         )
-        end = time.monotonic() + 10.0
+        end = time.monotonic() + 30.0
         while True:
             try:
                 with self.client() as client:

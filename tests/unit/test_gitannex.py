@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 from support.datasets import git
+from support.waiting import wait_until
 
 from icfqueue import gitannex
 from icfqueue.errors import (
@@ -189,7 +191,8 @@ def test_one_source_serves_many_visits_and_outlives_its_program() -> None:
         assert list(keys.keys(wanted(3), watch)) == first
         assert len(set(watch.seen)) == 1
         os.killpg(watch.seen[0], signal.SIGKILL)
-        time.sleep(0.1)
+        # Until it is dead, but not reaped: that is for the source to do.
+        os.waitid(os.P_PID, watch.seen[0], os.WEXITED | os.WNOWAIT)
         assert list(keys.keys(wanted(3), watch)) == first
         assert len(set(watch.seen)) == 2
         last = watch.seen[-1]
@@ -215,13 +218,23 @@ def test_a_stalled_git_annex_that_is_ended_is_a_failure_at_once(
     """The watch's owner kills the group from another thread; children die with it."""
     put_program(programs, "git-annex", program)
     watch = Minding()
-    killer = threading.Timer(0.3, lambda: end_group(watch.running[0]))
+
+    def has_children() -> bool:
+        return bool(watch.running and psutil.Process(watch.running[0].pid).children())
+
+    def kill() -> None:
+        wait_until(has_children, 20, "it runs, and so does what it started")
+        end_group(watch.running[0])
+        killed.append(time.monotonic())
+
+    killed: list[float] = []
+    killer = threading.Thread(target=kill)
     killer.start()
-    begun = time.monotonic()
     with KeySource() as keys, pytest.raises(ToolFailed, match="killed by signal 9"):
         list(keys.keys(wanted(2 * gitannex.BATCH), watch))
-    assert time.monotonic() - begun < 5
+    noticed = time.monotonic()
     killer.join()
+    assert noticed - killed[0] < 20, "it waited for the minute that a child sleeps"
 
 
 def test_an_answer_to_another_question_is_refused(programs: Path) -> None:

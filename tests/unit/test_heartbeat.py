@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import psutil
 import pytest
+import redis
 from support.valkey import Valkey
+from support.waiting import Clock, pass_time, wait_until
 
 from icfqueue import heartbeat, record
 from icfqueue.errors import IcfqueueError, Interrupted, LeaseLost, Stalled
 from icfqueue.heartbeat import Heartbeat, Stopping
+from icfqueue.indexes import key
 from icfqueue.job import Options
 from icfqueue.ledger import Ledger
 from icfqueue.visit import Visit
@@ -51,29 +54,50 @@ def watch(held: Ledger) -> Callable[..., Heartbeat]:
     return make
 
 
-def called_off(found: Heartbeat, seconds: float = 3.0) -> IcfqueueError:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The time that the watch sees."""
+    made = Clock()
+    monkeypatch.setattr(heartbeat, "time", made)
+    return made
+
+
+def look(found: Heartbeat) -> None:
+    """Let the watch look once, here and not in its thread."""
+    turns = iter([False, True])
+    found._ended.wait = lambda _=None: next(turns)  # type: ignore[method-assign]
+    found._beat()
+
+
+def called_off(found: Heartbeat) -> IcfqueueError:
     """Work until the work is called off."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        time.sleep(0.01)
-        try:
-            found.check()
-        except IcfqueueError as error:
-            return error
-    raise AssertionError("was not called off")
+    wait_until(lambda: found.called_off, 20, "was called off")
+    with pytest.raises(IcfqueueError) as caught:
+        found.check()
+    return caught.value
 
 
-def test_leases_are_renewed_while_the_step_works(
+def left(ledger: Ledger) -> list[float]:
+    """Return for how many more seconds the leases are good."""
+    seconds, micro = ledger.client.time()
+    leases = ledger.client.zrange(key("leases"), 0, -1, withscores=True)
+    return [end / 1000 - seconds - micro / 1_000_000 for _, end in leases]
+
+
+def test_leases_are_renewed_while_the_step_works_and_no_longer(
     held: Ledger, watch: Callable[..., Heartbeat]
 ) -> None:
-    with watch(lease=0.3) as found:
+    with watch(lease=60.0) as found:
         for _ in range(8):
-            time.sleep(0.1)
             found.advance(bytes=100, dicoms=1)
+        for _ in range(3):
+            pass_time(held.client, 61.0)
+            wait_until(lambda: min(left(held)) > 30.0, 20, "they are renewed")
             assert held.orphans() == []
-        time.sleep(0.15)
-        assert held.progress("p")["v"] == (800, 8)
-    time.sleep(0.35)
+        assert max(left(held)) <= 60.0
+        wait_until(lambda: held.progress("p")["v"] == (800, 8), 20, "progress is told")
+    pass_time(held.client, 61.0)
+    time.sleep(0.1)
     assert set(held.orphans()) == {V, W}
 
 
@@ -96,37 +120,49 @@ def test_right_before_a_file_appears_the_lease_is_asked_for(
 
 
 def test_no_progress_for_too_long_calls_the_work_off(
-    watch: Callable[..., Heartbeat],
+    watch: Callable[..., Heartbeat], clock: Clock
 ) -> None:
-    with watch(stall=0.3) as found:
-        for _ in range(5):
-            time.sleep(0.1)
-            found.advance()
-        error = called_off(found)
-    assert isinstance(error, Stalled)
-    assert error.kind == "transient"
+    found = watch(stall=60.0)
+    for _ in range(5):
+        clock.now += 59.0
+        look(found)
+        found.advance()
+    clock.now += 61.0
+    look(found)
+    with pytest.raises(Stalled) as caught:
+        found.check()
+    assert caught.value.kind == "transient"
 
 
 def test_at_a_stop_the_step_has_its_grace_period_and_no_more(
-    watch: Callable[..., Heartbeat],
+    watch: Callable[..., Heartbeat], clock: Clock
 ) -> None:
-    since = time.monotonic()
-    stopping = Stopping(lambda: since, grace=0.2)
+    since = clock.now
+    stopping = Stopping(lambda: since, grace=20.0)
     assert stopping.asked
+    found = watch(stopping=stopping)
+    clock.now += 19.0
     assert not stopping.over
-    with watch(stopping=stopping) as found:
+    look(found)
+    found.check()
+    clock.now += 2.0
+    assert stopping.over
+    look(found)
+    with pytest.raises(Interrupted):
         found.check()
-        assert isinstance(called_off(found), Interrupted)
-    assert time.monotonic() - since > 0.2
     assert not Stopping().asked
+    assert not Stopping().over
 
 
 def test_a_lock_is_renewed_with_the_leases_and_losing_it_calls_the_work_off(
     held: Ledger, watch: Callable[..., Heartbeat]
 ) -> None:
-    assert held.lock("catalog:p", "mine", 0.1)
-    with watch(lock=("catalog:p", "mine")) as found:
-        time.sleep(0.3)
+    assert held.lock("catalog:p", "mine", 30.0)
+    name = key("lock", "catalog:p")
+    with watch(lease=60.0, lock=("catalog:p", "mine")) as found:
+        for _ in range(3):
+            wait_until(lambda: held.client.pttl(name) > 45_000, 20, "it is renewed")
+            pass_time(held.client, 40.0)
         assert not held.lock("catalog:p", "other", 0.1)
         found.before_publish("x")
         held.unlock("catalog:p", "mine")
@@ -168,10 +204,9 @@ def test_a_tool_and_its_children_end_when_the_work_is_called_off(
     with watch() as found, found.minding(child):
         assert len(group(child.pid)) == 2
         held.update(V, lambda r: record.cancelled(r, 1.0))
-        assert child.wait(5) < 0
+        assert child.wait(20) < 0
         called_off(found)
-    time.sleep(0.05)
-    assert group(child.pid) == []
+    wait_until(lambda: not group(child.pid), 20, "its children have ended, too")
 
 
 def test_a_tool_that_is_started_after_the_work_was_called_off_ends_at_once(
@@ -197,7 +232,7 @@ def test_a_step_that_does_not_end_is_given_up(
         given_up.set()
 
     with watch(stall=0.1, give_up=give_up):
-        assert given_up.wait(3)
+        assert given_up.wait(20)
     assert isinstance(why[0], Stalled)
 
 
@@ -212,10 +247,17 @@ def test_while_the_broker_is_away_the_step_works_on(
             valkey.kill()
             time.sleep(0.2)
             found.advance(bytes=1)
-            threading.Timer(0.3, valkey.start).start()
-            began = time.monotonic()
+            comes_back = threading.Event()
+
+            def come_back() -> None:
+                comes_back.set()
+                valkey.start()
+
+            timer = threading.Timer(0.3, come_back)
+            timer.start()
             found.before_publish("x")
-            assert time.monotonic() - began > 0.2
+            assert comes_back.is_set()
+            timer.join()
         assert held.get(V)
 
 
@@ -233,20 +275,32 @@ def test_a_lock_that_was_lost_is_not_taken_again_even_if_it_is_free(ledger: Ledg
         watch.before_publish("index.html")
 
 
-def test_a_broker_that_is_away_for_longer_than_a_stall_is_no_stall(
-    ledger: Ledger, valkey: Valkey
+@pytest.mark.parametrize("away", [True, False])
+def test_a_broker_that_is_away_or_late_for_longer_than_a_stall_is_no_stall(
+    watch: Callable[..., Heartbeat],
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    away: bool,
 ) -> None:
-    entry = record.new(V, Options("https://x"), 0, 1.0)
-    assert ledger.put_many([(None, entry)]) == [True]
-    ledger.update(V, lambda found: record.claimed(found, "t", "w", 2.0), lease=60.0)
-    assert valkey.process
-    with Heartbeat(ledger, ledger, {V: "t"}, lease=60.0, stall=1.5) as watch:
-        watch.advance()
-        valkey.process.send_signal(signal.SIGSTOP)
-        try:
-            time.sleep(3.0)
-        finally:
-            valkey.process.send_signal(signal.SIGCONT)
-        watch.before_publish("a file")
-        time.sleep(0.5)
-        watch.advance()
+    renew = Ledger.renew_all
+
+    def late(*args: Any) -> bool:
+        clock.now += 100.0
+        if away:
+            raise redis.TimeoutError("no answer")
+        return renew(*args)
+
+    found = watch(stall=60.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "renew_all", late)
+        look(found)
+        found.check()
+        if not away:
+            # Called by the step itself; one that is away is waited for there.
+            found.before_publish("a file")
+    look(found)
+    found.advance()
+    clock.now += 61.0
+    look(found)
+    with pytest.raises(Stalled):
+        found.check()

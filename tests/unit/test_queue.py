@@ -124,5 +124,5 @@ def test_pickle_is_not_accepted(line: Line) -> None:
             accept=line.app.conf.accept_content,
         )
         with consumer, pytest.raises(ContentDisallowed):
-            connection.drain_events(timeout=3)
+            connection.drain_events(timeout=20)
     assert refused == []

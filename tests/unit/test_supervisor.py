@@ -11,6 +11,7 @@ import redis
 from msgspec import structs
 from support.line import Line
 from support.valkey import Valkey
+from support.waiting import Clock, pass_time, wait_until
 
 from icfqueue import record, supervisor
 from icfqueue.errors import NetworkTrouble
@@ -132,11 +133,12 @@ def test_a_retry_is_sent_when_it_is_due_and_not_before(line: Line) -> None:
     message = line.take()
     claim(line, lease=30.0)
     line.ledger.update(
-        V, lambda r: record.failed(r, NetworkTrouble("x"), RetryIn(0.2), time.time())
+        V, lambda r: record.failed(r, NetworkTrouble("x"), RetryIn(600.0), time.time())
     )
+    pass_time(line.ledger.client, 500.0)
     line.supervisor.look()
     assert line.record(V).state == State.WAITING
-    time.sleep(0.25)
+    pass_time(line.ledger.client, 101.0)
     line.supervisor.look()
     assert (line.record(V).state, line.take()) == (State.QUEUED, message)
 
@@ -296,20 +298,14 @@ def start(line: Line) -> Iterator[Callable[..., Supervisor]]:
         thread.join()
 
 
-def wait_for(what: Callable[[], bool], seconds: float = 8.0) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 def test_one_supervisor_is_active_and_another_takes_over(line: Line) -> None:
-    short = structs.replace(line.settings, lease=1.0)
+    short = structs.replace(line.settings, lease=60.0)
     one, two = (Supervisor(line.ledger, line.messages, short) for _ in range(2))
     assert one.leads()
     assert not two.leads()
     assert one.leads()
-    time.sleep(1.05)
+    # However long the leases of visits are, nobody waits for them here.
+    pass_time(line.ledger.client, 11.0)
     assert two.leads()
     assert not one.leads()
 
@@ -318,7 +314,7 @@ def test_a_supervisor_that_ends_makes_room_at_once(line: Line) -> None:
     stop = threading.Event()
     thread = threading.Thread(target=line.supervisor.run, args=(stop,))
     thread.start()
-    wait_for(lambda: line.supervisor._leads)
+    wait_until(lambda: line.supervisor._leads, 20, "it leads")
     stop.set()
     thread.join()
     assert Supervisor(line.ledger, line.messages, line.settings).leads()
@@ -335,15 +331,16 @@ def test_a_broker_that_is_away_for_a_while_ends_no_supervisor(
     empty(line)
     claim(line, lease=30.0)
     line.ledger.update(
-        V, lambda r: record.failed(r, NetworkTrouble("x"), RetryIn(1.0), time.time())
+        V, lambda r: record.failed(r, NetworkTrouble("x"), RetryIn(600.0), time.time())
     )
-    start(line.supervisor)
-    time.sleep(0.2)
+    one = start(line.supervisor)
+    wait_until(lambda: one._leads, 20, "it leads")
     valkey.kill()
-    time.sleep(0.3)
+    wait_until(lambda: not one._leads, 20, "it has met a broker that is away")
     valkey.start()
-    wait_for(lambda: line.record(V).state == State.QUEUED)
-    wait_for(lambda: line.messages.depth("fetch") == 1)
+    pass_time(line.ledger.client, 601.0)
+    wait_until(lambda: line.record(V).state == State.QUEUED, 20, "the retry is due")
+    wait_until(lambda: line.messages.depth("fetch") == 1, 20, "its message is sent")
 
 
 def test_after_a_time_without_the_broker_workers_first_renew_their_leases(
@@ -352,27 +349,29 @@ def test_after_a_time_without_the_broker_workers_first_renew_their_leases(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It stood still, or the network was gone: it did not restart, and leases ran out."""
-    monkeypatch.setattr(supervisor, "TICK", 0.02)
-    short = Supervisor(
-        line.ledger, line.messages, structs.replace(line.settings, lease=1.0)
-    )
+    clock = Clock()
+    monkeypatch.setattr(supervisor, "time", clock)
+    monkeypatch.setattr(supervisor, "TICK", 0.01)
     line.enqueue([V])
     empty(line)
     claim(line)
-    leads, looks = Supervisor.leads, iter([redis.TimeoutError("no answer")])
+    look, looks = Supervisor.look, [0]
 
-    def first_in_vain(self: Supervisor) -> bool:
-        for error in looks:
-            raise error
-        return leads(self)
+    def first_in_vain(self: Supervisor) -> None:
+        looks[0] += 1
+        if looks[0] == 1:
+            raise redis.TimeoutError("no answer")
+        look(self)
 
-    monkeypatch.setattr(Supervisor, "leads", first_in_vain)
-    began = time.monotonic()
-    start(short)
-    time.sleep(0.5)
+    monkeypatch.setattr(Supervisor, "look", first_in_vain)
+    start(line.supervisor)
+    wait_until(lambda: looks[0] > 3, 20, "it looks again and again")
+    clock.now += line.settings.lease - 1
+    before = looks[0]
+    wait_until(lambda: looks[0] > before + 3, 20, "it still looks")
     assert line.record(V).state == State.RUNNING
-    wait_for(lambda: line.record(V).state == State.QUEUED)
-    assert time.monotonic() - began > 1.0
+    clock.now += 2
+    wait_until(lambda: line.record(V).state == State.QUEUED, 20, "it has recovered V")
 
 
 def test_an_unexpected_error_is_logged_and_the_next_look_is_made(
@@ -390,5 +389,5 @@ def test_an_unexpected_error_is_logged_and_the_next_look_is_made(
 
     monkeypatch.setattr(line.supervisor, "look", look)
     start(line.supervisor)
-    wait_for(lambda: len(looks) > 2)
+    wait_until(lambda: len(looks) > 2, 20, "it looks again")
     assert "unexpected error" in caplog.text
