@@ -15,7 +15,12 @@ PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 def markdown(results: dict[str, Any]) -> str:
     """Return machine and figures as Markdown."""
     groups = results["groups"]
-    here = next(iter(groups.values()))["machine"]
+    machines = [group["machine"] for group in groups.values()]
+    if any(machine["quick"] for machine in machines):
+        raise SystemExit("results of --quick are too rough to be published")
+    here = machines[0]
+    if any(machine["processor"] != here["processor"] for machine in machines):
+        raise SystemExit("the groups were not measured on one machine")
     packages = ", ".join(f"{name} {version}" for name, version in here["packages"].items())
     machine = (
         f"{here['processor']}, {here['cores']} cores, {here['memory_gb']} GB, "
@@ -32,7 +37,9 @@ def markdown(results: dict[str, Any]) -> str:
     loads = {name: group["machine"]["load_average"][0] for name, group in groups.items()}
     dates = sorted({group["machine"]["date"][:10] for group in groups.values()})
     said = ", ".join(f"{name} {load}" for name, load in loads.items())
-    lines += ["", f"Measured {' and '.join(dates)}. Load average after each group: {said}."]
+    how = "make bench ARGS=--full" if here["full"] else "make bench"
+    when = f"Measured {' and '.join(dates)} by `{how}`."
+    lines += ["", f"{when} Load average of the minute before each group: {said}."]
     return "\n".join(lines)
 
 
