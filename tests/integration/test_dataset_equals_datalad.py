@@ -8,9 +8,11 @@ in twenty is compared.
 
 from __future__ import annotations
 
+import io
 import json
 import lzma
 import shutil
+import tarfile
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict
@@ -22,12 +24,15 @@ import pytest
 from conftest import SHARED_DATA
 from support import datasets
 
+from benchmarks import longheaders
 from icfqueue import dataset, deposit, index, metadata
 from icfqueue.demo.project import members_of_visit, shipped
 from icfqueue.job import Job
 
 REAL = {"structural": 1, "functional": 20}
 """The real visits, and of how many files one is compared."""
+
+GENERATED = "generated"
 
 
 @pytest.fixture
@@ -145,19 +150,34 @@ def plain(entry: Any) -> Any:
     return [plain(value) for value in entry] if isinstance(entry, list) else entry
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in REAL if (SHARED_DATA / f"{name}_dicom.tar.xz").exists()]
-)
-def test_a_real_visit_gives_the_dataset_that_datalad_makes(
-    name: str, make_job: Callable[..., Job], tmp_path: Path
-) -> None:
-    job = make_job(name)
-    tarball = job.store.path(job.visit, job.visit.tarball)
+def visits() -> list[str]:
+    """Return the real visits that are at hand, and one made like the functional one."""
+    real = [name for name in REAL if (SHARED_DATA / f"{name}_dicom.tar.xz").exists()]
+    return [*real, GENERATED]
+
+
+def put_tarball(name: str, tarball: Path) -> None:
+    if name == GENERATED:
+        with tarfile.open(tarball, "w", format=tarfile.PAX_FORMAT) as tar:
+            for path, content in longheaders.series(40):
+                info = tarfile.TarInfo(path)
+                info.size, info.mtime = len(content), 1_374_063_300.25
+                tar.addfile(info, io.BytesIO(content))
+        return
     with (
         lzma.open(SHARED_DATA / f"{name}_dicom.tar.xz") as packed,
         tarball.open("wb") as tar,
     ):
         shutil.copyfileobj(packed, tar, 1 << 20)
+
+
+@pytest.mark.parametrize("name", visits())
+def test_a_visit_as_scanners_make_it_gives_the_dataset_that_datalad_makes(
+    name: str, make_job: Callable[..., Job], tmp_path: Path
+) -> None:
+    job = make_job(name)
+    tarball = job.store.path(job.visit, job.visit.tarball)
+    put_tarball(name, tarball)
     for step in (index, metadata, dataset):
         step.run(job)
     records = metadata.read_dicoms(job.store, job.visit)
@@ -166,9 +186,11 @@ def test_a_real_visit_gives_the_dataset_that_datalad_makes(
     assert found.source is not None
     assert found.source.dicoms == len(records)
     tarball.unlink()
-    other = reference(tmp_path / "reference", job, records[:: REAL[name]], batch=True)
+    other = reference(
+        tmp_path / "reference", job, records[:: REAL.get(name, 1)], batch=True
+    )
     ours = datasets.unpacked(job, tmp_path / "ours")
-    compare(job, ours, other, whole=REAL[name] == 1)
+    compare(job, ours, other, whole=REAL.get(name, 1) == 1)
     links = [
         entry for entry in datasets.tree(ours, "master").values() if entry[0] == b"120000"
     ]
