@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
+
+from celery.exceptions import SecurityWarning
 
 from workers.app import app
 
@@ -20,6 +23,9 @@ def main() -> int:
     parser.add_argument("--hostname", required=True, help="the worker's own name")
     parser.add_argument("--loglevel", default="info")
     chosen = parser.parse_args()
+    # Celery's advice to root, on three lines, is an option that is not here. What makes
+    # root dangerous there are pickles, which are refused.
+    warnings.simplefilter("ignore", SecurityWarning)
     worker = app.Worker(
         concurrency=chosen.concurrency,
         queues=chosen.queues.split(","),
