@@ -321,11 +321,13 @@ def as_step_error(error: Exception) -> IcfqueueError:
     )
 
 
-def say(action: str, visit: Visit, step: str, **more: object) -> None:
+def say(
+    action: str, visit: Visit, step: str, *, level: int = logging.INFO, **more: object
+) -> None:
     """Log what happens to a visit: as words, and as fields for who collects logs."""
     extra = {"action": action, "project": visit.project, "visit": visit.id, "step": step}
-    words = " ".join(f"{name}={value}" for name, value in more.items())
-    log.info("%s %s %s %s", action, visit, step, words, extra=extra | more)
+    words = "".join(f" {name}={value}" for name, value in more.items())
+    log.log(level, "%s %s %s%s", action, visit, step, words, extra=extra | more)
 
 
 def _say_outcome(
@@ -349,4 +351,13 @@ def _say_outcome(
     elif isinstance(result, Interrupted):
         say("step.given_back", visit, step)
     else:
-        say(f"step.{changed.state}", visit, step, error=type(result).__name__)
+        # The reason is in the record alone: it may name a member, hence a person.
+        say(
+            f"step.{changed.state}",
+            visit,
+            step,
+            level=logging.ERROR if changed.state == State.FAILED else logging.WARNING,
+            error=type(result).__name__,
+            attempt=changed.steps[steps.NAMES.index(step)].attempts,
+            see=f"'icfqueue status {visit.project} {visit.id}'",
+        )

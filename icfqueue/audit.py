@@ -13,7 +13,7 @@ from icfqueue import catalog, complete, metadata
 from icfqueue.errors import AccessDenied, NetworkTrouble, NotInStore, StepError, StoreBusy
 from icfqueue.job import Job
 from icfqueue.ledger import Entry
-from icfqueue.reconcile import present
+from icfqueue.reconcile import OF_A_STORE, present
 from icfqueue.record import Record, State
 from icfqueue.remote import RemoteStore
 from icfqueue.store import HIDDEN, Fingerprint, Store
@@ -195,7 +195,7 @@ def orphans(
     work = store.project_dir(project) / HIDDEN
     busy = {visit.id for visit in active}
     for path in sorted(work.iterdir()) if work.is_dir() else []:
-        if path.name not in busy:
+        if path.name not in busy and path.name not in OF_A_STORE:
             words = f"{path} was left behind by a visit that is not active"
             found.append(
                 Difference("work folder", words, f"icfqueue retry, or remove {path}")

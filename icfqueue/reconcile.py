@@ -81,9 +81,14 @@ def present(store: Store, project: str) -> list[Visit]:
     if begun.is_dir():
         for path in begun.iterdir():
             visit = Visit.of_tarball(project, f"{path.name}_dicom.tar")
-            if visit and path.is_dir():
+            # Commands that were given the project for the store left their own there.
+            if visit and path.is_dir() and path.name not in OF_A_STORE:
                 found.add(visit)
     return sorted(found)
+
+
+OF_A_STORE = ("broker", "log")
+"""What lies in the hidden folder of a store directory, not in that of a project."""
 
 
 _SUFFIXES = (

@@ -15,7 +15,7 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -183,7 +183,7 @@ def _unusable(name: str, what: str) -> UsageError:
 def _own_type(wanted: type, value: Any) -> Any:
     """Make what :mod:`msgspec` does not know of itself."""
     if wanted is Path and isinstance(value, (str, Path)):
-        return Path(value)
+        return Path(value).expanduser()
     if wanted is Secret and isinstance(value, str):
         return Secret(value)
     raise ValueError(f"Expected a text, got `{type(value).__name__}`")
@@ -205,9 +205,15 @@ def _of_file(path: Path) -> dict[str, Any]:
 def _of_environment() -> dict[str, Any]:
     """Return what ``ICFQUEUE_…`` variables set; an empty one sets nothing."""
     found: dict[str, Any] = {}
-    for name in Settings.__struct_fields__:
-        if text := os.environ.get(f"ICFQUEUE_{name.upper()}"):
-            found[name] = text
+    known = {f"ICFQUEUE_{name.upper()}": name for name in Settings.__struct_fields__}
+    # As the option and the settings file call it.
+    known |= {"ICFQUEUE_BROKER": "broker_url"}
+    for variable, name in known.items():
+        if text := os.environ.get(variable):
+            found.setdefault(name, text)
+    for variable in os.environ:
+        if variable.startswith("ICFQUEUE_") and variable not in known:
+            _check_no_typo(variable, known)
     if "stall" in found:
         try:
             found["stall"] = msgspec.json.decode(found["stall"])
@@ -217,6 +223,15 @@ def _of_environment() -> dict[str, Any]:
                 hint="for example ICFQUEUE_STALL='{\"fetch\": 600}'",
             ) from None
     return found
+
+
+def _check_no_typo(variable: str, known: Iterable[str]) -> None:
+    """Raise if `variable` is nearly a setting; others of ours are none of them."""
+    if near := difflib.get_close_matches(variable, known, 1, 0.9):
+        raise UsageError(
+            f"the environment has {variable}, which is no setting",
+            hint=f"did you mean {near[0]}?",
+        )
 
 
 def _faults(found: Settings) -> Iterator[tuple[str, str]]:
@@ -246,7 +261,7 @@ def config_files() -> list[Path]:
     """
     named = os.environ.get(CONFIG_VARIABLE)
     if named and not Path(named).is_file():
-        raise UsageError(f"{CONFIG_VARIABLE} names {named}, which is not there")
+        raise UsageError(f"{CONFIG_VARIABLE} names {named}, which is no file")
     first = Path(named) if named else Path(CONFIG_FILE)
     user = platformdirs.user_config_path("icfqueue") / CONFIG_FILE
     return [path for path in (first, user) if path.is_file()]

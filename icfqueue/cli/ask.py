@@ -45,6 +45,8 @@ def status(
 
     The exit code is 1 if a visit that is shown failed.
     """
+    if watch and wait:
+        raise UsageError("--watch ends with Ctrl-C, --wait by itself: leave one out")
     if watch and form != "table":
         raise UsageError("--watch shows a table: leave out --format or --watch")
     try:

@@ -216,6 +216,7 @@ def chosen_visits(
 
     check_id(project, "project")
     found = {Visit(project, name) for name in names}
+    _tell_not_here(opened, found)
     listed = wanted.get("visits_file")
     if listed:
         found |= {Visit(project, text) for text in _lines(listed)}
@@ -242,6 +243,23 @@ def chosen_visits(
             "--remote takes the visits of the store URL" + _near(opened, project),
         )
     return sorted(found)
+
+
+def _tell_not_here(opened: Session, named: set[Visit]) -> None:
+    """Say which visits are nearly called like one that is here: they are downloaded."""
+    import difflib
+
+    for visit in sorted(named):
+        if opened.store.path(visit, visit.tarball).exists():
+            continue
+        here = [other.id for other in opened.store.visits(visit.project)]
+        if near := difflib.get_close_matches(visit.id, here, 1, 0.8):
+            click.secho(
+                f"{visit.id} has no tarball here and is looked for at the store URL; "
+                f"did you mean {near[0]}?",
+                fg="yellow",
+                err=True,
+            )
 
 
 def _lines(listed: Path) -> list[str]:

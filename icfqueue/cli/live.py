@@ -236,10 +236,9 @@ def _report(opened: Session, project: str) -> int:
     failed = opened.ledger.records(project, [State.FAILED])
     said: dict[str, list[str]] = {}
     for record in failed:
-        error = record.error or {}
-        said.setdefault(f"{error['message']}\n    {error['hint']}", []).append(
-            record.visit.id
-        )
+        error = record.error or {"message": "", "hint": ""}
+        words = "\n    ".join(filter(None, (error["message"], error["hint"])))
+        said.setdefault(words, []).append(record.visit.id)
     for message, visits in said.items():
         names = ", ".join(visits[:3]) + (
             f" and {len(visits) - 3} more" if visits[3:] else ""

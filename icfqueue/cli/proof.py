@@ -112,7 +112,9 @@ class _Examiner:
         except StepError as error:
             found = [audit.Difference("visit", error.message, error.hint)]
         if self.silent is None and (first := [one for one in found if one.unreachable]):
-            self.silent = replace(first[0], what=f"not asked again: {first[0].what}")
+            self.silent = replace(
+                first[0], what="not asked again, for it did not answer", hint=""
+            )
         proven = ""
         active = entry is not None and entry.record.active
         if self.sample is not None and not active and not _hopeless(found):
@@ -147,4 +149,4 @@ def _print(line: dict[str, Any]) -> None:
 
 
 def _print_difference(where: str, what: str, hint: str) -> None:
-    click.echo(f"  {where}: {what}\n    {hint}")
+    click.echo(f"  {where}: {what}" + (f"\n    {hint}" if hint else ""))

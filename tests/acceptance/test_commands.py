@@ -72,6 +72,7 @@ def test_a_typo_gets_a_suggestion(icfqueue: Icfqueue) -> None:
         (["worker", "--walltime", "soon"], "'soon' is no time"),
         (["worker", "--loglevel", "loud"], "'loud' is not one of"),
         (["status", "--watch", "--format", "csv"], "--watch shows a table"),
+        (["status", "--watch", "--wait"], "leave one out"),
         (["run", "study_1", "--broker", "http://x"], "none of a Redis or Valkey server"),
         (["run", "study_1", "--store-url", "ftp://x"], "setting store_url"),
         (["run", "study_1", "--store-url", "https://x/a b"], "setting store_url"),

@@ -46,7 +46,7 @@ def test_the_file_that_the_environment_names_stands_for_the_one_here(
     monkeypatch.setenv("ICFQUEUE_CONFIG", str(here / "site.toml"))
     assert settings.load().max_attempts == 3
     monkeypatch.setenv("ICFQUEUE_CONFIG", str(here / "gone.toml"))
-    with pytest.raises(UsageError, match=r"gone\.toml, which is not there"):
+    with pytest.raises(UsageError, match=r"gone\.toml, which is no file"):
         settings.load()
 
 
@@ -155,6 +155,26 @@ def test_values_of_the_environment_become_numbers_flags_and_paths(
     monkeypatch.setenv("ICFQUEUE_MAX_ATTEMPTS", "many")
     with pytest.raises(UsageError, match="setting max_attempts: Expected `int`"):
         settings.load()
+
+
+def test_a_variable_that_is_nearly_a_setting_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ICFQUEUE_PARENT", "1")
+    settings.load()
+    monkeypatch.setenv("ICFQUEUE_RETRY_CAPS", "5")
+    with pytest.raises(UsageError, match="ICFQUEUE_RETRY_CAPS") as found:
+        settings.load()
+    assert "ICFQUEUE_RETRY_CAP?" in found.value.hint
+
+
+def test_the_broker_is_called_in_the_environment_as_the_option_is_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ICFQUEUE_BROKER", "redis://host")
+    found = settings.load().broker_url
+    assert found is not None
+    assert found.reveal() == "redis://host"
 
 
 def test_an_empty_variable_sets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
