@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -246,20 +247,27 @@ def chosen_visits(
 
 
 def _tell_not_here(opened: Session, named: set[Visit]) -> None:
-    """Say which visits are nearly called like one that is here: they are downloaded."""
-    import difflib
+    """Say which visits are called almost like one that is here: they are downloaded.
 
-    for visit in sorted(named):
-        if opened.store.path(visit, visit.tarball).exists():
-            continue
-        here = [other.id for other in opened.store.visits(visit.project)]
-        if near := difflib.get_close_matches(visit.id, here, 1, 0.8):
+    Almost is what differs in case and leading zeros; visits are numbered, so that any
+    other is like many.
+    """
+    away = [v for v in named if not opened.store.path(v, v.tarball).exists()]
+    if not away:
+        return
+    here = {_plain(other.id): other.id for other in opened.store.visits(away[0].project)}
+    for visit in sorted(away):
+        if near := here.get(_plain(visit.id)):
             click.secho(
                 f"{visit.id} has no tarball here and is looked for at the store URL; "
-                f"did you mean {near[0]}?",
+                f"did you mean {near}?",
                 fg="yellow",
                 err=True,
             )
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"(?<!\d)0+(?=\d)", "", name).casefold()
 
 
 def _lines(listed: Path) -> list[str]:

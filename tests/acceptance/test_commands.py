@@ -388,3 +388,14 @@ def test_waiting_without_a_worker_is_said_once(icfqueue: Icfqueue, tmp_path: Pat
     icfqueue.good("cancel", "study_1")
     assert process.wait(timeout=60) in {0, 1}
     assert log.read_text().count("No worker is running") == 1
+
+
+def test_a_visit_called_almost_like_one_that_is_here_gets_a_suggestion(
+    icfqueue: Icfqueue,
+) -> None:
+    build_project(icfqueue.store, "study_1", 2)
+    typo = icfqueue("enqueue", "study_1", "visit_1", "--dry-run")
+    assert "did you mean visit_01?" in typo.stderr
+    # Visits are numbered: one that is not here is not a typo.
+    other = icfqueue("enqueue", "study_1", "visit_03", "--dry-run")
+    assert "did you mean" not in other.stderr

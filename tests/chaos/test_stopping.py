@@ -87,7 +87,8 @@ def test_ctrl_c_and_kill_of_run_leave_no_worker_and_run_goes_on(
     begun = farm.begun()
     farm.wait(lambda: farm.begun() > begun + 6, 20, "some more steps")
     second.process.kill()
-    wait_gone(farm, second, 20)
+    # The last resort kills after grace, last word and ten seconds: 21 here.
+    wait_gone(farm, second, 40)
     assert farm.active()
 
     web.clear()
