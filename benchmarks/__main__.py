@@ -6,6 +6,7 @@ import argparse
 import importlib
 import json
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -51,7 +52,8 @@ def main() -> int:
                 found[group].append(row.to_json())
                 shown.append(row)
                 write(asked.output, group, found[group], here, scale)
-        except Exception as error:  # noqa: BLE001 - the other groups are worth having
+        except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+            # A side failed or did not end; the other groups are worth having.
             failed.append(group)
             console.print(f"  [red]{group} ends here:[/red] {type(error).__name__} {error}")
     minutes = (time.monotonic() - began) / 60

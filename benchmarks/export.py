@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import inputs, reference
-from benchmarks.measure import Facts, Row, Side, compare, row_of, timed
+from benchmarks.measure import Facts, Row, Side, against_slow, compare, row_of, timed
 from benchmarks.scale import Scale
 
 BATCH_LEAST = 60
@@ -27,21 +27,8 @@ def rows(scale: Scale) -> Iterator[Row]:
     yield from _pack_settings(scale)
 
 
-def _called(kind: str) -> str:
-    return kind if inputs.is_real(kind) else f"{kind} generated"
-
-
 def _against_batch_modes(scale: Scale) -> Iterator[Row]:
-    tarball = str(inputs.tarball("functional"))
-    part = scale.of(300, inputs.SHAPES["functional"][0])
-    row = compare(
-        f"export_repo, {_called('functional')}",
-        Side("export:export", {"tarball": tarball}),
-        Side("export:by_batch_modes", {"tarball": tarball, "part": part}),
-        "git-annex batch modes",
-        repeat=scale.repeat,
-        reference_repeat=1 if scale.quick else 2,
-    )
+    row = _against(scale, "functional", 300, "by_batch_modes", "git-annex batch modes")
     yield _faster(row, BATCH_LEAST)
     assert row.ours
     speed = row.facts["dicoms"] / row.ours
@@ -50,28 +37,30 @@ def _against_batch_modes(scale: Scale) -> Iterator[Row]:
 
 
 def _against_datalad(scale: Scale) -> Row:
-    tarball = str(inputs.tarball("structural"))
-    part = scale.of(12, inputs.SHAPES["structural"][0])
-    row = compare(
-        f"export_repo, {_called('structural')}",
+    what = "addurls + setpresentkey per file"
+    return _faster(_against(scale, "structural", 12, "by_datalad", what), DATALAD_LEAST)
+
+
+def _against(scale: Scale, kind: str, few: int, reference: str, what: str) -> Row:
+    """Compare with a reference; a quick look does a `few` files of it."""
+    tarball = str(inputs.tarball(kind))
+    part = scale.of(few, inputs.SHAPES[kind][0])
+    return against_slow(
+        f"export_repo, {inputs.called(kind)}",
         Side("export:export", {"tarball": tarball}),
-        Side("export:by_datalad", {"tarball": tarball, "part": part}),
-        "addurls + setpresentkey per file",
-        repeat=scale.repeat,
-        reference_repeat=1 if scale.quick else 2,
+        Side(f"export:{reference}", {"tarball": tarball, "part": part}),
+        what,
+        scale,
     )
-    return _faster(row, DATALAD_LEAST)
 
 
 def _faster(row: Row, least: float) -> Row:
     """Judge how much faster all files are; of a part of them nothing is concluded."""
-    assert row.ours
-    assert row.reference
-    if row.facts["reference_files"] < row.facts["dicoms"]:
-        row.against += f", {row.facts['reference_files']} files only"
+    files = row.facts["reference_files"]
+    if files < row.facts["dicoms"]:
+        row.against += f", {files} files only"
         return row
-    faster = row.reference / row.ours
-    return row.judge(faster, f"{faster:.0f} x faster", least=least, unit=" x")
+    return row.judge_faster(least)
 
 
 def _growth(scale: Scale) -> Iterator[Row]:

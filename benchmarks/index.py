@@ -12,21 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import inputs
-from benchmarks.measure import Facts, Row, Side, compare, mid, row_of, timed
+from benchmarks.measure import Facts, Row, Side, against_slow, compare, mid, row_of, timed
+from benchmarks.reference import TAGS
 from benchmarks.scale import Scale
 
 MD5SUM_MOST = {"structural": 1.5, "functional": 4.0}
 DATALAD_LEAST = 12
 SCAN_LEAST = 20
 MEMORY_MOST = 300
-TAGS = (
-    "SeriesDescription",
-    "SeriesNumber",
-    "Modality",
-    "MRAcquisitionType",
-    "ProtocolName",
-    "PulseSequenceName",
-)
 
 
 def rows(scale: Scale) -> Iterator[Row]:
@@ -39,7 +32,7 @@ def rows(scale: Scale) -> Iterator[Row]:
             ours = Side("index:index_and_write", {"tarball": tarball})
             other = Side("index:md5sum", {"tarball": tarball})
             row = compare(
-                f"index_tar + write_json, {_called(name)}",
+                f"index_tar + write_json, {inputs.called(name)}",
                 ours,
                 other,
                 "md5sum",
@@ -51,10 +44,6 @@ def rows(scale: Scale) -> Iterator[Row]:
     yield from _memory(scale)
 
 
-def _called(name: str) -> str:
-    return name if inputs.is_real(name) else f"{name.removeprefix('generated-')} generated"
-
-
 def _ratio(row: Row, most: float) -> Row:
     assert row.ours
     assert row.reference
@@ -63,38 +52,32 @@ def _ratio(row: Row, most: float) -> Row:
 
 
 def _against_datalad(scale: Scale) -> Row:
-    tarball = str(inputs.tarball("functional"))
-    row = compare(
-        f"index_tar + write_json, {_called('functional')}",
-        Side("index:index_and_write", {"tarball": tarball}),
-        Side("index:by_datalad", {"tarball": tarball}),
+    kind = "functional"
+    tarball = {"tarball": str(inputs.tarball(kind))}
+    row = against_slow(
+        f"index_tar + write_json, {inputs.called(kind)}",
+        Side("index:index_and_write", tarball),
+        Side("index:by_datalad", tarball),
         "ls_file_collection + dcmread",
-        repeat=scale.repeat,
-        reference_repeat=1 if scale.quick else 2,
+        scale,
     )
-    assert row.ours
-    assert row.reference
-    faster = row.reference / row.ours
-    return row.judge(faster, f"{faster:.1f} x faster", least=DATALAD_LEAST, unit=" x")
+    return row.judge_faster(DATALAD_LEAST)
 
 
 def _scan(scale: Scale) -> Row:
-    tarball = str(inputs.tarball("functional"))
-    row = compare(
-        f"header scan alone, {_called('functional')}",
-        Side("index:scan", {"tarball": tarball}),
-        Side("index:scan_by_pydicom", {"tarball": tarball}),
+    kind = "functional"
+    tarball = {"tarball": str(inputs.tarball(kind))}
+    row = against_slow(
+        f"header scan alone, {inputs.called(kind)}",
+        Side("index:scan", tarball),
+        Side("index:scan_by_pydicom", tarball),
         "dcmread(stop_before_pixels, specific_tags)",
-        repeat=scale.repeat,
-        reference_repeat=1 if scale.quick else 2,
+        scale,
     )
     same = row.facts["values"] == row.facts["reference_values"]
     row.facts["same_values"] = same
-    assert row.ours
-    assert row.reference
-    faster = row.reference / row.ours
-    text = f"{faster:.0f} x faster, {'same values' if same else 'OTHER VALUES'}"
-    row.judge(faster, text, least=SCAN_LEAST, unit=" x")
+    row.judge_faster(SCAN_LEAST)
+    row.figure_text += ", same values" if same else ", OTHER VALUES"
     row.met = bool(row.met and same)
     return row
 

@@ -100,6 +100,11 @@ def is_real(kind: str) -> bool:
     return (SHARED_DATA / f"{kind}_dicom.tar.xz").exists()
 
 
+def called(kind: str) -> str:
+    """Return what a tarball is called in a table: generated ones are named so."""
+    return kind if is_real(kind) else f"{kind.removeprefix('generated-')} generated"
+
+
 def tarball(kind: str) -> Path:
     """Return the tarball of a visit: the real one, or a generated stand-in.
 

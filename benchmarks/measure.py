@@ -17,6 +17,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.scale import Scale
+
 ROOT = Path(__file__).parents[1]
 
 LONGEST = 1800.0
@@ -128,6 +130,13 @@ class Row:
             self.target, self.met = f"≥ {least:g}{unit}", figure >= least
         return self
 
+    def judge_faster(self, least: float) -> Row:
+        """Judge how many times faster our side is than the reference."""
+        assert self.ours
+        assert self.reference
+        faster = self.reference / self.ours
+        return self.judge(faster, f"{faster:.0f} x faster", least=least, unit=" x")
+
     def to_json(self) -> dict[str, Any]:
         """Return the row as it stands in ``results.json``."""
         return {name: value for name, value in asdict(self).items() if value is not None}
@@ -166,6 +175,12 @@ def compare(
     """Run both sides in turn; the row has medians, peak memory and all samples."""
     mine, others = turns(ours, reference, repeat, reference_repeat)
     return row_of(case, mine, others, against)
+
+
+def against_slow(case: str, ours: Side, reference: Side, what: str, scale: Scale) -> Row:
+    """Compare with a reference that takes so long that it is run twice."""
+    slow = scale.of(1, 2)
+    return compare(case, ours, reference, what, repeat=scale.repeat, reference_repeat=slow)
 
 
 def row_of(

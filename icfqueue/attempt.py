@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from icfqueue import faultpoint, record, steps, troubles
 from icfqueue.errors import (
     DiskTrouble,
-    IcfqueueError,
     Interrupted,
     PermanentError,
     StepError,
@@ -28,7 +27,7 @@ from icfqueue.errors import (
 )
 from icfqueue.flush import nobody_else_comes, send_flush
 from icfqueue.gitannex import KeySource
-from icfqueue.heartbeat import Heartbeat, Stopping
+from icfqueue.heartbeat import CallOff, Heartbeat, Stopping
 from icfqueue.job import Job, Outcome
 from icfqueue.ledger import Entry, Ledger
 from icfqueue.queue import Messages
@@ -79,8 +78,11 @@ class Worker:
         return RetryPolicy(chosen.max_attempts, chosen.retry_base, chosen.retry_cap)
 
 
-Results = dict[Visit, Outcome | StepError]
-Work = Callable[[Sequence[Job]], "dict[Visit, Outcome] | Results"]
+Fault = StepError | Withdrawn | troubles.PutOff
+"""What ends an attempt, if it is no outcome."""
+
+Work = Callable[[Sequence[Job]], Mapping[Visit, Outcome | StepError]]
+"""What an attempt does: from jobs to how each visit fared."""
 
 
 class Attempt:
@@ -134,9 +136,7 @@ class Attempt:
         words = self._settle(results)
         return words[0] if len(words) == 1 else f"{len(words)} visits"
 
-    def _results(
-        self, work: Work, watch: Heartbeat
-    ) -> dict[Visit, Outcome | IcfqueueError]:
+    def _results(self, work: Work, watch: Heartbeat) -> dict[Visit, Outcome | Fault]:
         """Return an outcome or an error for each visit."""
         began = time.perf_counter()
         try:
@@ -146,7 +146,7 @@ class Attempt:
             results = work([self._job(found, watch) for found in self.held.values()])
         except Exception as error:  # noqa: BLE001 - the boundary that keeps a worker alive
             # A step that was called off fails in some way; why it was is what counts.
-            cause = watch.called_off or as_step_error(error)
+            cause = watch.called_off or as_fault(error)
             return dict.fromkeys(self.held, cause)
         finally:
             self.own = round(time.perf_counter() - began, 4)
@@ -167,7 +167,7 @@ class Attempt:
             found.visit, found.options, worker.store, worker.settings, watch, worker.keys
         )
 
-    def _settle(self, results: Mapping[Visit, Outcome | IcfqueueError]) -> list[str]:
+    def _settle(self, results: Mapping[Visit, Outcome | Fault]) -> list[str]:
         """Write the outcomes to the records, and send the visits on; a word for each."""
         placed = {visit: self._placed(visit, result) for visit, result in results.items()}
         withdrawn: dict[Visit, str] = {}
@@ -200,9 +200,7 @@ class Attempt:
         self._send_on(after)
         return [found.state.value if found else "withdrawn" for found in changed.values()]
 
-    def _placed(
-        self, visit: Visit, result: Outcome | IcfqueueError
-    ) -> Outcome | IcfqueueError:
+    def _placed(self, visit: Visit, result: Outcome | Fault) -> Outcome | Fault:
         """Return the result, an error with its place; others are told of it."""
         if isinstance(result, StepError):
             result = result.at(project=visit.project, visit=visit.id, step=self.step)
@@ -216,7 +214,7 @@ class Attempt:
                 )
         return result
 
-    def _note(self, changed: Record, result: Outcome | IcfqueueError) -> None:
+    def _note(self, changed: Record, result: Outcome | Fault) -> None:
         """Log what became of a visit, and clear up what it needs no more."""
         worker = self.worker
         _say_outcome(changed.visit, self.step, changed, result, self.own)
@@ -227,7 +225,7 @@ class Attempt:
         if changed.state == State.FAILED and self.step in FORGETFUL:
             worker.store.forget_work(changed.visit)
 
-    def _after(self, found: Record, result: Outcome | IcfqueueError) -> Record:
+    def _after(self, found: Record, result: Outcome | Fault) -> Record:
         """Return the record after this attempt."""
         now = time.time()
         if isinstance(result, Outcome):
@@ -236,12 +234,11 @@ class Attempt:
             return record.postponed(found, result.cause, now + result.seconds)
         if isinstance(result, Withdrawn):
             return record.given_back(found)
-        assert isinstance(result, StepError)  # noqa: S101 - for the type checker
         pause = troubles.uncounted_wait(result, self.worker.settings)
         if pause is not None:
             return record.postponed(found, result, now + pause)
         faults = found.steps[found.position].faults + 1
-        decision = decide(result, faults, self.worker.policy, random.random())  # noqa: S311 - no secret
+        decision = decide(result, faults, self.worker.policy, random.random())  # noqa: S311 - jitter, no secret
         return record.failed(found, result, decision, now)
 
     def _forget_if_cancelled(self, visit: Visit) -> None:
@@ -279,7 +276,7 @@ class Attempt:
         if ready and nobody_else_comes(ledger, project, ready):
             send_flush(ledger, self.worker.messages, project)
 
-    def _give_up(self, why: IcfqueueError) -> None:
+    def _give_up(self, why: CallOff) -> None:
         """Record a step that does not end, and end the process that hangs in it."""
         for visit in self.held:
             with suppress(Exception):
@@ -288,9 +285,9 @@ class Attempt:
         os._exit(3)
 
 
-def as_step_error(error: Exception) -> IcfqueueError:
+def as_fault(error: Exception) -> Fault:
     """Return what `error`, which a step raised, means for the visit."""
-    if isinstance(error, StepError | Withdrawn | troubles.PutOff):
+    if isinstance(error, Fault):
         return error
     if isinstance(error, OSError) and error.errno in DISK_ERRORS:
         return DiskTrouble(
@@ -334,7 +331,7 @@ def _say_outcome(
     visit: Visit,
     step: str,
     changed: Record,
-    result: Outcome | IcfqueueError,
+    result: Outcome | Fault,
     own: float,
 ) -> None:
     """Log how an attempt ended.

@@ -25,6 +25,7 @@ from itertools import islice
 from typing import Any, TypeAlias
 from uuid import UUID
 
+from icfqueue.dicomwalk import NAMES
 from icfqueue.gitannex import AnnexKey
 from icfqueue.watch import Watch
 
@@ -32,14 +33,7 @@ UNCURL = "uncurl"
 ARCHIVIST = "archivist"
 """Names of the two special remotes, and of the programs that serve them."""
 
-TAGS = (
-    "Modality",
-    "MRAcquisitionType",
-    "ProtocolName",
-    "PulseSequenceName",
-    "SeriesDescription",
-    "SeriesNumber",
-)
+TAGS = tuple(sorted(NAMES, key=str.lower))
 """What becomes git-annex metadata, in git-annex's order. Field names have no case there;
 these are written in lower case, as users type them."""
 

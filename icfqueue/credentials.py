@@ -59,7 +59,7 @@ class StoreLogin:
 
         login = self
 
-        class SilentDataladAuth(DataladAuth):  # type: ignore[misc]  # untyped
+        class SilentDataladAuth(DataladAuth):  # type: ignore[misc]  # DataLad is untyped
             """Looks a credential up afresh at each challenge, without a prompt."""
 
             def __call__(self, request: Any) -> Any:
@@ -99,6 +99,7 @@ class StoreLogin:
         import requests
 
         session = requests.Session()
+        # The method is public, and has no types in `types-requests`.
         return not session.should_strip_auth(self.url, url)  # type: ignore[no-untyped-call]
 
     def area(self, url: str) -> str:
@@ -149,7 +150,7 @@ def silent_manager(config: Any) -> Any:
     """
     from datalad_next.credman import CredentialManager
 
-    class SilentCredentialManager(CredentialManager):  # type: ignore[misc]  # untyped
+    class SilentCredentialManager(CredentialManager):  # type: ignore[misc]  # the same
         def _ask_property(self, name: str, prompt: str | None = None) -> None:
             """Ask for nothing."""
 

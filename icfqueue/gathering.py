@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 
 from icfqueue import record, steps
-from icfqueue.attempt import Attempt, Results, Worker
-from icfqueue.job import Job, Outcome
+from icfqueue.attempt import Attempt, Worker
+from icfqueue.job import Job, Outcome, Results
 from icfqueue.ledger import Entry
 from icfqueue.record import Record
 from icfqueue.visit import Visit

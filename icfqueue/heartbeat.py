@@ -19,7 +19,7 @@ from typing import Self
 
 import redis
 
-from icfqueue.errors import IcfqueueError, Interrupted, LeaseLost, Stalled
+from icfqueue.errors import Interrupted, LeaseLost, Stalled, StepError, Withdrawn
 from icfqueue.ledger import Ledger
 from icfqueue.visit import Visit
 from icfqueue.watch import Watch, end_group, kill_group
@@ -32,6 +32,10 @@ BEAT = 1.0
 LAST_WORD = 10.0
 """Seconds that a step has to end once it was called off, before the process is given
 up: code that hangs in a read of a stale file system reaches no safe point."""
+
+
+CallOff = StepError | Withdrawn
+"""Why a step was called off: it stalls, or the visit is no longer its worker's."""
 
 
 class Stopping:
@@ -96,7 +100,7 @@ class Heartbeat(Watch):
         stall: float,
         stopping: Stopping | None = None,
         lock: tuple[str, str] | None = None,
-        give_up: Callable[[IcfqueueError], None] | None = None,
+        give_up: Callable[[CallOff], None] | None = None,
     ) -> None:
         self.ledger = ledger
         self.quick = quick
@@ -106,7 +110,7 @@ class Heartbeat(Watch):
         self.stopping = stopping or Stopping()
         self.lock = lock
         self.give_up = give_up
-        self.called_off: IcfqueueError | None = None
+        self.called_off: CallOff | None = None
         self._called_off_at = 0.0
         self._bytes = self._dicoms = 0
         self._moved = time.monotonic()
@@ -210,7 +214,7 @@ class Heartbeat(Watch):
             return False
         return ledger.renew_all(self.tokens, self.lease, self._bytes, self._dicoms)
 
-    def _call_off(self, why: IcfqueueError) -> None:
+    def _call_off(self, why: CallOff) -> None:
         log.info("step called off: %s", type(why).__name__)
         self._called_off_at = time.monotonic()
         self.called_off = why

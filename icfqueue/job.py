@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from icfqueue.errors import StepError
 from icfqueue.gitannex import KeySource
 from icfqueue.settings import Settings
 from icfqueue.store import Store
@@ -81,3 +82,7 @@ class Outcome:
     dicoms: int | None = None
     refs: dict[str, str] | None = None
     note: str = ""
+
+
+Results = dict[Visit, Outcome | StepError]
+"""How each visit of a batch fared."""

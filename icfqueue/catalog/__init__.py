@@ -27,14 +27,11 @@ from icfqueue import faultpoint
 from icfqueue.catalog import page, site, swap
 from icfqueue.catalog.page import Record, Summary
 from icfqueue.errors import PermanentError, StepError, UsageError
-from icfqueue.job import Job, Outcome
+from icfqueue.job import Job, Outcome, Results
 from icfqueue.settings import Settings
 from icfqueue.store import Store, disk_trouble
 from icfqueue.visit import TAR_SUFFIX, Visit
 from icfqueue.watch import UNWATCHED, Watch
-
-Results = dict[Visit, Outcome | StepError]
-"""How each visit of a batch fared."""
 
 _STEP = "update_catalog"
 

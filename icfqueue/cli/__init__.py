@@ -27,8 +27,12 @@ def main() -> None:
         code = complain(error)
     except KeyboardInterrupt:
         code = INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - what a person must not see is a traceback
-        code = _foreign(error)
+    except Exception as error:
+        # Those of redis and kombu have no name here: both are slow to import.
+        foreign = _foreign(error)
+        if foreign is None:
+            raise
+        code = foreign
     sys.exit(code or 0)
 
 
@@ -42,8 +46,8 @@ def complain(error: IcfqueueError) -> int:
     return error.exit_code
 
 
-def _foreign(error: Exception) -> int:
-    """Return the exit code of an error that is not ours."""
+def _foreign(error: Exception) -> int | None:
+    """Say what is wrong and return the exit code; None of an error nobody foresaw."""
     import click
 
     if isinstance(error, click.exceptions.Abort):
@@ -68,7 +72,7 @@ def _foreign(error: Exception) -> int:
         where = f"{error.filename}: " if error.filename else ""
         said = error.strerror or str(error) or type(error).__name__
         return complain(IcfqueueError(f"{where}{said}", hint="try 'icfqueue doctor'"))
-    raise error
+    return None
 
 
 def _hide_password(arguments: list[str]) -> None:
@@ -91,7 +95,7 @@ def _hide_password(arguments: list[str]) -> None:
         arguments[at] = f"--broker={bare}" if equals else bare
         environment = {**os.environ, "ICFQUEUE_BROKER_URL": url, _TAKEN: "1"}
         command = [sys.executable, *_interpreter_options(), *arguments]
-        os.execve(sys.executable, command, environment)  # noqa: S606 - ourselves
+        os.execve(sys.executable, command, environment)  # noqa: S606 - this command again, no shell
 
 
 _TAKEN = "ICFQUEUE_BROKER_FROM_ENVIRONMENT"

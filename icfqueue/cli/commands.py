@@ -11,7 +11,7 @@ from icfqueue.cli import ask, check, work
 class InOrder(click.Group):
     """Lists the commands as they were added; guesses at a mistyped one."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names in order."""
         return list(self.commands)
 
@@ -43,7 +43,7 @@ def cli() -> None:
 
     On a cluster: `icfqueue worker` on each node, `icfqueue enqueue PROJECT` anywhere.
     Settings also come from ICFQUEUE_… variables and from icfqueue.toml.
-    """  # noqa: D301 - \b is click's mark for text that is not to be rewrapped
+    """  # noqa: D301 - click wants the character \b itself before what is not rewrapped
 
 
 for command in (

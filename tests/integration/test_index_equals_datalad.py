@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from conftest import SHARED_DATA
+from support.datasets import TAGS
 
 from icfqueue import index, metadata
 from icfqueue.demo.project import build_project
@@ -19,14 +20,6 @@ from icfqueue.settings import Settings
 from icfqueue.store import Store
 from icfqueue.visit import Visit
 
-TAGS = (
-    "SeriesDescription",
-    "SeriesNumber",
-    "Modality",
-    "MRAcquisitionType",
-    "ProtocolName",
-    "PulseSequenceName",
-)
 REAL = {
     f"{kind} (real)": path
     for kind in ("structural", "functional")

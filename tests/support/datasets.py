@@ -19,17 +19,17 @@ from icfqueue.job import Job, Outcome
 SOURCE = "dicomdirtests/98892003/MR1"
 """Small MR files among those that pydicom ships."""
 
-EMPTY_TAGS = dict.fromkeys(
-    (
-        "SeriesDescription",
-        "SeriesNumber",
-        "Modality",
-        "MRAcquisitionType",
-        "ProtocolName",
-        "PulseSequenceName",
-    ),
-    "",
+TAGS = (
+    "SeriesDescription",
+    "SeriesNumber",
+    "Modality",
+    "MRAcquisitionType",
+    "ProtocolName",
+    "PulseSequenceName",
 )
+"""The six tags in the order of the metadata file; not taken from what is tested."""
+
+EMPTY_TAGS = dict.fromkeys(TAGS, "")
 
 
 def images(count: int) -> list[bytes]:

@@ -34,6 +34,7 @@ from icfqueue.record import ACTIVE, Record, State
 from icfqueue.settings import Settings
 from icfqueue.store import Store
 from icfqueue.visit import Visit
+from support.valkey import durable
 from support.waiting import wait_until
 
 LONG = os.environ.get("ICFQUEUE_CHAOS") == "long"
@@ -128,16 +129,7 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        options = {
-            "port": "0",
-            "unixsocket": str(self.socket),
-            "unixsocketperm": "700",
-            "dir": str(self.folder),
-            "appendonly": "yes",
-            "appendfsync": "everysec",
-            "save": "",
-            "maxmemory-policy": "noeviction",
-        }
+        options = {"port": "0", **durable(self.folder, self.socket)}
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(

@@ -35,6 +35,19 @@ def free_port() -> int:
         return port
 
 
+def durable(folder: Path, address: Path) -> dict[str, str]:
+    """Return a server's options that keep its data; not taken from what is tested."""
+    return {
+        "unixsocket": str(address),
+        "unixsocketperm": "700",
+        "dir": str(folder),
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": "",
+        "maxmemory-policy": "noeviction",
+    }
+
+
 class Valkey:
     """One server; used as a context manager.
 
@@ -140,14 +153,8 @@ class Valkey:
         options = {
             "port": str(self.port),
             "bind": "127.0.0.1",
-            "unixsocket": str(self.socket),
-            "unixsocketperm": "700",
-            "dir": str(self.folder),
-            "appendonly": "yes",
-            "appendfsync": "everysec",
-            "save": "",
-            "maxmemory-policy": "noeviction",
             "loglevel": "warning",
+            **durable(self.folder, self.socket),
         }
         if self.user:
             options["user"] = f"{self.user} on >{self.password} ~* &* +@all"

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.datasets import TAGS
 
 from icfqueue import index, metadata, tarstream
 from icfqueue.demo.project import NEWEST, shipped, write_tar
@@ -75,17 +76,7 @@ def test_lists_the_dicoms_in_tar_order_and_notes_the_tarball(job: Job) -> None:
     assert [one["path"] for one in found] == [f"study_1_v1/{f.name}" for f in FILES[:3]]
     assert found[0]["md5"] == hashlib.md5(ONE).hexdigest()
     assert found[0]["size"] == len(ONE)
-    assert list(found[0]) == [
-        "path",
-        "md5",
-        "size",
-        "SeriesDescription",
-        "SeriesNumber",
-        "Modality",
-        "MRAcquisitionType",
-        "ProtocolName",
-        "PulseSequenceName",
-    ]
+    assert list(found[0]) == ["path", "md5", "size", *TAGS]
     note = index.read(job.store, job.visit)
     assert note is not None
     assert note.tarball == index.Tarball(len(content), md5, 3, NEWEST)

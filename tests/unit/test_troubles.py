@@ -120,20 +120,22 @@ def test_after_the_rest_one_visit_asks_first_and_its_failure_does_not_count(
     check(ledger, visit=other)
 
 
-def test_a_store_without_the_tarball_is_well(ledger: Ledger) -> None:
+def first_asks(ledger: Ledger) -> None:
+    """Have the store fail, the rest over, and one visit ask it."""
     for _ in range(3):
         note(ledger, NetworkTrouble("x"))
     ledger.drop_note("rest:store.example.org")
     check(ledger)
+
+
+def test_a_store_without_the_tarball_is_well(ledger: Ledger) -> None:
+    first_asks(ledger)
     note(ledger, NotInStore("404"))
     check(ledger, visit=THERE)
 
 
 def test_a_visit_that_did_not_need_the_store_lets_another_ask(ledger: Ledger) -> None:
-    for _ in range(3):
-        note(ledger, NetworkTrouble("x"))
-    ledger.drop_note("rest:store.example.org")
-    check(ledger)
+    first_asks(ledger)
     troubles.probed(ledger, HERE, OPTIONS)
     check(ledger, visit=THERE)
     with pytest.raises(PutOff):
