@@ -79,7 +79,7 @@ def through_the_queue(visits: int) -> Facts:
     all steps up to the deposit done. They come in ten portions, each with a message, a
     new one as soon as the last is being written. The site and a few pages are there.
     """
-    from icfqueue.record import State
+    from icfqueue.ledger.record import State
 
     facts: Facts = {}
     project = inputs.PROJECT
@@ -115,17 +115,17 @@ def _portions(records: list[Any], visits: int) -> Iterator[list[Any]]:
 
 
 def _listed(store: Path) -> int:
-    from icfqueue import catalog
-    from icfqueue.store import Store
+    from icfqueue.catalog import study
+    from icfqueue.store.directory import Store
 
-    return len(catalog.listed(Store(store), inputs.PROJECT, inputs.STORE_URL))
+    return len(study.listed(Store(store), inputs.PROJECT, inputs.STORE_URL))
 
 
 def _flush(store: Path, ledger: Any) -> None:
     """Do what the worker does that deposits the last visit of a project."""
-    from icfqueue.embedded import EmbeddedServer
-    from icfqueue.flush import send_flush
-    from icfqueue.queue import Messages, make_app
+    from icfqueue.broker.embedded import EmbeddedServer
+    from icfqueue.pipeline.catalog_schedule import send_flush
+    from icfqueue.pipeline.messages import Messages, make_app
 
     broker = EmbeddedServer(store).broker
     send_flush(ledger, Messages(make_app(broker), ledger), inputs.PROJECT)
@@ -135,10 +135,10 @@ def _ready(store: Path, visits: int) -> list[Any]:
     """Return records of visits that wait for the catalog; their metadata are there."""
     from dataclasses import replace
 
-    from icfqueue import record
-    from icfqueue.job import Options
-    from icfqueue.record import State, StepRecord
-    from icfqueue.visit import Visit
+    from icfqueue.core.visit import Visit
+    from icfqueue.ledger import record
+    from icfqueue.ledger.record import State, StepRecord
+    from icfqueue.steps.job import Options
 
     found = []
     done = StepRecord(State.DONE, attempts=1, seconds=0.01, worker="bench:0")
@@ -177,20 +177,21 @@ def bulk_add(visits: int) -> Facts:
 
 
 def _lines(root: Path, visits: int) -> Path:
-    from icfqueue import dataset, deposit
-    from icfqueue.catalog import page
-    from icfqueue.visit import Visit
+    from icfqueue.catalog import pages
+    from icfqueue.core.visit import Visit
+    from icfqueue.outputs import deposit
+    from icfqueue.steps import export_repo
 
     entries, lines = [], []
     for number in range(visits):
         visit = Visit(inputs.PROJECT, f"v{number:06d}")
-        summary = page.summarize(visit, 1 << 20, inputs.records(3, number))
-        dataset_id = str(dataset.dataset_id(inputs.STORE_URL, visit))
+        summary = pages.summarize(visit, 1 << 20, inputs.records(3, number))
+        dataset_id = str(export_repo.dataset_id(inputs.STORE_URL, visit))
         url = deposit.clone_url(inputs.STORE_URL, visit)
-        lines.append(json.dumps(page.visit_record(summary, dataset_id, url)))
-        entries.append(page.study_entry(summary, dataset_id))
-    study = page.study_id(inputs.STORE_URL, inputs.PROJECT)
-    lines.append(json.dumps(page.study_record(inputs.PROJECT, study, entries)))
+        lines.append(json.dumps(pages.visit_record(summary, dataset_id, url)))
+        entries.append(pages.study_entry(summary, dataset_id))
+    study = pages.study_id(inputs.STORE_URL, inputs.PROJECT)
+    lines.append(json.dumps(pages.study_record(inputs.PROJECT, study, entries)))
     target = root / f"records-{visits}.jsonl"
     target.write_text("\n".join(lines) + "\n")
     return target

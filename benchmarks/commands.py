@@ -75,8 +75,8 @@ def worker(store: Path, processes: int) -> Iterator[subprocess.Popen[bytes]]:
 @contextmanager
 def server(store: Path) -> Iterator[Any]:
     """Keep the embedded broker of a store up; yields a ledger."""
-    from icfqueue.embedded import EmbeddedServer
-    from icfqueue.ledger import Ledger
+    from icfqueue.broker.embedded import EmbeddedServer
+    from icfqueue.ledger.ledger import Ledger
 
     with EmbeddedServer(store) as running:
         client = running.broker.connect()

@@ -137,25 +137,26 @@ def export(tarball: str, fast_import: list[str] | None = None) -> Facts:
 
     A git-annex that was asked before is used again, as in a worker.
     """
-    from icfqueue import dataset, gitannex, index, metadata
-    from icfqueue.visit import Visit
+    from icfqueue.core.visit import Visit
+    from icfqueue.dataset import programs
+    from icfqueue.steps import export_repo, index_tar, write_json
 
     facts: Facts = {}
     for word in fast_import or []:
         if word.startswith("--"):
-            _add_options(gitannex, after=(word,))
+            _add_options(programs, after=(word,))
         else:
-            _add_options(gitannex, before=("-c", word))
-    with inputs.workspace() as root, gitannex.KeySource() as keys:
+            _add_options(programs, before=("-c", word))
+    with inputs.workspace() as root, programs.KeySource() as keys:
         jobs = {name: _job(root, name) for name in ("warm", "measured")}
         _warm(jobs["warm"], keys)
         job = jobs["measured"]
         place = job.store.path(Visit(inputs.PROJECT, "measured"), job.visit.tarball)
         place.hardlink_to(tarball)
-        index.run(job)
-        metadata.run(job)
+        index_tar.run(job)
+        write_json.run(job)
         with timed(facts):
-            found = dataset.run(job, keys)
+            found = export_repo.run(job, keys)
         facts["dicoms"] = found.dicoms
         export_file = job.store.path(job.visit, job.visit.repo_export)
         facts["deposit_bytes"] = export_file.stat().st_size
@@ -170,16 +171,17 @@ def export_generated(dicoms: int, folder: int = inputs.FOLDER) -> Facts:
     folder
         Files in a folder.
     """
-    from icfqueue import dataset, gitannex
+    from icfqueue.dataset import programs
+    from icfqueue.steps import export_repo
 
     facts: Facts = {"dicoms": dicoms}
-    with inputs.workspace() as root, gitannex.KeySource() as keys:
+    with inputs.workspace() as root, programs.KeySource() as keys:
         _warm(_job(root, "warm"), keys)
         job = _job(root, "measured")
         project = root / inputs.PROJECT
         inputs.write_metadata(project, job.visit.id, inputs.records(dicoms, folder=folder))
         with timed(facts):
-            dataset.run(job, keys)
+            export_repo.run(job, keys)
         size = job.store.path(job.visit, job.visit.repo_export).stat().st_size
         facts["deposit_bytes"] = size
     return facts
@@ -208,12 +210,12 @@ def _reference(tarball: str, part: int, build: Any) -> Facts:
 
 
 def _metadata_of(tarball: str, root: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    from icfqueue import index, metadata
+    from icfqueue.steps import index_tar, write_json
 
     job = _job(root, "reference")
     job.store.path(job.visit, job.visit.tarball).hardlink_to(tarball)
-    index.run(job)
-    metadata.run(job)
+    index_tar.run(job)
+    write_json.run(job)
     about = json.loads(job.store.path(job.visit, job.visit.metadata_tarball).read_text())
     found = json.loads(job.store.path(job.visit, job.visit.metadata_dicoms).read_text())
     shutil.rmtree(root / inputs.PROJECT)
@@ -221,10 +223,10 @@ def _metadata_of(tarball: str, root: Path) -> tuple[dict[str, Any], list[dict[st
 
 
 def _job(root: Path, name: str) -> Any:
-    from icfqueue.job import Job, Options
-    from icfqueue.settings import Settings
-    from icfqueue.store import Store
-    from icfqueue.visit import Visit
+    from icfqueue.core.settings import Settings
+    from icfqueue.core.visit import Visit
+    from icfqueue.steps.job import Job, Options
+    from icfqueue.store.directory import Store
 
     (root / inputs.PROJECT).mkdir(exist_ok=True)
     settings = Settings(store_dir=root)
@@ -233,20 +235,20 @@ def _job(root: Path, name: str) -> Any:
 
 
 def _warm(job: Any, keys: Any) -> None:
-    from icfqueue import dataset
+    from icfqueue.steps import export_repo
 
     project = job.store.root / inputs.PROJECT
     inputs.write_metadata(project, job.visit.id, inputs.records(1))
-    dataset.run(job, keys)
+    export_repo.run(job, keys)
 
 
 def _add_options(
-    gitannex: Any, before: tuple[str, ...] = (), after: tuple[str, ...] = ()
+    programs: Any, before: tuple[str, ...] = (), after: tuple[str, ...] = ()
 ) -> None:
     """Have ``git fast-import`` started with other options."""
-    original = gitannex.feed
+    original = programs.feed
 
     def feed(args: list[str], chunks: Any, **more: Any) -> None:
         original([args[0], *before, *args[1:], *after], chunks, **more)
 
-    gitannex.feed = feed
+    programs.feed = feed

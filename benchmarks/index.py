@@ -131,11 +131,11 @@ def _flat(case: str, plans: list[tuple[int, int]], scale: Scale, *, members: boo
 
 def index_and_write(tarball: str) -> Facts:
     """Run both steps, as a worker runs them, in a store of its own."""
-    from icfqueue import index, metadata
-    from icfqueue.job import Job, Options
-    from icfqueue.settings import Settings
-    from icfqueue.store import Store
-    from icfqueue.visit import Visit
+    from icfqueue.core.settings import Settings
+    from icfqueue.core.visit import Visit
+    from icfqueue.steps import index_tar, write_json
+    from icfqueue.steps.job import Job, Options
+    from icfqueue.store.directory import Store
 
     facts: Facts = {}
     with inputs.workspace() as root:
@@ -148,13 +148,13 @@ def index_and_write(tarball: str) -> Facts:
             place = store.path(visit, visit.tarball)
             if name == "warm":
                 place.write_bytes(_tar_of([("a/b.dcm", inputs.image(0))]))
-                index.run(job)
-                metadata.run(job)
+                index_tar.run(job)
+                write_json.run(job)
                 continue
             place.hardlink_to(tarball)
             with timed(facts):
-                found = index.run(job)
-                metadata.run(job)
+                found = index_tar.run(job)
+                write_json.run(job)
             facts["dicoms"], facts["tar_bytes"] = found.dicoms, found.tar_bytes
     return facts
 
@@ -209,7 +209,7 @@ def _digest(found: list[dict[str, Any]]) -> str:
 
 def scan(tarball: str) -> Facts:
     """Our header scanner over every file, already in memory."""
-    from icfqueue.dicomtags import TagReader
+    from icfqueue.tarball.dicom_tags import TagReader
 
     files, facts = _files(tarball), Facts()
     reader = TagReader()
@@ -238,12 +238,12 @@ def scan_by_pydicom(tarball: str) -> Facts:
 
 def index_generated(members: int, size: int) -> Facts:
     """Index a tar that is made while it is read: no tar lies on the disk."""
-    from icfqueue import index
+    from icfqueue.steps import index_tar
 
     facts: Facts = {}
     source = GeneratedTar(members, size)
     with open("/dev/null", "wb") as out, timed(facts):
-        found = index.index_stream(source, out)
+        found = index_tar.index_stream(source, out)
     assert found.dicoms == members
     facts["tar_bytes"] = found.size
     return facts

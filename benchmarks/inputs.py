@@ -169,7 +169,7 @@ def image(number: int, size: int = 0) -> bytes:
 def _template(size: int) -> bytes:
     import pydicom
 
-    from icfqueue.demo.project import shipped
+    from icfqueue.demo.visits import shipped
 
     file = shipped(longheaders.SOURCE)[0]
     if not size:
@@ -189,7 +189,7 @@ def _template(size: int) -> bytes:
 
 def small_visits(folder: Path, count: int, dicoms: int, size: int = 0) -> None:
     """Make `count` tarballs of `dicoms` DICOM files each in `folder`."""
-    from icfqueue.demo.project import write_tar
+    from icfqueue.demo.visits import write_tar
 
     folder.mkdir(parents=True)
     for visit in range(count):
@@ -202,9 +202,9 @@ def small_visits(folder: Path, count: int, dicoms: int, size: int = 0) -> None:
 
 def write_metadata(project: Path, visit: str, records: list[dict[str, Any]]) -> None:
     """Write what the steps before ``export_repo`` leave of a visit."""
-    from icfqueue import index
-    from icfqueue.store import Store
-    from icfqueue.visit import Visit
+    from icfqueue.core.visit import Visit
+    from icfqueue.steps import index_tar
+    from icfqueue.store.directory import Store
 
     project.mkdir(parents=True, exist_ok=True)
     subject = Visit(project.name, visit)
@@ -220,7 +220,7 @@ def write_metadata(project: Path, visit: str, records: list[dict[str, Any]]) -> 
         "fingerprint": {"size": 1 << 20, "mtime_ns": 0, "ctime_ns": 0},
         "listing": {"size": 0, "md5": ""},
     }
-    place = index.index_path(Store(project.parent), subject)
+    place = index_tar.index_path(Store(project.parent), subject)
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(json.dumps(note))
 

@@ -160,7 +160,7 @@ def _long_header(rng: random.Random) -> bytes:
     """Return what stands before the pixels of number 0: more than 500 elements."""
     import pydicom
 
-    from icfqueue.demo.project import shipped
+    from icfqueue.demo.visits import shipped
 
     made = pydicom.dcmread(shipped(SOURCE)[0], stop_before_pixels=True)
     for group, count in STANDARD.items():

@@ -143,7 +143,7 @@ def _enqueue_and_ask(store: Path) -> Facts:
 
 def _first_done(store: Path) -> float:
     """Return the seconds from the start of the first worker to the first visit done."""
-    from icfqueue.record import State
+    from icfqueue.ledger.record import State
 
     with server(store) as ledger:
         began = time.perf_counter()

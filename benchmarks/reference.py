@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.inputs import STORE_URL
-from icfqueue.dicomwalk import NAMES as TAGS
+from icfqueue.tarball.dicom_walk import NAMES as TAGS
 
 
 def by_datalad(folder: Path, tarball: dict[str, Any], dicoms: list[dict[str, Any]]) -> None:

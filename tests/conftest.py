@@ -22,15 +22,15 @@ from pathlib import Path
 
 import pytest
 from msgspec import structs
-from support.line import Line
+from support.in_process_queue import Line
 from support.valkey import Valkey
 
-from icfqueue import gitannex
-from icfqueue.job import Job, Options
-from icfqueue.ledger import Ledger
-from icfqueue.settings import Settings
-from icfqueue.store import Store
-from icfqueue.visit import Visit
+from icfqueue.core.settings import Settings
+from icfqueue.core.visit import Visit
+from icfqueue.dataset import programs
+from icfqueue.ledger.ledger import Ledger
+from icfqueue.steps.job import Job, Options
+from icfqueue.store.directory import Store
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 """Two real visits, where the institute's test data are laid beside the checkout."""
@@ -50,7 +50,7 @@ def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             patch.delenv(name)
     patch.setenv("HOME", str(home))
     # As after `. .venv/bin/activate`: DataLad looks for git-annex in PATH.
-    patch.setenv("PATH", gitannex.search_path())
+    patch.setenv("PATH", programs.search_path())
     patch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
     patch.setenv("XDG_CACHE_HOME", str(home / ".cache"))
     patch.setenv("GIT_CONFIG_NOSYSTEM", "1")

@@ -1,7 +1,8 @@
 """Starts a worker as ``celery -A workers worker`` does, a quarter of a second sooner.
 
 Celery's command line imports all its subcommands first, a shell among them. Used by
-:mod:`icfqueue.workforce`; not meant for people, who have ``icfqueue worker``.
+:mod:`icfqueue.operations.worker_process`; not meant for people, who have
+``icfqueue worker``.
 """
 
 from __future__ import annotations

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from celery import Celery
 
-from icfqueue import broker, settings
-from icfqueue.embedded import EmbeddedServer
-from icfqueue.queue import make_app
+from icfqueue.broker import connection
+from icfqueue.broker.embedded import EmbeddedServer
+from icfqueue.core import settings
+from icfqueue.pipeline.messages import make_app
 from workers.settings import worker_settings
 
 
 def create_app(chosen: settings.Settings) -> Celery:
     """Return the application for these settings; connects to nothing."""
-    address = broker.configured(chosen) or EmbeddedServer(chosen.store_dir).broker
+    address = connection.configured(chosen) or EmbeddedServer(chosen.store_dir).broker
     made = make_app(address)
     made.conf.update(worker_settings(), include=["workers.tasks", "workers.lifecycle"])
     made.set_current()

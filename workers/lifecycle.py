@@ -19,16 +19,18 @@ from typing import Any
 import click
 from celery import bootsteps, signals
 
-from icfqueue import broker, settings, steps
-from icfqueue.attempt import Worker
-from icfqueue.embedded import EmbeddedServer
-from icfqueue.errors import IcfqueueError
-from icfqueue.gitannex import KeySource
-from icfqueue.heartbeat import LAST_WORD, Stopping
-from icfqueue.ledger import Ledger
-from icfqueue.queue import Messages
-from icfqueue.store import Store
-from icfqueue.supervisor import Supervisor
+from icfqueue.broker import connection
+from icfqueue.broker.embedded import EmbeddedServer
+from icfqueue.core import settings
+from icfqueue.core.errors import IcfqueueError
+from icfqueue.dataset.programs import KeySource
+from icfqueue.ledger.ledger import Ledger
+from icfqueue.pipeline.attempt import Worker
+from icfqueue.pipeline.heartbeat import LAST_WORD, Stopping
+from icfqueue.pipeline.messages import Messages
+from icfqueue.pipeline.supervisor import Supervisor
+from icfqueue.steps import registry
+from icfqueue.store.directory import Store
 from workers.app import app
 
 log = logging.getLogger(__name__)
@@ -82,7 +84,7 @@ def this_worker() -> Worker:
 
 def _make_worker() -> Worker:
     chosen = settings.load()
-    address = broker.configured(chosen) or EmbeddedServer(chosen.store_dir).broker
+    address = connection.configured(chosen) or EmbeddedServer(chosen.store_dir).broker
     ledger = Ledger(address.connect(patient=True), flush_after=chosen.catalog_gather)
     return Worker(
         settings=chosen,
@@ -178,12 +180,12 @@ def _prepare(**_: Any) -> None:
     """Check what a worker needs, and start the embedded broker if it is to be used."""
     # Imported here, before the fork, once for all children and not in a visit's time;
     # and before there are threads, in which an import would be a trap for later forks.
-    for module in (*_LATE_IMPORTS, *(step.module for step in steps.STEPS)):
+    for module in (*_LATE_IMPORTS, *(step.module for step in registry.STEPS)):
         importlib.import_module(module)
     try:
         chosen = settings.load()
         Store(chosen.store_dir).check_is_there()
-        if broker.configured(chosen) is None:
+        if connection.configured(chosen) is None:
             _opened.enter_context(EmbeddedServer(chosen.store_dir))
     except IcfqueueError as error:
         click.echo(f"icfqueue: {error.message}. {error.hint}".rstrip(), err=True)

@@ -10,10 +10,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from icfqueue.catalog import patches
-from icfqueue.catalog.page import VERSION, Record, encode
-from icfqueue.errors import PermanentError
-from icfqueue.settings import Settings
+from icfqueue.catalog import site_patches
+from icfqueue.catalog.pages import VERSION, Record, encode
+from icfqueue.core.errors import PermanentError
+from icfqueue.core.settings import Settings
 
 OUR_LOGO = Path(__file__).parents[1] / "assets" / "logo.svg"
 
@@ -62,7 +62,9 @@ def make_site(folder: Path, *, project: str, dataset_id: str, settings: Settings
         catalog = WebCatalog(location=str(folder))
         catalog.create(config_file=str(given / "config.json"))
     heading = f"{settings.catalog_name}: {project}"
-    patches.apply(folder, title=f"{project} | {settings.catalog_name}", heading=heading)
+    site_patches.apply(
+        folder, title=f"{project} | {settings.catalog_name}", heading=heading
+    )
     (folder / SUPER).write_bytes(
         encode({"dataset_id": dataset_id, "dataset_version": VERSION})
     )

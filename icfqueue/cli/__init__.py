@@ -7,7 +7,7 @@ import os
 import sys
 from urllib.parse import urlsplit
 
-from icfqueue.errors import IcfqueueError
+from icfqueue.core.errors import IcfqueueError
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -19,7 +19,7 @@ def main() -> None:
     # the start of a command.
     gc.set_threshold(50_000, 20, 20)
     _hide_password(sys.argv)
-    from icfqueue.cli.commands import cli
+    from icfqueue.cli.group import cli
 
     try:
         code = cli.main(standalone_mode=False)
@@ -60,7 +60,7 @@ def _foreign(error: Exception) -> int | None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     if type(error).__module__.partition(".")[0] in {"redis", "kombu"}:
-        from icfqueue.errors import Unreachable
+        from icfqueue.core.errors import Unreachable
 
         return complain(
             Unreachable(

@@ -29,7 +29,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Self
 
-from icfqueue.demo.autoindex import listing
+from icfqueue.demo.listing import listing
 
 TYPES = {
     ".html": "text/html; charset=utf-8",

@@ -16,12 +16,13 @@ from pathlib import Path
 
 import click
 
-from icfqueue import gitannex, verify
-from icfqueue.demo.project import build_project
+from icfqueue.core.errors import IcfqueueError, UsageError
+from icfqueue.core.visit import Visit
+from icfqueue.dataset import programs
 from icfqueue.demo.server import DemoStore
-from icfqueue.deposit import clone_url
-from icfqueue.errors import IcfqueueError, UsageError
-from icfqueue.visit import Visit
+from icfqueue.demo.visits import build_project
+from icfqueue.operations import clone_proof
+from icfqueue.outputs.deposit import clone_url
 
 PROJECT = "study_1"
 MARK = ".icfqueue-demo"
@@ -65,7 +66,7 @@ def _make_room(folder: Path) -> None:
                 f"{folder} is there and was not made by the demonstration",
                 hint="choose another one with --folder",
             )
-        verify.remove(folder)
+        clone_proof.remove(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARK).touch()
 
@@ -78,10 +79,10 @@ def _surroundings(server: DemoStore) -> Iterator[dict[str, str]]:
     user's.
     """
     prefix = f"DATALAD_CREDENTIAL_{CREDENTIAL.upper()}_"
-    outside = verify.without_repository(os.environ)
+    outside = clone_proof.without_repository(os.environ)
     environment = {
         **{name: value for name, value in outside.items() if name[:9] != "ICFQUEUE_"},
-        "PATH": gitannex.search_path(),
+        "PATH": programs.search_path(),
         "DATALAD_UI_PROGRESSBAR": "none",
         "DATALAD_CONFIG_OVERRIDES_JSON": json.dumps(
             {
@@ -122,14 +123,15 @@ def _look_as_a_scientist(
     """Clone, get and compare outside any repository; leave the clone at `clone`.
 
     The folder of the demonstration may lie in a repository of the user's, which the
-    making of a clone would change (:func:`icfqueue.verify.folder_of_its_own`).
+    making of a clone would change:
+    :func:`icfqueue.operations.clone_proof.folder_of_its_own`.
     """
-    apart = verify.folder_of_its_own("icfqueue-demo-")
+    apart = clone_proof.folder_of_its_own("icfqueue-demo-")
     try:
         _clone_and_get(visit, url, apart / "clone", environment)
         shutil.copytree(apart / "clone", clone, symlinks=True)
     finally:
-        verify.remove(apart)
+        clone_proof.remove(apart)
 
 
 def _clone_and_get(
@@ -152,7 +154,7 @@ def _clone_and_get(
 def _datalad(arguments: list[str], folder: Path, environment: dict[str, str]) -> None:
     shown = " ".join(f"'{word}'" if "&" in word else word for word in arguments)
     click.secho(f"   $ datalad {shown}", dim=True)
-    command = [gitannex.find_program("datalad"), "-l", "error", *arguments]
+    command = [programs.find_program("datalad"), "-l", "error", *arguments]
     done = subprocess.run(
         command,
         cwd=folder,

@@ -14,8 +14,8 @@ from support.faulty_store import FaultyStore
 from support.valkey import Valkey
 from support.waiting import wait_until
 
-from icfqueue.demo.project import build_project
 from icfqueue.demo.server import DemoStore
+from icfqueue.demo.visits import build_project
 
 
 @pytest.fixture
@@ -247,8 +247,8 @@ def test_an_unknown_project_is_named_with_the_known_ones(icfqueue: Icfqueue) -> 
 
 
 def test_states_offered_by_the_command_line_are_those_of_the_records() -> None:
-    from icfqueue.cli.ask import STATES
-    from icfqueue.record import State
+    from icfqueue.cli.commands.status import STATES
+    from icfqueue.ledger.record import State
 
     assert list(STATES) == [state.value for state in State]
 

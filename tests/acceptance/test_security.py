@@ -18,8 +18,8 @@ from support.faulty_store import FaultyStore
 from support.valkey import Tls, Valkey, certificate, dump
 from support.waiting import wait_until
 
-from icfqueue.demo.project import build_project, shipped
-from icfqueue.visit import Visit
+from icfqueue.core.visit import Visit
+from icfqueue.demo.visits import build_project, shipped
 
 PASSWORD = "ge heim:#/@"
 

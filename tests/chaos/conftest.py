@@ -24,7 +24,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.farm import (
+from support.faulty_store import FaultyStore
+from support.killable_cluster import (
     FEW,
     LONG,
     PROJECT,
@@ -35,9 +36,8 @@ from support.farm import (
     run_undisturbed,
     snapshot,
 )
-from support.faulty_store import FaultyStore
 
-from icfqueue.visit import Visit
+from icfqueue.core.visit import Visit
 
 
 def pytest_report_header() -> str:

@@ -13,11 +13,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from icfqueue import faultpoint, steps
-from icfqueue.job import Job, Options
-from icfqueue.settings import Settings
-from icfqueue.store import Store
-from icfqueue.visit import Visit
+from icfqueue.core import faultpoint
+from icfqueue.core.settings import Settings
+from icfqueue.core.visit import Visit
+from icfqueue.steps import registry
+from icfqueue.steps.job import Job, Options
+from icfqueue.store.directory import Store
 
 
 def do_steps(request: dict[str, Any]) -> None:
@@ -32,7 +33,7 @@ def do_steps(request: dict[str, Any]) -> None:
         Store(root),
         Settings(store_dir=root, keep_free=0),
     )
-    for step in steps.STEPS:
+    for step in registry.STEPS:
         step.run(job)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 import time
 
-from support.farm import LONG, Farm, Sleeper, overlaps, trespasses
+from support.killable_cluster import LONG, Farm, Sleeper, overlaps, trespasses
 
-from icfqueue.record import State
+from icfqueue.ledger.record import State
 
 KILLS = 30 if LONG else 10
 

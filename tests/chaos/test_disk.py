@@ -15,10 +15,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from support.farm import FEW, PROJECT, Farm
 from support.faulty_store import FaultyStore
+from support.killable_cluster import FEW, PROJECT, Farm
 
-from icfqueue.record import State
+from icfqueue.ledger.record import State
 
 UNSHARE = ("unshare", "--mount", *(() if os.getuid() == 0 else ("--map-root-user",)))
 NSENTER = ("nsenter", "--mount", *(() if os.getuid() == 0 else ("--user",)))

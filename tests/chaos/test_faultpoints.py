@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.farm import LONG, PROJECT, Farm, events, snapshot, trespasses
 from support.faulty_store import FaultyStore
+from support.killable_cluster import LONG, PROJECT, Farm, events, snapshot, trespasses
 
-from icfqueue import faultpoint
-from icfqueue.demo.project import members_of_visit, shipped, write_tar
-from icfqueue.record import State
-from icfqueue.visit import Visit
+from icfqueue.core import faultpoint
+from icfqueue.core.visit import Visit
+from icfqueue.demo.visits import members_of_visit, shipped, write_tar
+from icfqueue.ledger.record import State
 
 VISIT = Visit(PROJECT, "visit_00")
 

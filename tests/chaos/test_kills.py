@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 
-from support.farm import LONG, Farm, overlaps, trespasses
+from support.killable_cluster import LONG, Farm, overlaps, trespasses
 
-from icfqueue.record import State
+from icfqueue.ledger.record import State
 
 KILLS = 100 if LONG else 30
 

@@ -6,11 +6,11 @@ import re
 import time
 from collections import Counter
 
-from support.farm import FEW, PROJECT, Farm, events, trespasses
 from support.faulty_store import FaultyStore
+from support.killable_cluster import FEW, PROJECT, Farm, events, trespasses
 
-from icfqueue.record import State
-from icfqueue.visit import Visit
+from icfqueue.core.visit import Visit
+from icfqueue.ledger.record import State
 
 
 def began(farm: Farm) -> Counter[tuple[str, ...]]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from support.farm import PROJECT, Farm, at_work, trespasses
+from support.killable_cluster import PROJECT, Farm, at_work, trespasses
 
-from icfqueue.record import State
+from icfqueue.ledger.record import State
 
 
 def test_a_flushed_broker_is_filled_again_from_the_store(

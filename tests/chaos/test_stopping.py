@@ -8,11 +8,11 @@ import signal
 import time
 
 import psutil
-from support.farm import FEW, PROJECT, Farm, WorkerProcess, trespasses
 from support.faulty_store import Fault, FaultyStore
+from support.killable_cluster import FEW, PROJECT, Farm, WorkerProcess, trespasses
 
-from icfqueue.record import State
-from icfqueue.visit import Visit
+from icfqueue.core.visit import Visit
+from icfqueue.ledger.record import State
 
 
 def celery(worker: WorkerProcess) -> psutil.Process:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 
-from support.farm import FEW, PROJECT, Farm
 from support.faulty_store import FaultyStore
+from support.killable_cluster import FEW, PROJECT, Farm
 
-from icfqueue.record import State
-from icfqueue.visit import Visit
+from icfqueue.core.visit import Visit
+from icfqueue.ledger.record import State
 
 PASSING = {
     0: {"kind": "status", "status": 500, "times": 2},

@@ -25,17 +25,19 @@ import pytest
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import strategies as st
 from support import datasets
-from support.farm import LONG, PROJECT, SEED
 from support.faulty_store import FaultyStore
+from support.killable_cluster import LONG, PROJECT, SEED
 
-from icfqueue import dataset, deposit, fetch, gitannex, index, metadata
-from icfqueue.demo.project import shipped
-from icfqueue.errors import PermanentError
-from icfqueue.gitannex import KeySource
-from icfqueue.job import Job, Options
-from icfqueue.settings import Settings
-from icfqueue.store import Store
-from icfqueue.visit import Visit
+from icfqueue.core.errors import PermanentError
+from icfqueue.core.settings import Settings
+from icfqueue.core.visit import Visit
+from icfqueue.dataset import programs
+from icfqueue.dataset.programs import KeySource
+from icfqueue.demo.visits import shipped
+from icfqueue.outputs import deposit
+from icfqueue.steps import export_repo, fetch, index_tar, write_json
+from icfqueue.steps.job import Job, Options
+from icfqueue.store.directory import Store
 
 TARBALLS = 2000 if LONG else 120
 CLONES = 20 if LONG else 1
@@ -220,9 +222,9 @@ def try_one(tally: Tally, content: bytes) -> None:
     (folder / visit.tarball).write_bytes(content)
     try:
         fetch.run(job)
-        index.run(job)
-        metadata.run(job)
-        outcome = dataset.run(job, tally.keys)
+        index_tar.run(job)
+        write_json.run(job)
+        outcome = export_repo.run(job, tally.keys)
     except PermanentError as error:
         # Any other exception, of ours or not, fails the test.
         tally.ends[type(error).__name__ if error.message and error.hint else "mute"] += 1
@@ -281,7 +283,7 @@ def check_comes_back(job: Job) -> int:
 
 @pytest.fixture
 def tally(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tally]:
-    monkeypatch.setenv("PATH", gitannex.search_path())
+    monkeypatch.setenv("PATH", programs.search_path())
     root = tmp_path / "all" / "store"
     (root / PROJECT).mkdir(parents=True)
     with FaultyStore(root, auth=False) as web, KeySource() as keys:

@@ -7,11 +7,11 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
-from support.farm import PROJECT, Farm, events, trespasses
+from support.killable_cluster import PROJECT, Farm, events, trespasses
 
-from icfqueue import faultpoint
-from icfqueue.record import State
-from icfqueue.visit import Visit
+from icfqueue.core import faultpoint
+from icfqueue.core.visit import Visit
+from icfqueue.ledger.record import State
 
 PUBLISHED = (
     "_dicom.tar",

@@ -18,15 +18,15 @@ from urllib.parse import urlsplit
 import pytest
 from support.browser import Browser, find_browser, open_browser, serve
 
-from icfqueue import catalog, dataset, index, metadata
-from icfqueue.catalog import page
-from icfqueue.catalog.page import format_bytes
-from icfqueue.demo.project import build_project
-from icfqueue.dicomtags import NAMES
-from icfqueue.job import Job, Options
-from icfqueue.settings import Settings
-from icfqueue.store import Store
-from icfqueue.visit import Visit
+from icfqueue.catalog import pages, study
+from icfqueue.catalog.pages import format_bytes
+from icfqueue.core.settings import Settings
+from icfqueue.core.visit import Visit
+from icfqueue.demo.visits import build_project
+from icfqueue.steps import export_repo, index_tar, write_json
+from icfqueue.steps.job import Job, Options
+from icfqueue.store.directory import Store
+from icfqueue.tarball.dicom_tags import NAMES
 
 PROJECT = "demo"
 VISITS = 4
@@ -51,8 +51,8 @@ class Site:
         return f"{self.store_url}/{project}/catalog/"
 
     def of(self, visit: Visit) -> str:
-        dataset_id = dataset.dataset_id(self.store_url, visit)
-        return f"{self.study(visit.project)}#/dataset/{dataset_id}/{page.VERSION}"
+        dataset_id = export_repo.dataset_id(self.store_url, visit)
+        return f"{self.study(visit.project)}#/dataset/{dataset_id}/{pages.VERSION}"
 
 
 @pytest.fixture(scope="module")
@@ -68,11 +68,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         job = Job(visits[0], Options(store_url=store_url), store, settings)
         for visit in visits:
             one = replace(job, visit=visit)
-            index.run(one)
-            metadata.run(one)
-        dataset.run(job)
+            index_tar.run(one)
+            write_json.run(one)
+        export_repo.run(job)
         jobs = [replace(job, visit=visit) for visit in visits]
-        catalog.add_visits(store, PROJECT, jobs, settings)
+        study.add_visits(store, PROJECT, jobs, settings)
         _many(job)
         yield Site(url, store_url, store, visits)
 
@@ -91,7 +91,7 @@ def _many(job: Job) -> None:
         tarball |= {"dspath": visit.dspath, "storepath": visit.storepath}
         job.store.path(visit, visit.metadata_tarball).write_text(json.dumps(tarball))
         jobs.append(replace(job, visit=visit))
-    catalog.add_visits(job.store, "many", jobs, job.settings)
+    study.add_visits(job.store, "many", jobs, job.settings)
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,7 @@ def test_study_page_lists_every_visit_with_name_and_sums(
     text = browser.text()
     assert f"{NAME}: {PROJECT}" in text
     assert f"Subdatasets ({VISITS})" in text
-    told = [metadata.read_tarball(site.store, visit) for visit in site.visits]
+    told = [write_json.read_tarball(site.store, visit) for visit in site.visits]
     total = sum(one.size for one in told if one)
     assert f"Size of all TAR files: {format_bytes(total)}" in text
     screenshot("study")
@@ -152,8 +152,8 @@ def test_click_on_a_visit_opens_its_dicom_tab(
     site: Site, browser: Browser, screenshot: Screenshot
 ) -> None:
     visit = site.visits[1]
-    dicoms = metadata.read_dicoms(site.store, visit)
-    tarball = metadata.read_tarball(site.store, visit)
+    dicoms = write_json.read_dicoms(site.store, visit)
+    tarball = write_json.read_tarball(site.store, visit)
     assert tarball
     browser.open(site.study())
     browser.wait("h5 a.newlink", visit.id).click()
@@ -239,8 +239,8 @@ def test_study_page_asks_once_however_many_visits_it_lists(
 ) -> None:
     browser.open(site.study("many"))
     browser.wait("h5 a.newlink", "v000")
-    pages = [url for url in browser.requests() if "/latest/" in url]
-    assert len(pages) == 1
+    asked = [url for url in browser.requests() if "/latest/" in url]
+    assert len(asked) == 1
     browser.open(site.study())  # the fixture wants to see requests
 
 

@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 from support import datasets
 
-from icfqueue import dataset, deposit, gitannex, index, metadata
-from icfqueue.demo.project import build_project, write_tar
+from icfqueue.core.errors import BadTarball
+from icfqueue.core.settings import Settings
+from icfqueue.dataset import programs
 from icfqueue.demo.server import DemoStore
-from icfqueue.errors import BadTarball
-from icfqueue.job import Job, Options
-from icfqueue.settings import Settings
-from icfqueue.store import Store
+from icfqueue.demo.visits import build_project, write_tar
+from icfqueue.outputs import deposit
+from icfqueue.steps import export_repo, index_tar, write_json
+from icfqueue.steps.job import Job, Options
+from icfqueue.store.directory import Store
 
 AWKWARD = [
     " leading and trailing space ",
@@ -52,7 +54,7 @@ AWKWARD = [
 @pytest.fixture(autouse=True)
 def login(monkeypatch: pytest.MonkeyPatch, web: DemoStore) -> None:
     """Give DataLad the store's password as a worker has it: no terminal, no keyring."""
-    monkeypatch.setenv("PATH", gitannex.search_path())
+    monkeypatch.setenv("PATH", programs.search_path())
     for name, value in {
         "TYPE": "user_password",
         "USER": web.user,
@@ -97,12 +99,12 @@ def test_a_deposit_is_cloned_checked_fetched_and_viewed(
 ) -> None:
     [visit] = build_project(store.root, "study_1", 1)
     job = Job(visit, Options(store_url=web.url), store, settings)
-    for step in (index, metadata, dataset):
+    for step in (index_tar, write_json, export_repo):
         step.run(job)
     here = clone(job, tmp_path / "clone")
     assert web.count(status=401)
     assert web.count("GET", f"/study_1/{visit.refs}", 200)
-    records = metadata.read_dicoms(store, visit)
+    records = write_json.read_dicoms(store, visit)
     found = deposit.read(store, visit)
     assert found is not None
     assert call("git", "rev-parse", "HEAD", cwd=here).strip() == found.refs[deposit.HEAD]
@@ -150,9 +152,9 @@ def test_allowed_names_come_back_by_content_and_refused_ones_could_not(
     for refused in REFUSED:
         write_tar(tarball, [(refused, contents[refused])])
         with pytest.raises(BadTarball):
-            index.run(job)
+            index_tar.run(job)
     datasets.put_visit(job, ((name, contents[name]) for name in good))
-    assert len(metadata.read_dicoms(job.store, job.visit)) == len(good)
+    assert len(write_json.read_dicoms(job.store, job.visit)) == len(good)
     write_tar(tarball, contents.items())
     records = [
         {
@@ -163,7 +165,7 @@ def test_allowed_names_come_back_by_content_and_refused_ones_could_not(
         for name, path in names.items()
     ]
     datasets.put_metadata(job, records, tarball=tarball.read_bytes())
-    dataset.run(job)
+    export_repo.run(job)
     here = clone(job, tmp_path / "clone")
     call("git", "annex", "fsck", "--fast", "--quiet", cwd=here)
     with pytest.raises(AssertionError, match="get"):

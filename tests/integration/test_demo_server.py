@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from icfqueue.demo.server import DemoStore
-from icfqueue.listing import visits_in_listing
+from icfqueue.remote.listing import visits_in_listing
 
 CONTENT = bytes(range(256)) * 100
 

@@ -15,13 +15,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from icfqueue import embedded
-from icfqueue.embedded import EmbeddedServer
-from icfqueue.errors import Unreachable
+from icfqueue.broker import embedded
+from icfqueue.broker.embedded import EmbeddedServer
+from icfqueue.core.errors import Unreachable
 
 USER = """
 import pathlib, sys, time
-from icfqueue.embedded import EmbeddedServer
+from icfqueue.broker.embedded import EmbeddedServer
 with EmbeddedServer(pathlib.Path(sys.argv[1])) as server:
     client = server.broker.check()
     client.incr("users")

@@ -20,8 +20,7 @@ from msgspec import structs
 from support.faulty_store import FaultyStore
 from support.outputs import record
 
-from icfqueue import fetch, part
-from icfqueue.errors import (
+from icfqueue.core.errors import (
     AccessDenied,
     Cancelled,
     DiskTrouble,
@@ -33,12 +32,14 @@ from icfqueue.errors import (
     StoreBusy,
     TarballChanged,
 )
-from icfqueue.job import Job
-from icfqueue.part import Note, Part
-from icfqueue.remote import RemoteFile
-from icfqueue.store import HIDDEN
-from icfqueue.visit import Visit
-from icfqueue.watch import Watch
+from icfqueue.core.guard import Watch
+from icfqueue.core.visit import Visit
+from icfqueue.remote import partial_download
+from icfqueue.remote.client import RemoteFile
+from icfqueue.remote.partial_download import Note, Part
+from icfqueue.steps import fetch
+from icfqueue.steps.job import Job
+from icfqueue.store.directory import HIDDEN
 
 VISIT = Visit("study_1", "v")
 TAR = f"/{VISIT.storepath}"
@@ -100,7 +101,7 @@ def here(job: Job) -> Path:
 
 
 def parts(job: Job) -> list[Path]:
-    return part._parts(job.store.work_dir(job.visit))
+    return partial_download._parts(job.store.work_dir(job.visit))
 
 
 def litter(job: Job) -> list[str]:
@@ -439,7 +440,7 @@ def test_a_worker_that_wakes_up_cannot_spoil_its_successors_part(
     assert here(job).read_bytes() == CONTENT
     assert watch.bytes == len(CONTENT) - 1_000_000
     zombie.close()
-    assert part.take_over(work, lambda: None) is None
+    assert partial_download.take_over(work, lambda: None) is None
     assert here(job).read_bytes() == CONTENT
 
 
@@ -470,14 +471,15 @@ def test_a_part_that_was_complete_is_not_downloaded_again(job: Job) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from icfqueue import fetch, part
-from icfqueue.job import Job, Options
-from icfqueue.settings import Settings
-from icfqueue.store import Store
-from icfqueue.visit import Visit
-from icfqueue.watch import Watch
+from icfqueue.remote import partial_download
+from icfqueue.steps import fetch
+from icfqueue.steps.job import Job, Options
+from icfqueue.core.settings import Settings
+from icfqueue.store.directory import Store
+from icfqueue.core.visit import Visit
+from icfqueue.core.guard import Watch
 
-part.MARK = 500_000
+partial_download.MARK = 500_000
 
 class Fatal(Watch):
     seen = 0
@@ -499,7 +501,7 @@ def test_what_a_killed_worker_had_received_is_continued(web: FaultyStore, job: J
     done = subprocess.run(command, check=False, capture_output=True, timeout=60)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     (left,) = parts(job)
-    note = Note.read(part._note_of(left))
+    note = Note.read(partial_download._note_of(left))
     assert note is not None
     assert not note.closed
     assert 500_000 <= note.have <= left.stat().st_size

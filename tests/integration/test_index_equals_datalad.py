@@ -13,12 +13,12 @@ import pytest
 from conftest import SHARED_DATA
 from support.datasets import TAGS
 
-from icfqueue import index, metadata
-from icfqueue.demo.project import build_project
-from icfqueue.job import Job, Options
-from icfqueue.settings import Settings
-from icfqueue.store import Store
-from icfqueue.visit import Visit
+from icfqueue.core.settings import Settings
+from icfqueue.core.visit import Visit
+from icfqueue.demo.visits import build_project
+from icfqueue.steps import index_tar, write_json
+from icfqueue.steps.job import Job, Options
+from icfqueue.store.directory import Store
 
 REAL = {
     f"{kind} (real)": path
@@ -78,8 +78,8 @@ def job(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     else:
         visit = build_project(store.root, "study_1", 2)[-1]
     made = Job(visit, Options("https://x"), store, Settings(store_dir=store.root))
-    index.run(made)
-    metadata.run(made)
+    index_tar.run(made)
+    write_json.run(made)
     return made
 
 

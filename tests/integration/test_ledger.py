@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 from support.valkey import Valkey, dump, token
 from support.waiting import pass_time
 
-from icfqueue import record
-from icfqueue.errors import BadTarball, NetworkTrouble
-from icfqueue.indexes import key, places, totals, visit_key
-from icfqueue.job import Options, Outcome
-from icfqueue.ledger import Entry, Ledger
-from icfqueue.record import ACTIVE, Record, State
-from icfqueue.retry import Fail, RetryIn
-from icfqueue.steps import GATHERED, NAMES, QUEUES
-from icfqueue.visit import Visit
+from icfqueue.core.errors import BadTarball, NetworkTrouble
+from icfqueue.core.visit import Visit
+from icfqueue.ledger import record
+from icfqueue.ledger.indexes import key, places, totals, visit_key
+from icfqueue.ledger.ledger import Entry, Ledger
+from icfqueue.ledger.record import ACTIVE, Record, State
+from icfqueue.ledger.retry_policy import Fail, RetryIn
+from icfqueue.steps.job import Options, Outcome
+from icfqueue.steps.registry import GATHERED, NAMES, QUEUES
 
 OPTIONS = Options("https://data.example.org")
 V = Visit("p", "v")

@@ -11,30 +11,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.line import URL, Line
+from support.in_process_queue import URL, Line
 from support.schema import check_status
 from support.waiting import pass_time
 
-from icfqueue import (
-    catalog,
-    dataset,
-    fetch,
-    index,
-    metadata,
-    record,
-    status,
-    supervisor,
-    troubles,
+from icfqueue.catalog import study
+from icfqueue.core.errors import (
+    AccessDenied,
+    DiskTrouble,
+    LeaseLost,
+    NetworkTrouble,
+    StoreBusy,
 )
-from icfqueue.errors import AccessDenied, DiskTrouble, LeaseLost, NetworkTrouble, StoreBusy
-from icfqueue.heartbeat import Stopping
-from icfqueue.indexes import key
-from icfqueue.job import Job, Outcome
-from icfqueue.ledger import Ledger
-from icfqueue.record import State
-from icfqueue.steps import GATHERED, NAMES
-from icfqueue.visit import Visit
-from icfqueue.watch import Watch
+from icfqueue.core.guard import Watch
+from icfqueue.core.visit import Visit
+from icfqueue.ledger import record
+from icfqueue.ledger.indexes import key
+from icfqueue.ledger.ledger import Ledger
+from icfqueue.ledger.record import State
+from icfqueue.operations import status
+from icfqueue.pipeline import circuit_breaker, supervisor
+from icfqueue.pipeline.heartbeat import Stopping
+from icfqueue.steps import export_repo, fetch, index_tar, write_json
+from icfqueue.steps.job import Job, Outcome
+from icfqueue.steps.registry import GATHERED, NAMES
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +87,7 @@ def test_a_project_goes_through_every_step_and_its_status_has_the_documented_for
         assert [step.attempts for step in told.steps] == [1] * 6
         assert told.dicoms
         assert set(told.refs or {}) == {"refs/heads/master", "refs/heads/git-annex"}
-        assert catalog.has_page(line.store, found, URL)
+        assert study.has_page(line.store, found, URL)
     shown = json.loads("".join(status.project_lines(line.ledger, "study_1")))
     check_status(shown)
     assert shown["counts"]["done"] == 3
@@ -135,7 +135,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     """Let something happen in the middle of the real export, before it publishes."""
 
     def arrange(what: Callable[[], object]) -> list[str]:
-        real: Real = dataset.run
+        real: Real = export_repo.run
         happened: list[str] = []
 
         def run(job: Job) -> Outcome:
@@ -150,7 +150,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
             monkeypatch.setattr(job.watch, "before_publish", publish)
             return real(job)
 
-        monkeypatch.setattr(dataset, "run", run)
+        monkeypatch.setattr(export_repo, "run", run)
         return happened
 
     return arrange
@@ -215,7 +215,7 @@ def test_a_worker_that_stops_gives_its_visit_back_and_no_attempt_counts(
             job.watch.advance(bytes=1)
             time.sleep(0.01)
 
-    monkeypatch.setattr(index, "run", run)
+    monkeypatch.setattr(index_tar, "run", run)
     message = go_to(line, visit, "index_tar")
     assert line.handle(message) == "queued"
     found = line.record(visit)
@@ -237,7 +237,7 @@ def test_an_unexpected_error_is_permanent_without_traceback_or_value(
     def run(_: Job) -> Outcome:
         raise KeyError(SECRET)
 
-    monkeypatch.setattr(metadata, "run", run)
+    monkeypatch.setattr(write_json, "run", run)
     caplog.set_level(logging.DEBUG)
     line.drain()
     found = line.record(visit)
@@ -321,15 +321,15 @@ def test_a_hold_that_was_lifted_is_not_put_back_by_a_visit_that_met_it(
     line.enqueue([visit])
     words = json.dumps({"message": "401", "hint": "h"})
     line.ledger.put_note("hold:study_1", words)
-    check = troubles.check
+    check = circuit_breaker.check
 
     def check_then_lift(*args: Any, **more: Any) -> None:
         try:
             check(*args, **more)
         finally:
-            troubles.lift(line.ledger, "study_1")
+            circuit_breaker.lift(line.ledger, "study_1")
 
-    monkeypatch.setattr(troubles, "check", check_then_lift)
+    monkeypatch.setattr(circuit_breaker, "check", check_then_lift)
     message = line.take()
     assert message
     assert line.handle(message) == "failed"
@@ -493,7 +493,7 @@ class Pages:
 @pytest.fixture
 def pages(monkeypatch: pytest.MonkeyPatch) -> Pages:
     made = Pages()
-    monkeypatch.setattr(catalog, "add_visits", made.add_visits)
+    monkeypatch.setattr(study, "add_visits", made.add_visits)
     return made
 
 
@@ -511,20 +511,20 @@ def test_real_visits_that_come_one_by_one_are_gathered(line: Line) -> None:
     line.worker = line.another(catalog_gather=600.0)
     line.ledger.flush_after = 600.0
     written = []
-    real = catalog.add_visits
+    real = study.add_visits
 
     def add_visits(*args: Any, **more: Any) -> Any:
         written.append(len(args[2]))
         return real(*args, **more)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(catalog, "add_visits", add_visits)
+        patch.setattr(study, "add_visits", add_visits)
         line.enqueue(visits)
         line.drain()
     # The first one has the catalog made; the last one of the project has the others
     # written at once, not after ten minutes.
     assert written == [1, 5]
-    assert all(catalog.has_page(line.store, found, URL) for found in visits)
+    assert all(study.has_page(line.store, found, URL) for found in visits)
 
 
 def test_one_bad_visit_of_a_batch_fails_alone(
@@ -606,7 +606,7 @@ def test_a_writer_that_vanished_before_it_claimed_a_visit_is_followed_too(
             line.handle((GATHERED, "study_1", "v000", 1))
     pass_time(line.ledger.client, line.settings.lease + 1)
     written = Pages()
-    monkeypatch.setattr(catalog, "add_visits", written.add_visits)
+    monkeypatch.setattr(study, "add_visits", written.add_visits)
     line.drain()
     assert {line.record(found).state for found in visits} == {State.DONE}
     assert written.batches == [2]
@@ -628,7 +628,7 @@ def test_a_writer_that_lost_the_lock_gives_its_visits_back(
 
     monkeypatch.setattr(supervisor, "FLUSH_AGAIN", 0.2)
     with monkeypatch.context() as patch:
-        patch.setattr(catalog, "add_visits", robbed)
+        patch.setattr(study, "add_visits", robbed)
         line.handle((GATHERED, "study_1", "v000", 1))
     assert pages.batches == []
     found = line.record(visits[0])
@@ -642,7 +642,7 @@ def test_a_limit_for_one_step_does_not_break_the_others(
     line: Line, visit: Visit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A site that sets ICFQUEUE_STALL for fetches only still gets its catalog."""
-    from icfqueue.settings import load
+    from icfqueue.core.settings import load
 
     monkeypatch.setenv("ICFQUEUE_STALL", '{"fetch": 60}')
     chosen = load(store_dir=line.store.root, keep_free=0, catalog_gather=0.05)
@@ -661,5 +661,5 @@ def test_a_lease_lost_error_is_raised_by_the_real_publish(line: Line, visit: Vis
 
     job = Job(visit, line.record(visit).options, line.store, line.settings, Refusing())
     with pytest.raises(LeaseLost):
-        dataset.run(job)
+        export_repo.run(job)
     assert outputs(line, visit) == set()

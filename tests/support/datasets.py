@@ -12,9 +12,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from icfqueue import dataset, gitannex, index, indexnote, metadata
-from icfqueue.demo.project import NEWEST, shipped, write_tar
-from icfqueue.job import Job, Outcome
+from icfqueue.dataset import programs
+from icfqueue.demo.visits import NEWEST, shipped, write_tar
+from icfqueue.outputs import tarball_index
+from icfqueue.steps import export_repo, index_tar, write_json
+from icfqueue.steps.job import Job, Outcome
 
 SOURCE = "dicomdirtests/98892003/MR1"
 """Small MR files among those that pydicom ships."""
@@ -41,9 +43,9 @@ def images(count: int) -> list[bytes]:
 def put_visit(job: Job, members: Iterable[tuple[str, bytes]]) -> Outcome:
     """Write the visit's tarball and run the steps up to its deposit."""
     write_tar(job.store.path(job.visit, job.visit.tarball), members)
-    index.run(job)
-    metadata.run(job)
-    return dataset.run(job)
+    index_tar.run(job)
+    write_json.run(job)
+    return export_repo.run(job)
 
 
 def put_metadata(
@@ -67,7 +69,7 @@ def put_metadata(
         "fingerprint": {"size": len(tarball), "mtime_ns": 0, "ctime_ns": 0},
         "listing": {"size": 0, "md5": ""},
     }
-    place = indexnote.index_path(store, visit)
+    place = tarball_index.index_path(store, visit)
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(json.dumps(note))
 
@@ -88,7 +90,7 @@ def unpacked(job: Job, folder: Path) -> Path:
 
 def git(repo: Path, *args: str, stdin: bytes | None = None) -> bytes:
     """Run git, or with a first word ``annex`` git-annex, in `repo`."""
-    env = dict(os.environ, PATH=gitannex.search_path(), LC_ALL="C.UTF-8")
+    env = dict(os.environ, PATH=programs.search_path(), LC_ALL="C.UTF-8")
     done = subprocess.run(
         ["git", "-C", str(repo), *args],
         env=env,

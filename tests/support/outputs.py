@@ -6,9 +6,9 @@ import hashlib
 import json
 from pathlib import Path
 
-from icfqueue import deposit
-from icfqueue.deposit import Source
-from icfqueue.job import Job
+from icfqueue.outputs import deposit
+from icfqueue.outputs.deposit import Source
+from icfqueue.steps.job import Job
 
 
 def record(job: Job, content: bytes, *, deposited: bool = True) -> None:

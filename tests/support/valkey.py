@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from icfqueue.broker import Broker
+from icfqueue.broker.connection import Broker
 
 
 def free_port() -> int:

@@ -1,0 +1,204 @@
+"""The broker: its address, a connection to it, and what it must be set to."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, quote, urlsplit
+
+from icfqueue.core.errors import Unreachable, UsageError
+from icfqueue.core.settings import Settings
+
+if TYPE_CHECKING:  # redis takes as long to import as the embedded server to start
+    import redis
+    from redis.retry import Retry
+
+SOCKET_SCHEME = "redis+socket"
+PATIENT = 100_000
+"""Tries of a worker whose broker is away: days, at five seconds each."""
+
+CHECK_SECONDS = 2.0
+"""How long a command waits for the first answer, once for the connection and once for
+the reply: it is to say within five seconds that the broker is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """Where the broker is; `url` may hold a password and is never shown.
+
+    Attributes
+    ----------
+    url
+        ``redis://``, ``rediss://`` or ``redis+socket:///path``, as Celery has it.
+    ca_file
+        Certificate authority for ``rediss://``; the system's own if None.
+    """
+
+    url: str
+    ca_file: Path | None = None
+
+    def __repr__(self) -> str:
+        return f"Broker({self.shown})"
+
+    @property
+    def shown(self) -> str:
+        """The address without its password, for people."""
+        scheme, _, rest = self.url.partition("://")
+        if not rest.startswith("/"):
+            # Not by urlsplit: it takes a "/" or "#" in a password for the end of the host.
+            rest = rest.rpartition("@")[2]
+        return f"{scheme}://{rest.partition('?')[0]}"
+
+    @property
+    def tls(self) -> dict[str, Any]:
+        """Celery's ``broker_use_ssl`` for this address; empty without TLS."""
+        if not self.url.startswith("rediss://"):
+            return {}
+        import ssl
+
+        options: dict[str, Any] = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+        if self.ca_file:
+            options["ssl_ca_certs"] = str(self.ca_file)
+        return options
+
+    def connect(self, *, patient: bool = False) -> redis.Redis:
+        """Return a connection whose replies are text.
+
+        Parameters
+        ----------
+        patient
+            Wait for a broker that is away instead of failing; for workers.
+        """
+        from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+        from redis.retry import Retry
+
+        if patient:
+            backoff = ExponentialWithJitterBackoff(base=0.05, cap=5.0)
+            return self._connect(Retry(backoff, PATIENT), 30.0)
+        return self._connect(Retry(NoBackoff(), 1), 4.0)
+
+    def _connect(self, retry: Retry, timeout: float) -> redis.Redis:
+        import redis
+
+        return redis.Redis.from_url(
+            self._redis_url(),
+            decode_responses=True,
+            retry=retry,
+            retry_on_error=[
+                redis.BusyLoadingError,
+                redis.ConnectionError,
+                redis.TimeoutError,
+            ],
+            socket_connect_timeout=min(3.0, timeout),
+            socket_timeout=timeout,
+            health_check_interval=30,
+            **self.tls,
+        )
+
+    def check(self) -> redis.Redis:
+        """Return a connection that was tried.
+
+        Raises
+        ------
+        Unreachable
+            The broker does not answer or refuses; one line, without the password.
+        """
+        import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
+        try:
+            # One try on a connection of its own: each further one doubles the time that a
+            # host which swallows packets takes.
+            with self._connect(Retry(NoBackoff(), 0), CHECK_SECONDS) as probe:
+                probe.ping()
+        except redis.AuthenticationError:
+            raise Unreachable(
+                f"the broker at {self.shown} refuses the password",
+                hint="set ICFQUEUE_BROKER_URL or ICFQUEUE_BROKER_PASSWORD",
+            ) from None
+        except (redis.RedisError, OSError) as error:
+            raise Unreachable(
+                f"the broker at {self.shown} does not answer ({_reason(error)})",
+                hint="is it running? does --broker name it? try 'icfqueue doctor'",
+            ) from None
+        return self.connect()
+
+    def _redis_url(self) -> str:
+        parts = urlsplit(self.url)
+        if parts.scheme != SOCKET_SCHEME:
+            return self.url
+        # Celery names the database of a socket in the query, redis-py calls it db.
+        query = parts.query.replace("virtual_host=", "db=")
+        return f"unix://{parts.netloc}{parts.path}{'?' if query else ''}{query}"
+
+
+def configured(settings: Settings) -> Broker | None:
+    """Return the broker that the settings name; None means the embedded server.
+
+    Raises
+    ------
+    UsageError
+        The address is none of a Redis or Valkey server; it is not shown, for the part
+        that is wrong may be the password.
+    """
+    if settings.broker_url is None:
+        return None
+    url = settings.broker_url.reveal()
+    if url.startswith("unix://"):
+        url = url.replace("unix", SOCKET_SCHEME, 1)
+    parts = _checked_parts(url)
+    if settings.broker_password and parts.password is None:
+        secret = quote(settings.broker_password.reveal(), safe="")
+        user, _, host = parts.netloc.rpartition("@")
+        netloc = f"{user}:{secret}@{host}"
+        url = url.replace(f"://{parts.netloc}", f"://{netloc}", 1)
+    return Broker(url, settings.broker_ca_file)
+
+
+def _checked_parts(url: str) -> SplitResult:
+    """Return the parts of `url`, if host, port and login can be told apart."""
+    scheme = url.partition("://")[0]
+    if scheme not in {"redis", "rediss", SOCKET_SCHEME}:
+        raise UsageError(
+            "the broker's address is none of a Redis or Valkey server",
+            hint="use redis://host:port/0, rediss://host:port/0 or redis+socket:///path",
+        )
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        host = parts.path.strip("/") if scheme == SOCKET_SCHEME else parts.hostname
+        # Asking for the port checks that it is a number.
+        if host and (parts.port is None or parts.port > 0):
+            return parts
+    raise UsageError(
+        "the broker's address has no host, or a port that is no number",
+        hint="in a password, '/', '#', '?', '@' and '%' are written as %2F, %23, %3F, "
+        "%40 and %25; or set it by ICFQUEUE_BROKER_PASSWORD",
+    )
+
+
+def faults(client: redis.Redis) -> list[tuple[str, str]]:
+    """Return the settings of a server under which records could be lost.
+
+    Returns
+    -------
+    list of (str, str)
+        What was found and the remedy; empty if all is well.
+    """
+    info: Any = client.info()
+    found = []
+    if not info.get("aof_enabled"):
+        found.append(("the append-only file is off", "set 'appendonly yes'"))
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        found.append((f"maxmemory-policy is {policy}", "set 'maxmemory-policy noeviction'"))
+    return found
+
+
+def _reason(error: Exception) -> str:
+    # redis-py repeats host and port; the operating system's own words are enough.
+    cause = error.__cause__ or error
+    text = getattr(cause, "strerror", None) or str(cause)
+    return str(text).strip().rstrip(".").lower() or type(cause).__name__

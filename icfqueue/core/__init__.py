@@ -1,0 +1,1 @@
+"""The words that all share: errors, settings, ids, options, step names."""

@@ -1,0 +1,267 @@
+"""What a site can set, from one place and checked once.
+
+Command line options come first, then the environment (``ICFQUEUE_…``), then
+``icfqueue.toml`` in the current folder (or the file that ``ICFQUEUE_CONFIG`` names),
+then the user's own ``icfqueue.toml`` in the platform's configuration folder.
+
+Every command reads its settings before anything else, so they are checked by a library
+that is quick to import (docs/performance.md).
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import msgspec
+import platformdirs
+from msgspec import Meta
+
+from icfqueue.core.errors import UsageError
+
+STALL = {
+    "fetch": 300.0,
+    "index_tar": 600.0,
+    "write_json": 300.0,
+    "export_repo": 900.0,
+    "update_catalog": 600.0,
+    "cleanup": 300.0,
+}
+"""Seconds that each step may go without progress, unless set otherwise."""
+
+CONFIG_FILE = "icfqueue.toml"
+CONFIG_VARIABLE = "ICFQUEUE_CONFIG"
+
+
+class Secret:
+    """A text that is shown nowhere by accident."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text itself."""
+        return self._text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other.reveal() == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+
+Count = Annotated[int, Meta(ge=1)]
+Span = Annotated[float, Meta(gt=0)]
+"""Seconds, more than none."""
+Color = Annotated[str, Meta(pattern=r"^#[0-9a-fA-F]{6}$")]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings; made by :func:`load`, which checks them. Times are seconds.
+
+    Attributes
+    ----------
+    store_dir, store_url
+        The store directory; where the store is on the web.
+    broker_url, broker_password, broker_ca_file
+        Redis or Valkey (without it the embedded server); its password, so that it can
+        stay out of the address; certificate authority of a ``rediss://`` broker.
+    credential
+        Name of the DataLad credential for the store.
+    max_attempts, retry_base, retry_cap
+        Tries of a step, in all; wait before the first retry; longest wait for one.
+    max_crashes
+        Workers that a visit may take down.
+    lease
+        Trust in a silent worker.
+    stall
+        Longest time without progress, for each step.
+    grace
+        What is left to a step when its worker is asked to stop.
+    disk_pause, store_pause, store_faults
+        Rest on disk trouble; rest when the store fails; faults in a row before that.
+    connect_timeout, read_timeout
+        Longest wait for the store, and between two reads of it.
+    keep_free
+        Bytes that a download leaves free.
+    catalog_name, catalog_logo, catalog_link_color, catalog_link_hover_color
+        What stands above every page; an SVG or PNG file; colors as ``#rrggbb``.
+    catalog_gather
+        Longest wait of a finished visit for its study page.
+    catalog_export
+        Offer each page's metadata for download.
+    """
+
+    store_dir: Path = Path()
+    store_url: str = "https://data.inm-icf.de"
+    broker_url: Secret | None = None
+    broker_password: Secret | None = None
+    broker_ca_file: Path | None = None
+    credential: str | None = None
+
+    max_attempts: Count = 5
+    retry_base: Span = 10.0
+    retry_cap: Span = 1800.0
+    max_crashes: Count = 3
+    lease: Annotated[float, Meta(ge=1)] = 30.0
+    stall: dict[str, Span] = msgspec.field(default_factory=lambda: dict(STALL))
+    grace: Annotated[float, Meta(ge=0)] = 20.0
+    disk_pause: Span = 60.0
+    store_pause: Span = 60.0
+    store_faults: Count = 5
+    connect_timeout: Span = 20.0
+    read_timeout: Span = 60.0
+    keep_free: Annotated[int, Meta(ge=0)] = 1 << 30
+
+    catalog_name: str = "ICF study catalog"
+    catalog_logo: Path | None = None
+    catalog_link_color: Color = "#007eb1"
+    catalog_link_hover_color: Color = "#023d6b"
+    catalog_gather: Annotated[float, Meta(ge=0)] = 2.0
+    catalog_export: bool = True
+
+
+def load(**given: Any) -> Settings:
+    """Return the settings of this process.
+
+    Parameters
+    ----------
+    given
+        Options of the command line; those that are None were not given.
+
+    Raises
+    ------
+    UsageError
+        A setting is unknown or has a value that cannot be used. Values are not shown:
+        one of them may be a password.
+    """
+    found: dict[str, Any] = {}
+    for path in reversed(config_files()):
+        found |= _of_file(path)
+    found |= _of_environment()
+    found |= {name: value for name, value in given.items() if value is not None}
+    for name in found:
+        if name not in Settings.__struct_fields__:
+            near = difflib.get_close_matches(name, Settings.__struct_fields__, 1)
+            guess = f"; did you mean {near[0]}?" if near else ""
+            raise _unusable(name, f"there is no such setting{guess}")
+    if isinstance(found.get("store_url"), str):
+        found["store_url"] = found["store_url"].rstrip("/")
+    if isinstance(found.get("stall"), dict):
+        # The defaults of the steps that are not named stay.
+        found["stall"] = STALL | found["stall"]
+    try:
+        # Not strict: numbers from the environment are texts.
+        chosen = msgspec.convert(found, Settings, strict=False, dec_hook=_own_type)
+    except msgspec.ValidationError as error:
+        # Its words are what was expected and the type of what was found: no value.
+        what, _, where = str(error).partition(" - at ")
+        named = re.search(r"\$\.(\w+)", where)
+        raise _unusable(named[1] if named else "?", what) from None
+    for name, fault in _faults(chosen):
+        raise _unusable(name, fault)
+    return chosen
+
+
+def _unusable(name: str, what: str) -> UsageError:
+    return UsageError(
+        f"setting {name}: {what}",
+        hint=f"look at the options, at ICFQUEUE_{name.upper()} and at {CONFIG_FILE}",
+    )
+
+
+def _own_type(wanted: type, value: Any) -> Any:
+    """Make what :mod:`msgspec` does not know of itself."""
+    if wanted is Path and isinstance(value, (str, Path)):
+        return Path(value).expanduser()
+    if wanted is Secret and isinstance(value, str):
+        return Secret(value)
+    raise ValueError(f"Expected a text, got `{type(value).__name__}`")
+
+
+def _of_file(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            found = tomllib.load(file)
+    except (OSError, ValueError) as error:
+        # A parser's message tells line and column, not what stands there.
+        raise UsageError(f"{path} cannot be read: {error}") from None
+    if "broker" in found:
+        # As the option is called.
+        found["broker_url"] = found.pop("broker")
+    return found
+
+
+def _of_environment() -> dict[str, Any]:
+    """Return what ``ICFQUEUE_…`` variables set; an empty one sets nothing."""
+    found: dict[str, Any] = {}
+    known = {f"ICFQUEUE_{name.upper()}": name for name in Settings.__struct_fields__}
+    # As the option and the settings file call it.
+    known |= {"ICFQUEUE_BROKER": "broker_url"}
+    for variable, name in known.items():
+        if text := os.environ.get(variable):
+            found.setdefault(name, text)
+    for variable in os.environ:
+        if variable.startswith("ICFQUEUE_") and variable not in known:
+            _check_no_typo(variable, known)
+    if "stall" in found:
+        try:
+            found["stall"] = msgspec.json.decode(found["stall"])
+        except msgspec.DecodeError:
+            raise UsageError(
+                "setting stall: ICFQUEUE_STALL is no JSON",
+                hint="for example ICFQUEUE_STALL='{\"fetch\": 600}'",
+            ) from None
+    return found
+
+
+def _check_no_typo(variable: str, known: Iterable[str]) -> None:
+    """Raise if `variable` is nearly a setting; others of ours are none of them."""
+    if near := difflib.get_close_matches(variable, known, 1, 0.9):
+        raise UsageError(
+            f"the environment has {variable}, which is no setting",
+            hint=f"did you mean {near[0]}?",
+        )
+
+
+def _faults(found: Settings) -> Iterator[tuple[str, str]]:
+    """Yield the names of settings that types cannot check, with what is wrong."""
+    if not found.store_url.startswith(("http://", "https://")):
+        yield "store_url", "must start with https:// or http://"
+    if any(sign.isspace() or sign in "?#" for sign in found.store_url):
+        yield "store_url", "must not have a space, '?' or '#' in it"
+    if "@" in urlsplit(found.store_url).netloc:
+        yield "store_url", "must not have a user or password in it; DataLad has those"
+    if unknown := ", ".join(sorted(set(found.stall) - set(STALL))):
+        yield "stall", f"there is no step {unknown}"
+    for name in Settings.__struct_fields__:
+        value = getattr(found, name)
+        numbers = value.values() if isinstance(value, dict) else [value]
+        if any(isinstance(one, float) and not math.isfinite(one) for one in numbers):
+            yield name, "must be a finite number"
+
+
+def config_files() -> list[Path]:
+    """Return the settings files that exist, the more important one first.
+
+    Raises
+    ------
+    UsageError
+        ``ICFQUEUE_CONFIG`` names a file that is not there.
+    """
+    named = os.environ.get(CONFIG_VARIABLE)
+    if named and not Path(named).is_file():
+        raise UsageError(f"{CONFIG_VARIABLE} names {named}, which is no file")
+    first = Path(named) if named else Path(CONFIG_FILE)
+    user = platformdirs.user_config_path("icfqueue") / CONFIG_FILE
+    return [path for path in (first, user) if path.is_file()]

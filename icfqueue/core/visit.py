@@ -1,0 +1,126 @@
+"""A visit: which project it belongs to, what it is called, what its files are called.
+
+Ids come from outside (command line, directory listings, queue messages) and become
+paths and URLs, so nothing but :class:`Visit` and :func:`check_id` may let them in.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Self
+
+from icfqueue.core.errors import BadId
+
+TAR_SUFFIX = "_dicom.tar"
+"""What follows the visit id in the name of its tarball."""
+
+MAX_ID = 200
+"""Longest id, in characters: the longest file name made of one stays under 255 bytes."""
+
+_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*", re.ASCII)
+
+
+def check_id(value: str, what: str) -> str:
+    """Return `value` if it may be used as a project or visit id.
+
+    Parameters
+    ----------
+    value
+        The id as it came in.
+    what
+        ``"project"`` or ``"visit"``, for the message.
+
+    Raises
+    ------
+    BadId
+        Anything but letters, digits, ``.``, ``_``, ``-``; a leading ``.`` or ``-``; an
+        empty or overlong id.
+    """
+    if not isinstance(value, str) or not _ID.fullmatch(value):
+        raise BadId(
+            f"{what} id {value!r} is not allowed",
+            hint="ids have letters, digits, '.', '_' and '-', and do not start with "
+            "'.' or '-'",
+        )
+    if len(value) > MAX_ID:
+        raise BadId(
+            f"{what} id {value[:20] + '…'!r} has {len(value)} characters",
+            hint=f"ids have at most {MAX_ID} characters",
+        )
+    return value
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Visit:
+    """One visit of one project; both ids are checked when it is made.
+
+    File names below are relative to the project's folder, in the store directory and
+    at the store URL alike.
+    """
+
+    project: str
+    id: str
+
+    def __post_init__(self) -> None:
+        check_id(self.project, "project")
+        check_id(self.id, "visit")
+
+    def __str__(self) -> str:
+        return f"{self.project}/{self.id}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the visit that ``str(visit)`` gave `text`.
+
+        Raises
+        ------
+        BadId
+            Not ``project/visit``.
+        """
+        project, _, visit = text.partition("/")
+        return cls(project, visit)
+
+    @classmethod
+    def of_tarball(cls, project: str, name: str) -> Self | None:
+        """Return the visit whose tarball is called `name`, or None for another file."""
+        if not name.endswith(TAR_SUFFIX):
+            return None
+        try:
+            return cls(project, name.removesuffix(TAR_SUFFIX))
+        except BadId:
+            return None
+
+    @property
+    def tarball(self) -> str:
+        return f"{self.id}{TAR_SUFFIX}"
+
+    @property
+    def md5sum(self) -> str:
+        return f"{self.id}{TAR_SUFFIX}.md5sum"
+
+    @property
+    def metadata_tarball(self) -> str:
+        return f"{self.id}_metadata_tarball.json"
+
+    @property
+    def metadata_dicoms(self) -> str:
+        return f"{self.id}_metadata_dicoms.json"
+
+    @property
+    def refs(self) -> str:
+        return f"{self.id}_XDLRA--refs"
+
+    @property
+    def repo_export(self) -> str:
+        return f"{self.id}_XDLRA--repo-export"
+
+    @property
+    def dspath(self) -> str:
+        """Where the tarball lies in the dataset."""
+        return f"icf/{self.tarball}"
+
+    @property
+    def storepath(self) -> str:
+        """Where the tarball lies below the store URL."""
+        return f"{self.project}/{self.tarball}"

@@ -1,0 +1,331 @@
+"""What stands in a dataset's two branches, as a stream for ``git fast-import``.
+
+::
+
+    master      .datalad/config, .datalad/.gitattributes, .gitattributes
+                icf/<visit>_dicom.tar -> annex key of the tarball
+                <member path>         -> annex key of the DICOM file
+    git-annex   uuid.log, remote.log: the special remotes `uncurl` and `archivist`
+                <hash directory>/<key>.log, .log.web, .log.met
+
+Sources: https://git-annex.branchable.com/internals/ (branch layout and log formats;
+what the page leaves open was read off a branch that git-annex wrote, and is compared
+with one in the tests), ``git help fast-import`` (the stream), the files that
+``datalad create`` writes, datalad-next's ``ArchivistLocator`` (``dl+archive:`` URLs).
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from icfqueue.core.guard import Watch
+from icfqueue.dataset.programs import AnnexKey
+from icfqueue.tarball.dicom_walk import NAMES
+
+UNCURL = "uncurl"
+ARCHIVIST = "archivist"
+"""Names of the two special remotes, and of the programs that serve them."""
+
+TAGS = tuple(sorted(NAMES, key=str.lower))
+"""What becomes git-annex metadata, in git-annex's order. Field names have no case there;
+these are written in lower case, as users type them."""
+
+OWN_FILES = {
+    b".datalad/.gitattributes": b"config annex.largefiles=nothing\n",
+    b".datalad/config": b'[datalad "dataset"]\n\tid = %s\n',
+    b".gitattributes": b"* annex.backend=MD5E\n**/.git* annex.largefiles=nothing\n",
+}
+"""What ``datalad create`` writes; ``%s`` is the dataset's id."""
+
+COMMITTER = b"icfqueue <icfqueue@localhost>"
+"""Who commits: the program, not whoever runs it or where."""
+
+CHUNK = 500
+"""Files of a branch between two safe points."""
+
+Fields: TypeAlias = tuple[tuple[str, frozenset[bytes]], ...]
+"""git-annex metadata of a key: field names in order, each with its values."""
+
+_FILE = b"100644"
+_LINK = b"120000"
+
+
+@dataclass(frozen=True, slots=True)
+class Dicom:
+    """A DICOM file: path in tar and dataset, key, size (bytes), metadata fields."""
+
+    path: bytes
+    key: AnnexKey
+    size: int
+    fields: Fields
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """All that a visit's dataset holds.
+
+    Attributes
+    ----------
+    title
+        For the commit message.
+    when
+        Date of everything, seconds since 1970.
+    dataset, uncurl, archivist
+        Ids of the dataset and of its two special remotes.
+    tarball, tarball_path, tarball_url
+        The tarball's key, its path in the dataset, where it is downloaded from.
+    dicoms
+        In tar order; no path twice. Gone through twice, and may be named as they are
+        gone through first (:class:`Named`).
+    """
+
+    title: str
+    when: int
+    dataset: UUID
+    uncurl: UUID
+    archivist: UUID
+    tarball: AnnexKey
+    tarball_path: bytes
+    tarball_url: bytes
+    dicoms: Collection[Dicom]
+
+
+class Named(Collection[Dicom]):
+    """DICOM files that are made when they are first gone through, and then kept.
+
+    So git writes the first links while git-annex still names the other files.
+
+    Parameters
+    ----------
+    count
+        How many there will be.
+    source
+        Gives them, once.
+    """
+
+    def __init__(self, count: int, source: Iterator[Dicom]) -> None:
+        self._count = count
+        self._source = source
+        self._made: list[Dicom] = []
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __contains__(self, dicom: object) -> bool:
+        return any(dicom == made for made in self)
+
+    def __iter__(self) -> Iterator[Dicom]:
+        yield from self._made
+        for dicom in self._source:
+            self._made.append(dicom)
+            yield dicom
+
+
+def fields(record: dict[str, Any]) -> Fields:
+    """Return a DICOM file's tags as git-annex metadata.
+
+    Spaces around a value mean nothing in these tags (DICOM PS3.5, section 6.2: LO, SH, CS,
+    IS) and go, as they do in DataLad's `addurls`. Empty values and absent tags are left
+    out.
+    """
+    given = (record.get(tag, "") for tag in TAGS)
+    return _fields(tuple(tuple(v) if isinstance(v, list) else (v,) for v in given))
+
+
+# The files of a series have the same tags: they share one result, in memory too.
+@lru_cache(maxsize=4096)
+def _fields(given: tuple[tuple[str | int | float, ...], ...]) -> Fields:
+    found = []
+    for tag, several in zip(TAGS, given, strict=True):
+        texts = (str(value).strip() for value in several)
+        # A lone surrogate is no text; JSON can hold one, git-annex's output cannot.
+        values = frozenset(text.encode("utf-8", "replace") for text in texts if text)
+        if values:
+            found.append((tag.lower(), values))
+    return tuple(found)
+
+
+def stream(contents: Contents, watch: Watch) -> Iterator[bytes]:
+    """Yield the ``git fast-import`` stream of both branches.
+
+    Progress is reported to `watch` as DICOM files are written.
+    """
+    yield b"feature done\n"
+    yield from _master_head(contents)
+    for links in _chunks(_links(contents)):
+        yield b"".join(links)
+        watch.advance(dicoms=len(links))
+    for logs in _chunks(_annex(contents)):
+        yield b"".join(logs)
+        watch.advance()
+    yield b"done\n"
+
+
+def _chunks(parts: Iterator[bytes]) -> Iterator[list[bytes]]:
+    while some := list(islice(parts, CHUNK)):
+        yield some
+
+
+def _commit(contents: Contents, branch: bytes) -> bytes:
+    message = f"{contents.title}: {len(contents.dicoms)} DICOM files\n".encode()
+    return b"commit refs/heads/%s\ncommitter %s %d +0000\n%s" % (
+        branch,
+        COMMITTER,
+        contents.when,
+        _data(message),
+    )
+
+
+def _data(content: bytes) -> bytes:
+    return b"data %d\n%s\n" % (len(content), content)
+
+
+def _entry(mode: bytes, path: bytes, content: bytes) -> bytes:
+    return b"M %s inline %s\n%s" % (mode, _quoted(path), _data(content))
+
+
+def _quoted(path: bytes) -> bytes:
+    """Return `path` quoted in the style of C, so that it may hold any byte."""
+    for special, escape in ((b"\\", b"\\\\"), (b'"', b'\\"'), (b"\n", b"\\n")):
+        path = path.replace(special, escape)
+    return b'"%s"' % path
+
+
+def _master_head(contents: Contents) -> Iterator[bytes]:
+    yield _commit(contents, b"master")
+    dataset = str(contents.dataset).encode()
+    for path, content in OWN_FILES.items():
+        yield _entry(_FILE, path, content.replace(b"%s", dataset))
+    path = contents.tarball_path
+    yield _entry(_LINK, path, _target(path, contents.tarball))
+
+
+def _links(contents: Contents) -> Iterator[bytes]:
+    for dicom in contents.dicoms:
+        yield _entry(_LINK, dicom.path, _target(dicom.path, dicom.key))
+
+
+def _target(path: bytes, key: AnnexKey) -> bytes:
+    """Return where the link at `path` points: the key's place in the annex."""
+    up = b"../" * path.count(b"/")
+    return b"%s.git/annex/objects/%s%s/%s" % (up, key.mixed, key.name, key.name)
+
+
+@dataclass(slots=True)
+class _Logs:
+    """What the git-annex branch says of a key; two files of equal content share it."""
+
+    key: AnnexKey
+    urls: tuple[bytes, ...]
+    fields: Fields
+
+    def add(self, url: bytes, fields: Fields) -> None:
+        self.urls = tuple(sorted({*self.urls, url}))
+        union = dict(self.fields)
+        for name, values in fields:
+            union[name] = union.get(name, frozenset()) | values
+        self.fields = tuple(sorted(union.items()))
+
+
+def _annex(contents: Contents) -> Iterator[bytes]:
+    """Yield the git-annex branch.
+
+    It has up to 4,096 folders at its top, and `git fast-import` searches a folder's
+    entries one after the other. So the logs are written below a folder for the first
+    digit, and the folders are moved to the top once they are full. No object is made of
+    what was moved: the trees are written with the commit.
+    """
+    yield _commit(contents, b"git-annex")
+    yield from _remotes(contents)
+    yield from _logs(contents)
+    keys = [contents.tarball, *(dicom.key for dicom in contents.dicoms)]
+    for top in dict.fromkeys(key.lower.partition(b"/")[0] for key in keys):
+        yield b"R %s/%s %s\n" % (_digit(top), top, top)
+
+
+def _digit(lower: bytes) -> bytes:
+    """Return the folder below which a hash directory's files are written at first.
+
+    Its name is longer than a hash directory's, so that the two can never be taken for
+    each other.
+    """
+    return b"digit-" + lower[:1]
+
+
+def _logs(contents: Contents) -> Iterator[bytes]:
+    stamp = b"%ds" % contents.when
+    place = _place(contents.tarball)
+    present = b"%s 1 %s\n" % (stamp, str(contents.uncurl).encode())
+    yield _entry(_FILE, place + b".log", present)
+    yield _entry(_FILE, place + b".log.web", b"%s 1 :%s\n" % (stamp, contents.tarball_url))
+    present = b"%s 1 %s\n" % (stamp, str(contents.archivist).encode())
+    for logs in _by_key(contents):
+        place = _place(logs.key)
+        yield _entry(_FILE, place + b".log", present)
+        # The leading colon marks a URL that is not git-annex's own to download.
+        web = b"".join(b"%s 1 :%s\n" % (stamp, url) for url in logs.urls)
+        yield _entry(_FILE, place + b".log.web", web)
+        if logs.fields:
+            yield _entry(_FILE, place + b".log.met", metadata_log(stamp, logs.fields))
+
+
+def _place(key: AnnexKey) -> bytes:
+    return b"%s/%s%s" % (_digit(key.lower), key.lower, key.name)
+
+
+def _by_key(contents: Contents) -> Iterable[_Logs]:
+    found: dict[bytes, _Logs] = {}
+    for dicom in contents.dicoms:
+        url = b"dl+archive:%s#path=%s&size=%d" % (
+            contents.tarball.name,
+            dicom.path,
+            dicom.size,
+        )
+        if logs := found.get(dicom.key.name):
+            logs.add(url, dicom.fields)
+        else:
+            found[dicom.key.name] = _Logs(dicom.key, (url,), dicom.fields)
+    return found.values()
+
+
+def _remotes(contents: Contents) -> Iterator[bytes]:
+    """Yield ``uuid.log`` and ``remote.log``: lines by UUID, settings by name."""
+    remotes = sorted(
+        (str(uuid), name)
+        for uuid, name in ((contents.uncurl, UNCURL), (contents.archivist, ARCHIVIST))
+    )
+    uuids = "".join(f"{uuid} {name} timestamp={contents.when}s\n" for uuid, name in remotes)
+    settings = "".join(
+        f"{uuid} autoenable=true encryption=none externaltype={name} name={name} "
+        f"type=external timestamp={contents.when}s\n"
+        for uuid, name in remotes
+    )
+    yield _entry(_FILE, b"uuid.log", uuids.encode())
+    yield _entry(_FILE, b"remote.log", settings.encode())
+
+
+@lru_cache(maxsize=4096)
+def metadata_log(stamp: bytes, fields: Fields) -> bytes:
+    """Return the content of a ``.log.met`` file.
+
+    A value that holds a space or a line end, or starts with ``!``, is written in base64
+    after a ``!``.
+    """
+    words = [stamp]
+    for name, values in fields:
+        words.append(name.encode())
+        words += [b"+" + _metadata_value(value) for value in sorted(values)]
+    return b" ".join(words) + b"\n"
+
+
+def _metadata_value(value: bytes) -> bytes:
+    if value.startswith(b"!") or re.search(rb"[ \r\n]", value):
+        return b"!" + base64.b64encode(value)
+    return value

@@ -1,0 +1,1 @@
+"""The visits' records: what they may become, and where they are kept."""

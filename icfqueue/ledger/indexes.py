@@ -1,0 +1,132 @@
+"""Keys of the ledger, and which indexes a record stands in: pure functions.
+
+Keys, below ``icfqueue:``::
+
+    visit:<project>/<visit>   hash: v (version), t (token of the lease), r (record, JSON),
+                              w (word of the last write)
+    projects                  set of project ids
+    in:<project>:<state>      set of visit ids, for each of the six states
+    ready:<project>:<step>    set of visit ids that are queued at that step
+    totals:<project>          hash: tar_bytes, read_bytes, read_dicoms
+    progress:<project>        hash: visit id to "<bytes> <dicoms>" of the running step
+    leases                    sorted set of running visits by the end of their lease
+    due                       sorted set of waiting visits by the time they go on
+    sent:<queue>              sorted set of queued visits by when their message was sent
+    flush                     sorted set of projects by when their catalog is written
+    workers                   sorted set of workers by when they last said they live
+    lock:<name>, hold:<project>, rest:<name>, …   notes, most with an end of their own
+
+Times are the server's own, in milliseconds since 1970.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from icfqueue.core.visit import Visit
+from icfqueue.ledger.record import Record, State
+from icfqueue.steps.registry import GATHERED, NAMES, step
+
+PREFIX = "icfqueue:"
+
+
+@dataclass(frozen=True, slots=True)
+class In:
+    """A milliseconds offset that the server adds to its own time."""
+
+    ms: int
+
+
+Command = list[Any]
+"""A Redis command; words are strings, or :class:`In`, which becomes ``{"ms": n}``."""
+
+
+def key(*parts: str) -> str:
+    """Return the key made of `parts`."""
+    return PREFIX + ":".join(parts)
+
+
+def visit_key(visit: Visit) -> str:
+    """Return the key of the visit's record."""
+    return key("visit", str(visit))
+
+
+def totals(record: Record | None) -> dict[str, int]:
+    """Return what the record adds to its project's sums."""
+    size = (record.tar_bytes or 0) if record else 0
+    read = record is not None and record.position > _INDEXING
+    return {
+        "tar_bytes": size,
+        "read_bytes": size if read else 0,
+        "read_dicoms": (record.dicoms or 0) if record and read else 0,
+    }
+
+
+_INDEXING = NAMES.index("index_tar")
+
+
+def places(record: Record) -> tuple[set[tuple[str, str]], dict[tuple[str, str], str]]:
+    """Return where the record stands: plain sets, and sorted sets by kind of score."""
+    project, name, member = record.visit.project, record.visit.id, str(record.visit)
+    state = record.state
+    sets = {(key("projects"), project), (key("in", project, state), name)}
+    scored: dict[tuple[str, str], str] = {}
+    if state == State.QUEUED:
+        sets.add((key("ready", project, record.step), name))
+        if record.step != GATHERED:
+            queue = step(record.step).queue
+            scored[key("sent", queue), member] = f"sent {record.generation}"
+    elif state == State.RUNNING:
+        scored[key("leases"), member] = f"lease {record.token}"
+    elif state == State.WAITING:
+        scored[key("due"), member] = f"due {int((record.due or 0.0) * 1000)}"
+    return sets, scored
+
+
+def changes(
+    old: Record | None,
+    new: Record,
+    *,
+    lease: float,
+    flush_after: float,
+    now: float,
+) -> list[Command]:
+    """Return the commands that bring every index from `old` to `new`.
+
+    Parameters
+    ----------
+    lease, flush_after
+        Seconds: length of a new lease; wait before a study's catalog is written.
+    now
+        The time of the clock that a record's `due` was made with: what is left until
+        then is added to the server's own time.
+    """
+    old_sets, old_scored = places(old) if old else (set(), {})
+    new_sets, new_scored = places(new)
+    stay = {key("projects")}
+    commands: list[Command] = [
+        ["SREM", where, who] for where, who in old_sets - new_sets if where not in stay
+    ]
+    commands += [["ZREM", where, who] for where, who in old_scored.keys() - new_scored]
+    commands += [["SADD", where, who] for where, who in new_sets - old_sets]
+    for place, meaning in new_scored.items():
+        if old_scored.get(place) == meaning:
+            continue
+        kind, _, value = meaning.partition(" ")
+        if kind == "due":
+            score = In(int(value) - int(now * 1000))
+        else:
+            score = In(int(lease * 1000) if kind == "lease" else 0)
+        commands.append(["ZADD", place[0], score, place[1]])
+    project = new.visit.project
+    if new.state == State.QUEUED and new.step == GATHERED:
+        soon = In(int(flush_after * 1000))
+        commands.append(["ZADD", key("flush"), "NX", soon, project])
+    if old and old.state == State.RUNNING and new.state != State.RUNNING:
+        commands.append(["HDEL", key("progress", project), new.visit.id])
+    before, after = totals(old), totals(new)
+    for field, amount in after.items():
+        if more := amount - before[field]:
+            commands.append(["HINCRBY", key("totals", project), field, str(more)])
+    return commands

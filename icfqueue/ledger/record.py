@@ -1,0 +1,345 @@
+"""A visit's record: where it stands, and how it may go on from there.
+
+The record is the truth, a queue message only a nudge. Every change is a pure function
+from one record to the next; :mod:`icfqueue.ledger` writes the result in one atomic step,
+or not at all if somebody was faster. The overall state is derived from the steps and
+kept nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from icfqueue.core.errors import Cancelled, LeaseLost, StepError
+from icfqueue.core.visit import Visit
+from icfqueue.ledger.retry_policy import Decision, RetryIn
+from icfqueue.steps.job import Options, Outcome
+from icfqueue.steps.registry import NAMES
+
+
+class State(StrEnum):
+    """Overall state of a visit; the words are an interface."""
+
+    QUEUED = "queued"
+    """Waits for a worker."""
+    RUNNING = "running"
+    """A worker holds its lease."""
+    WAITING = "waiting"
+    """A transient failure; tried again when due."""
+    DONE = "done"
+    """Every step is done."""
+    FAILED = "failed"
+    """A permanent failure, or too many transient ones."""
+    CANCELLED = "cancelled"
+    """Withdrawn by a person."""
+
+
+ACTIVE = (State.QUEUED, State.RUNNING, State.WAITING)
+"""States from which a visit goes on by itself."""
+
+PENDING = "pending"
+"""State of a step whose turn has not come; the others are those of :class:`State`."""
+
+MAX_PRIORITY = 4
+"""Priorities of visits go from 0 (the default) to this, the most urgent."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """How one step of the visit fared.
+
+    Attributes
+    ----------
+    state
+        ``pending`` or a :class:`State`.
+    attempts
+        How often a worker began it; one that was interrupted on purpose does not count.
+    faults
+        How often it failed.
+    crashes
+        How often its worker vanished.
+    seconds
+        How long the last attempt took.
+    worker
+        Who made the last attempt: ``host:pid``.
+    """
+
+    state: str = PENDING
+    attempts: int = 0
+    faults: int = 0
+    crashes: int = 0
+    seconds: float | None = None
+    worker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One visit.
+
+    Attributes
+    ----------
+    generation
+        Raised whenever the visit is handed out anew or cancelled; a message or worker
+        of an older one is ignored.
+    token
+        Proof of the lease, known to its holder alone; empty if nobody holds it.
+    due
+        When a waiting visit is tried again; seconds since 1970, as all times here.
+    began
+        When the running attempt began.
+    """
+
+    visit: Visit
+    options: Options
+    priority: int = 0
+    generation: int = 1
+    steps: tuple[StepRecord, ...] = (StepRecord(),) * len(NAMES)
+    queued_at: float | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+    due: float | None = None
+    began: float | None = None
+    token: str = ""
+    tar_bytes: int | None = None
+    tar_md5: str | None = None
+    dicoms: int | None = None
+    refs: dict[str, str] | None = None
+    error: dict[str, str] | None = None
+
+    @property
+    def position(self) -> int:
+        """Index of the step the visit stands at; ``len(NAMES)`` when it is done."""
+        for index, step in enumerate(self.steps):
+            if step.state != State.DONE:
+                return index
+        return len(NAMES)
+
+    @property
+    def step(self) -> str:
+        """Name of the step the visit stands at; of the last one when it is done."""
+        return NAMES[min(self.position, len(NAMES) - 1)]
+
+    @property
+    def state(self) -> State:
+        """Overall state: that of the step the visit stands at."""
+        position = self.position
+        return State.DONE if position == len(NAMES) else State(self.steps[position].state)
+
+    @property
+    def active(self) -> bool:
+        """Whether the visit goes on by itself."""
+        return self.state in ACTIVE
+
+    @property
+    def attempts(self) -> int:
+        """The most attempts that any step took."""
+        return max(step.attempts for step in self.steps)
+
+    @property
+    def begun(self) -> bool:
+        """Whether any step is done: such visits go before the others."""
+        return self.position > 0
+
+    def at(self, **changes: Any) -> Record:
+        """Return the record with `changes` to the step the visit stands at."""
+        position = self.position
+        steps = list(self.steps)
+        steps[position] = replace(steps[position], **changes)
+        return replace(self, steps=tuple(steps))
+
+    def with_size(self, size: int) -> Record:
+        """Return the record with the size (bytes) of the tarball."""
+        return replace(self, tar_bytes=size)
+
+    def to_json(self) -> str:
+        """Return the record as it is kept; about 1 kB."""
+        steps = [
+            [s.state, s.attempts, s.faults, s.crashes, s.seconds, s.worker]
+            for s in self.steps
+        ]
+        fields = {
+            name: getattr(self, name) for name in _PLAIN if getattr(self, name) is not None
+        }
+        return json.dumps(
+            {
+                "visit": str(self.visit),
+                "options": asdict(self.options),
+                "steps": steps,
+                **fields,
+            },
+            separators=(",", ":"),
+        )
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Record:
+        """Return the record that :meth:`to_json` gave `text`."""
+        fields = json.loads(text)
+        return cls(
+            visit=Visit.parse(fields.pop("visit")),
+            options=Options(**fields.pop("options")),
+            steps=tuple(StepRecord(*step) for step in fields.pop("steps")),
+            **fields,
+        )
+
+
+_PLAIN = (
+    "priority",
+    "generation",
+    "queued_at",
+    "started_at",
+    "finished_at",
+    "due",
+    "began",
+    "token",
+    "tar_bytes",
+    "tar_md5",
+    "dicoms",
+    "refs",
+    "error",
+)
+
+
+def new(visit: Visit, options: Options, priority: int, now: float) -> Record:
+    """Return the record of a visit that is enqueued for the first time."""
+    return Record(visit, options, priority=priority, queued_at=now).at(state=State.QUEUED)
+
+
+def enqueued(record: Record, options: Options, priority: int, now: float) -> Record:
+    """Return the record of a known visit that is enqueued again, from the first step."""
+    fresh = new(record.visit, options, priority, now)
+    return replace(fresh, generation=record.generation + 1)
+
+
+def resumed(record: Record, now: float) -> Record:
+    """Return the record of a visit that goes on from the step where it stopped.
+
+    What was tried stays visible in `attempts`; faults and crashes are forgiven.
+    """
+    changed = replace(
+        record,
+        generation=record.generation + 1,
+        token="",
+        error=None,
+        due=None,
+        began=None,
+        queued_at=now,
+        finished_at=None,
+    )
+    return changed.at(state=State.QUEUED, faults=0, crashes=0)
+
+
+def cancelled(record: Record, now: float) -> Record:
+    """Return the record of a visit that a person withdrew."""
+    changed = replace(
+        record,
+        generation=record.generation + 1,
+        token="",
+        due=None,
+        began=None,
+        finished_at=now,
+    )
+    return changed.at(state=State.CANCELLED)
+
+
+def claimable(record: Record, step: str, generation: int) -> bool:
+    """Whether a message for `step` of `generation` still says something."""
+    return (
+        record.generation == generation
+        and record.state == State.QUEUED
+        and record.step == step
+    )
+
+
+def claimed(record: Record, token: str, worker: str, now: float) -> Record:
+    """Return the record of a queued visit that `worker` begins to work on."""
+    current = record.steps[record.position]
+    changed = replace(record, token=token, began=now, started_at=record.started_at or now)
+    return changed.at(state=State.RUNNING, attempts=current.attempts + 1, worker=worker)
+
+
+def check_held(record: Record, token: str, generation: int) -> None:
+    """Raise unless `token` is the lease of this generation.
+
+    Raises
+    ------
+    Cancelled
+        The visit was cancelled or handed out anew.
+    LeaseLost
+        The lease ran out and the visit went back to the queue.
+    """
+    if record.generation != generation:
+        raise Cancelled(f"{record.visit} was cancelled or enqueued anew")
+    if not token or record.token != token:
+        raise LeaseLost(f"the lease of {record.visit} ran out; another worker may have it")
+
+
+def finished(record: Record, outcome: Outcome, now: float) -> Record:
+    """Return the record after the running step succeeded; the next one is queued."""
+    seconds = now - (record.began or now)
+    changed = replace(
+        record,
+        token="",
+        began=None,
+        error=None,
+        tar_bytes=_newer(outcome.tar_bytes, record.tar_bytes),
+        tar_md5=_newer(outcome.tar_md5, record.tar_md5),
+        dicoms=_newer(outcome.dicoms, record.dicoms),
+        refs=_newer(outcome.refs, record.refs),
+    ).at(state=State.DONE, seconds=round(seconds, 4))
+    if changed.position == len(NAMES):
+        return replace(changed, finished_at=now)
+    return changed.at(state=State.QUEUED)
+
+
+def failed(record: Record, error: StepError, decision: Decision, now: float) -> Record:
+    """Return the record after the running step failed."""
+    current = record.steps[record.position]
+    seconds = round(now - (record.began or now), 4)
+    changed = replace(record, token="", began=None, error=error.to_dict())
+    if isinstance(decision, RetryIn):
+        changed = replace(changed, due=now + decision.seconds)
+        return changed.at(state=State.WAITING, faults=current.faults + 1, seconds=seconds)
+    changed = replace(changed, finished_at=now)
+    return changed.at(state=State.FAILED, faults=current.faults + 1, seconds=seconds)
+
+
+def postponed(record: Record, error: StepError | None, due: float) -> Record:
+    """Return the record of a visit put off through no fault of its own.
+
+    The attempt does not count: the disk is full for everybody, or the store is resting.
+    """
+    current = record.steps[record.position]
+    changed = replace(
+        record,
+        token="",
+        began=None,
+        due=due,
+        error=error.to_dict() if error else record.error,
+    )
+    return changed.at(state=State.WAITING, attempts=max(0, current.attempts - 1))
+
+
+def given_back(record: Record) -> Record:
+    """Return the record of a visit whose worker is stopping; no attempt is counted."""
+    current = record.steps[record.position]
+    changed = replace(record, token="", began=None)
+    return changed.at(state=State.QUEUED, attempts=max(0, current.attempts - 1))
+
+
+def due_again(record: Record) -> Record:
+    """Return the record of a waiting visit whose time has come."""
+    return replace(record, due=None).at(state=State.QUEUED)
+
+
+def orphaned(record: Record) -> Record:
+    """Return the record of a running visit whose lease ran out: queued again."""
+    current = record.steps[record.position]
+    changed = replace(record, token="", began=None)
+    return changed.at(state=State.QUEUED, crashes=current.crashes + 1)
+
+
+def _newer(new_value: Any, old: Any) -> Any:
+    return old if new_value is None else new_value

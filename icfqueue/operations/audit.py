@@ -1,0 +1,211 @@
+"""Whether everything that speaks of a visit says the same.
+
+Record, tarball here and at the store, metadata, dataset and catalog are compared; what
+differs is named, with what to do. Nothing is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from icfqueue.catalog import study
+from icfqueue.core.errors import (
+    AccessDenied,
+    NetworkTrouble,
+    NotInStore,
+    StepError,
+    StoreBusy,
+)
+from icfqueue.core.visit import Visit
+from icfqueue.ledger.ledger import Entry
+from icfqueue.ledger.record import Record, State
+from icfqueue.operations.reconcile import OF_A_STORE, present
+from icfqueue.outputs import completeness
+from icfqueue.remote.client import RemoteStore
+from icfqueue.steps import write_json
+from icfqueue.steps.job import Job
+from icfqueue.store.directory import HIDDEN, Fingerprint, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that does not agree with the others.
+
+    Attributes
+    ----------
+    where
+        ``record``, ``tarball``, ``store``, ``metadata``, ``dataset``, ``catalog``.
+    what
+        What was found.
+    hint
+        What to do.
+    unreachable
+        The store did not answer or refused: nothing is known of what it has.
+    """
+
+    where: str
+    what: str
+    hint: str
+    unreachable: bool = False
+
+
+REDO = "icfqueue enqueue --force makes it anew"
+AGAIN = "icfqueue enqueue goes on with it"
+
+
+def differences(
+    job: Job,
+    entry: Entry | None,
+    listed: set[Visit],
+    remote: RemoteStore | None,
+    silent: Difference | None = None,
+) -> list[Difference]:
+    """Return what does not agree for one visit.
+
+    Parameters
+    ----------
+    entry
+        Its record.
+    listed
+        The visits on the study page.
+    remote
+        The store on the web; None leaves it out.
+    silent
+        What was found when the store was asked before and did not answer: it is not
+        asked again, for each question may take as long as a connection may.
+    """
+    found = entry.record if entry else None
+    if found and found.active:
+        words = f"not finished ({found.state} at {found.step})"
+        return [Difference("record", words, "icfqueue status --wait, then verify again")]
+    parts = (
+        _record(found),
+        _dataset(job, found),
+        _metadata(job, found),
+        _tarball(job),
+        [silent] if silent else _store(job, remote),
+        _catalog(job, found, listed),
+    )
+    return [difference for part in parts for difference in part]
+
+
+def _record(found: Record | None) -> Iterator[Difference]:
+    if found is None:
+        yield Difference("record", "there is none", "icfqueue reconcile makes one")
+    elif found.state != State.DONE:
+        message = (found.error or {}).get("message", "")
+        words = f"{found.state} at {found.step}" + (f": {message}" if message else "")
+        yield Difference("record", words, "icfqueue retry goes on with it")
+
+
+def _dataset(job: Job, found: Record | None) -> Iterator[Difference]:
+    try:
+        whole = completeness.whole_deposit(job)
+    except StepError as error:
+        yield Difference("dataset", error.message, error.hint)
+        return
+    if whole is None:
+        if found is None or found.state == State.DONE:
+            words = "missing, not whole, or not made from these metadata for this store URL"
+            yield Difference("dataset", words, AGAIN)
+        return
+    deposit, _ = whole
+    if found and found.refs and found.refs != deposit.refs:
+        yield Difference("dataset", "its commits are not those of the record", REDO)
+
+
+def _metadata(job: Job, found: Record | None) -> Iterator[Difference]:
+    store, visit = job.store, job.visit
+    names = [visit.metadata_tarball, visit.metadata_dicoms]
+    missing = [name for name in names if not store.path(visit, name).exists()]
+    removed = found is not None and found.options.remove_metadata
+    if missing and not (removed and len(missing) == len(names)):
+        yield Difference("metadata", f"missing: {', '.join(missing)}", AGAIN)
+        return
+    if missing or found is None or found.dicoms is None:
+        return
+    try:
+        count = len(write_json.read_dicoms(store, visit))
+    except StepError as error:
+        yield Difference("metadata", error.message, error.hint)
+        return
+    if count != found.dicoms:
+        words = f"{count} DICOMs, the record says {found.dicoms}"
+        yield Difference("metadata", words, REDO)
+
+
+def _tarball(job: Job) -> Iterator[Difference]:
+    """Compare the tarball here; read only if it was touched since."""
+    from icfqueue.steps import index_tar
+
+    visit = job.visit
+    present_one = Fingerprint.of(job.store.path(visit, visit.tarball))
+    recorded = completeness.recorded(job)
+    if present_one is None or recorded is None:
+        return
+    if present_one.size != recorded.size:
+        words = f"{present_one.size} bytes, was {recorded.size} when the dataset was made"
+        yield Difference("tarball", words, REDO)
+        return
+    written = Fingerprint.of(job.store.path(visit, visit.metadata_tarball))
+    if written and present_one.ctime_ns < written.mtime_ns:
+        return
+    md5 = index_tar.md5_of(job.store.path(visit, visit.tarball), job.watch)
+    if md5 != recorded.md5:
+        words = f"MD5 {md5}, was {recorded.md5} when the dataset was made"
+        yield Difference("tarball", words, REDO)
+
+
+def _store(job: Job, remote: RemoteStore | None) -> Iterator[Difference]:
+    recorded = completeness.recorded(job)
+    if remote is None or recorded is None:
+        return
+    url = f"{job.options.store_url}/{job.visit.storepath}"
+    try:
+        there = remote.head(job.visit.storepath)
+        md5 = remote.md5sum(job.visit)
+    except NotInStore:
+        yield Difference("store", f"{url} is not there", "images cannot be got until it is")
+        return
+    except (NetworkTrouble, StoreBusy, AccessDenied) as error:
+        yield Difference("store", error.message, error.hint, unreachable=True)
+        return
+    if there.size != recorded.size:
+        words = f"{url} has {there.size} bytes, the dataset was made from {recorded.size}"
+        yield Difference("store", words, REDO)
+    elif md5 not in {None, recorded.md5}:
+        words = f"{url} has MD5 {md5}, the dataset was made from {recorded.md5}"
+        yield Difference("store", words, REDO)
+
+
+def _catalog(job: Job, found: Record | None, listed: set[Visit]) -> Iterator[Difference]:
+    if found is None or found.state != State.DONE or not found.options.catalog:
+        return
+    again = f"icfqueue catalog {job.visit.project} builds it anew"
+    if not study.has_page(job.store, job.visit, job.options.store_url):
+        yield Difference("catalog", "its page is missing", again)
+    elif job.visit not in listed:
+        yield Difference("catalog", "the study page does not list it", again)
+
+
+def orphans(
+    store: Store, project: str, listed: set[Visit], active: Sequence[Visit]
+) -> list[Difference]:
+    """Return what belongs to no visit: pages, work folders, half deposits."""
+    found = []
+    visits = set(present(store, project))
+    for visit in sorted(listed - visits):
+        words = f"{visit.id} is on the study page, but has no files"
+        found.append(
+            Difference("catalog", words, f"icfqueue catalog {project} builds it anew")
+        )
+    work = store.project_dir(project) / HIDDEN
+    busy = {visit.id for visit in active}
+    for path in sorted(work.iterdir()) if work.is_dir() else []:
+        if path.name not in busy and path.name not in OF_A_STORE:
+            words = f"{path} was left behind by a visit that is not active"
+            found.append(
+                Difference("work folder", words, f"icfqueue retry, or remove {path}")
+            )
+    return found

@@ -1,0 +1,243 @@
+"""What icfqueue needs, looked at where it will run: a finding and a remedy for each."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import redis
+
+from icfqueue.broker import connection
+from icfqueue.broker.embedded import EmbeddedServer
+from icfqueue.core.errors import IcfqueueError
+from icfqueue.core.settings import Settings
+from icfqueue.dataset import programs
+from icfqueue.store.directory import Store
+
+SPECIAL_REMOTES = ("git-annex-remote-uncurl", "git-annex-remote-archivist")
+OLDEST_GIT = (2, 28)
+"""``git init --initial-branch``, and what DataLad asks for."""
+
+NETWORK_TYPES = {"nfs", "nfs4", "lustre", "gpfs", "beegfs", "ceph", "cifs", "fuse.sshfs"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of ``icfqueue doctor``.
+
+    Attributes
+    ----------
+    bad
+        Work cannot be done like this.
+    note
+        Worth knowing, but no fault.
+    exit_code
+        What a bad finding makes the command end with.
+    """
+
+    what: str
+    found: str
+    remedy: str = ""
+    bad: bool = False
+    note: bool = False
+    exit_code: int = 1
+
+
+def examine(settings: Settings, project: str | None = None) -> Iterator[Finding]:
+    """Yield a finding for each thing that is needed.
+
+    Parameters
+    ----------
+    project
+        Also list this project at the store URL, which tries the credential.
+    """
+    checks: dict[str, Callable[[], Finding]] = {
+        "git": _git,
+        "git-annex": _git_annex,
+        "DataLad": _datalad,
+        "broker": lambda: _broker(settings),
+        "store directory": lambda: _store_dir(settings),
+        "shared by workers": lambda: _shared(settings),
+        "credential": lambda: _credential(settings),
+        "store URL": lambda: _store_url(settings, project),
+    }
+    for name, check in checks.items():
+        try:
+            yield check()
+        except IcfqueueError as error:
+            yield Finding(
+                name, error.message, error.hint, bad=True, exit_code=error.exit_code
+            )
+
+
+def _git() -> Finding:
+    words = _first_line(["git", "version"])
+    numbers = [part for part in words.split(" ")[2].split(".") if part.isdigit()]
+    if tuple(int(part) for part in numbers[:2]) < OLDEST_GIT:
+        return Finding("git", words, "git 2.28 or newer is needed", bad=True)
+    return Finding("git", words)
+
+
+def _git_annex() -> Finding:
+    return Finding("git-annex", _first_line(["git-annex", "version"]))
+
+
+def _datalad() -> Finding:
+    names = ("datalad", "datalad-next", "datalad-catalog")
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)
+    missing = [
+        name
+        for name in SPECIAL_REMOTES
+        if shutil.which(name, path=programs.search_path()) is None
+    ]
+    if missing:
+        return Finding(
+            "DataLad", f"{', '.join(missing)} not found", "reinstall datalad-next", bad=True
+        )
+    return Finding("DataLad", versions)
+
+
+def _broker(settings: Settings) -> Finding:
+    address = connection.configured(settings)
+    if address is None:
+        with EmbeddedServer(settings.store_dir) as server:
+            version = server.broker.check().info("server")
+        words = f"embedded, Valkey {version.get('valkey_version', '?')}, {server.folder}"
+        return Finding("broker", words)
+    client = address.check()
+    try:
+        wrong = connection.faults(client)
+    except redis.RedisError as error:
+        return Finding(
+            "broker",
+            f"{address.shown} answers, but not to INFO ({type(error).__name__})",
+            "the user of the broker needs the INFO command",
+            note=True,
+        )
+    if wrong:
+        found = "; ".join(fault for fault, _ in wrong)
+        remedy = "; ".join(cure for _, cure in wrong)
+        return Finding(
+            "broker",
+            f"{address.shown}: {found}",
+            f"{remedy} (see ops/valkey.conf)",
+            bad=True,
+        )
+    return Finding("broker", f"{address.shown} answers, keeps its data")
+
+
+def _store_dir(settings: Settings) -> Finding:
+    store = Store(settings.store_dir)
+    store.check_is_there()
+    try:
+        with tempfile.TemporaryFile(dir=store.root) as file:
+            file.write(b"x")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return Finding(
+            "store directory",
+            f"{store.root} cannot be written: {error.strerror}",
+            "its owner must let you write; is it mounted read-only?",
+            bad=True,
+        )
+    room = store.room() / 1e9
+    return Finding("store directory", f"{store.root} can be written, {room:.0f} GB free")
+
+
+def _shared(settings: Settings) -> Finding:
+    root = Store(settings.store_dir).root
+    kind = _file_system(root)
+    if connection.configured(settings) is None:
+        return Finding(
+            "shared by workers",
+            f"{root} ({kind}); with the embedded broker all workers are on this machine, "
+            f"{socket.gethostname()}",
+            "workers on other machines need a broker of their own: --broker",
+            note=True,
+        )
+    if kind in NETWORK_TYPES:
+        return Finding("shared by workers", f"{root} is on {kind}")
+    return Finding(
+        "shared by workers",
+        f"{root} is on {kind}, which other machines may not see",
+        "all workers must see the same files under their --store-dir",
+        note=True,
+    )
+
+
+def _file_system(path: Path) -> str:
+    """Return the type of the file system that `path` is on, as ``/proc/mounts`` says."""
+    best = ("", "unknown")
+    try:
+        lines = Path("/proc/mounts").read_text().splitlines()
+    except OSError:
+        return best[1]
+    for line in lines:
+        _, place, kind, *_ = line.split(" ")
+        if path.is_relative_to(place) and len(place) >= len(best[0]):
+            best = (place, kind)
+    return best[1]
+
+
+def _credential(settings: Settings) -> Finding:
+    name = settings.credential
+    if name is None:
+        return Finding(
+            "credential",
+            "none named; DataLad chooses by the store's realm",
+            "name one with --credential if there are several",
+            note=True,
+        )
+    from datalad.config import ConfigManager
+
+    from icfqueue.remote.login import silent_manager
+
+    found = silent_manager(ConfigManager()).get(name=name)
+    if found and found.get("secret"):
+        return Finding("credential", f"{name} is known to DataLad")
+    return Finding(
+        "credential",
+        f"{name} is not known to DataLad, or has no secret",
+        f"datalad credentials set {name} type=user_password user=… (asks for the secret)",
+        bad=True,
+    )
+
+
+def _store_url(settings: Settings, project: str | None) -> Finding:
+    import requests
+
+    if project is None:
+        try:
+            answer = requests.head(
+                settings.store_url + "/", timeout=10, allow_redirects=False
+            )
+        except requests.RequestException as error:
+            return Finding(
+                "store URL",
+                f"{settings.store_url} does not answer ({type(error).__name__})",
+                "needed for downloads and by those who clone; is the address right?",
+                bad=True,
+                exit_code=3,
+            )
+        return Finding("store URL", f"{settings.store_url} answers ({answer.status_code})")
+    from icfqueue.remote.client import RemoteStore
+
+    with RemoteStore(settings.store_url, settings.credential) as remote:
+        count = len(remote.visits(project))
+    return Finding("store URL", f"{settings.store_url}/{project} lists {count} visits")
+
+
+def _first_line(command: list[str]) -> str:
+    program = programs.find_program(command[0])
+    done = subprocess.run(
+        [program, *command[1:]], capture_output=True, check=False, text=True
+    )
+    return (done.stdout or done.stderr).partition("\n")[0]

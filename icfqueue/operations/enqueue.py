@@ -1,0 +1,238 @@
+"""From a project to its visits, and from visits to the queue.
+
+Planning looks at store and records and changes nothing; ``--dry-run`` ends there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from icfqueue.core.settings import Settings
+from icfqueue.core.visit import Visit
+from icfqueue.ledger import record
+from icfqueue.ledger.ledger import Entry, Ledger
+from icfqueue.ledger.record import Record, State
+from icfqueue.pipeline import circuit_breaker
+from icfqueue.pipeline.catalog_schedule import send_flush
+from icfqueue.pipeline.messages import Messages
+from icfqueue.steps import registry
+from icfqueue.steps.job import Options
+from icfqueue.store.directory import Fingerprint, Store
+
+CHUNK = 500
+"""Visits that are written and sent together, so that the first is soon under way."""
+
+
+class Deed(StrEnum):
+    """What is done with a visit."""
+
+    ENQUEUE = "enqueue"
+    """It goes, or goes again, through all steps."""
+    LEAVE = "leave"
+    """It is queued, running or waiting already."""
+    UP_TO_DATE = "up to date"
+    """It is complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done with one visit, and why."""
+
+    visit: Visit
+    deed: Deed
+    why: str
+    entry: Entry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueued:
+    """What became of a request, as numbers of visits."""
+
+    enqueued: int
+    left: int
+    up_to_date: int
+
+
+@dataclass
+class Producer:
+    """Hands visits over to the queue.
+
+    Attributes
+    ----------
+    settings, store, ledger, messages
+        Where everything is.
+    """
+
+    settings: Settings
+    store: Store
+    ledger: Ledger
+    messages: Messages
+
+    def plan(self, visits: Sequence[Visit], options: Options) -> list[Plan]:
+        """Return what enqueueing `visits` with `options` would do."""
+        entries = self.ledger.get_many(visits)
+        return [
+            self._plan(visit, entry, options)
+            for visit, entry in zip(visits, entries, strict=True)
+        ]
+
+    def _plan(self, visit: Visit, entry: Entry | None, options: Options) -> Plan:
+        found = entry.record if entry else None
+        if options.force:
+            return Plan(visit, Deed.ENQUEUE, "--force", entry)
+        if found and found.active:
+            return Plan(visit, Deed.LEAVE, f"{found.state} at {found.step}", entry)
+        if found and found.state in {State.FAILED, State.CANCELLED}:
+            return Plan(visit, Deed.ENQUEUE, f"{found.state} at {found.step} before", entry)
+        if found and (missing := self._missing(visit, found, options)):
+            return Plan(visit, Deed.ENQUEUE, missing, entry)
+        if found:
+            return Plan(visit, Deed.UP_TO_DATE, "every output is there", entry)
+        here = self.store.path(visit, visit.tarball).exists()
+        why = "new" if here else "new, to be downloaded"
+        return Plan(visit, Deed.ENQUEUE, why, entry)
+
+    def _missing(self, visit: Visit, found: Record, options: Options) -> str:
+        """Return what a visit that is done lacks, or an empty string."""
+        checks = (self._tarball_differs, self._output_missing, self._still_to_remove)
+        return next(filter(None, (check(visit, found, options) for check in checks)), "")
+
+    def _tarball_differs(self, visit: Visit, found: Record, options: Options) -> str:
+        present = Fingerprint.of(self.store.path(visit, visit.tarball))
+        if options.store_url != found.options.store_url:
+            return "the dataset is to name another store URL"
+        if present and present.size != found.tar_bytes:
+            return "the tarball has changed"
+        if present and present.ctime_ns > int((found.finished_at or 0.0) * 1e9):
+            return "the tarball was touched: its MD5 is to be compared"
+        return ""
+
+    def _output_missing(self, visit: Visit, found: Record, options: Options) -> str:
+        from icfqueue.catalog import study
+        from icfqueue.outputs import deposit
+
+        if deposit.read(self.store, visit) is None:
+            return "the dataset is missing"
+        if not (options.remove_metadata or found.options.remove_metadata):
+            for name in (visit.metadata_tarball, visit.metadata_dicoms):
+                if not self.store.path(visit, name).exists():
+                    return f"{name} is missing"
+        if options.catalog and not study.has_page(self.store, visit, options.store_url):
+            return "its catalog page is missing"
+        return ""
+
+    def _still_to_remove(self, visit: Visit, _: Record, options: Options) -> str:
+        if options.remove_tarball and self.store.path(visit, visit.tarball).exists():
+            return "the tarball is to be removed"
+        if (
+            options.remove_metadata
+            and self.store.path(visit, visit.metadata_tarball).exists()
+        ):
+            return "the metadata are to be removed"
+        return ""
+
+    def enqueue(
+        self, plans: Iterable[Plan], options: Options, priority: int = 0
+    ) -> Enqueued:
+        """Enqueue what was planned.
+
+        Two producers may do this at once: the record decides, and who comes second
+        leaves the visit alone, unless it is to be forced.
+        """
+        counts = dict.fromkeys(Deed, 0)
+        wanted = []
+        for plan in plans:
+            if plan.deed == Deed.ENQUEUE:
+                wanted.append(plan)
+            else:
+                counts[plan.deed] += 1
+        if wanted:
+            circuit_breaker.lift(self.ledger, wanted[0].visit.project)
+        for start in range(0, len(wanted), CHUNK):
+            now = time.time()
+            pairs = [
+                (plan.entry, self._new_record(plan, options, priority, now))
+                for plan in wanted[start : start + CHUNK]
+            ]
+            written = self.ledger.put_many(pairs)
+            fresh = [new for (_, new), done in zip(pairs, written, strict=True) if done]
+            if options.force:
+                results = zip(pairs, written, strict=True)
+                missed = [new for (_, new), done in results if not done]
+                fresh += self._forced(missed, options, priority, now)
+            self.messages.send_many(fresh)
+            counts[Deed.ENQUEUE] += len(fresh)
+            counts[Deed.LEAVE] += len(pairs) - len(fresh)
+        return Enqueued(counts[Deed.ENQUEUE], counts[Deed.LEAVE], counts[Deed.UP_TO_DATE])
+
+    def _new_record(
+        self, plan: Plan, options: Options, priority: int, now: float
+    ) -> Record:
+        if plan.entry:
+            fresh = record.enqueued(plan.entry.record, options, priority, now)
+        else:
+            fresh = record.new(plan.visit, options, priority, now)
+        present = Fingerprint.of(self.store.path(plan.visit, plan.visit.tarball))
+        return fresh.with_size(present.size) if present else fresh
+
+    def _forced(
+        self, missed: Iterable[Record], options: Options, priority: int, now: float
+    ) -> list[Record]:
+        """Enqueue those whose record changed after it was planned, as it is by now."""
+        tried = (
+            self.ledger.update(new.visit, _anew(new, options, priority, now))
+            for new in missed
+        )
+        return [changed for changed in tried if changed]
+
+    def retry(self, visits: Iterable[Visit], states: Iterable[State]) -> list[Visit]:
+        """Let those of `visits` that are in `states` go on from where they stopped."""
+        wanted = set(states)
+        now = time.time()
+        again = []
+        for visit in visits:
+            changed = self.ledger.update(
+                visit,
+                lambda found: record.resumed(found, now) if found.state in wanted else None,
+            )
+            if changed:
+                again.append(changed)
+        for project in {changed.visit.project for changed in again}:
+            circuit_breaker.lift(self.ledger, project)
+            send_flush(self.ledger, self.messages, project)
+        self.messages.send_many(
+            changed for changed in again if changed.step != registry.GATHERED
+        )
+        return [changed.visit for changed in again]
+
+    def cancel(self, visits: Iterable[Visit]) -> list[Visit]:
+        """Withdraw those of `visits` that are still to be done; works with no worker."""
+        now = time.time()
+        gone = []
+        for visit in visits:
+            entry = self.ledger.get(visit)
+            changed = self.ledger.update(
+                visit, lambda found: record.cancelled(found, now) if found.active else None
+            )
+            if changed is None:
+                continue
+            gone.append(visit)
+            # The worker of a running visit does this when it notices.
+            if entry and entry.record.state != State.RUNNING:
+                self.store.forget_work(visit)
+        return gone
+
+
+def _anew(
+    new: Record, options: Options, priority: int, now: float
+) -> Callable[[Record], Record]:
+    """Return the change from any record of a visit to one that begins as `new` does."""
+
+    def change(found: Record) -> Record:
+        fresh = record.enqueued(found, options, priority, now)
+        return fresh if new.tar_bytes is None else fresh.with_size(new.tar_bytes)
+
+    return change

@@ -1,0 +1,149 @@
+"""Records made anew from what lies in the store, when the broker's data are lost.
+
+Only what is whole and valid becomes a record: a visit that is complete is `done` again;
+for all others there is no record, and ``icfqueue enqueue`` goes on with them. Its steps
+look before they work, so what was half done costs little.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from icfqueue.core.errors import StepError, UsageError
+from icfqueue.core.settings import Settings
+from icfqueue.core.visit import Visit, check_id
+from icfqueue.ledger import record
+from icfqueue.ledger.ledger import Ledger
+from icfqueue.outputs import completeness
+from icfqueue.steps import index_tar, write_json
+from icfqueue.steps.job import Job, Options, Outcome
+from icfqueue.steps.registry import NAMES
+from icfqueue.store.directory import HIDDEN, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """What became of the visits of a project.
+
+    Attributes
+    ----------
+    known
+        Had a record already.
+    restored
+        Complete; have a record again.
+    left
+        Not complete, and why; ``enqueue`` goes on with them.
+    """
+
+    known: list[Visit]
+    restored: list[Visit]
+    left: dict[Visit, str]
+
+
+def reconcile(settings: Settings, store: Store, ledger: Ledger, project: str) -> Reconciled:
+    """Make a record for every complete visit of `project` that has none.
+
+    Raises
+    ------
+    UsageError
+        The store directory has no such project.
+    """
+    if not store.project_dir(project).is_dir():
+        raise UsageError(
+            f"{store.project_dir(project)} is not there",
+            hint="is the project's name right, and the store mounted?",
+        )
+    visits = present(store, project)
+    known, restored, left = [], [], {}
+    for visit, entry in zip(visits, ledger.get_many(visits), strict=True):
+        if entry is not None:
+            known.append(visit)
+            continue
+        found = _record(settings, store, visit)
+        if isinstance(found, str):
+            left[visit] = found
+        elif ledger.put_many([(None, found)])[0]:
+            restored.append(visit)
+        else:
+            known.append(visit)
+    return Reconciled(known, restored, left)
+
+
+def present(store: Store, project: str) -> list[Visit]:
+    """Return every visit of which the store directory has any file."""
+    folder = store.project_dir(check_id(project, "project"))
+    found = set()
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    for name in names:
+        for suffix in _SUFFIXES:
+            visit = Visit.of_tarball(project, name.replace(suffix, "_dicom.tar", 1))
+            if name.endswith(suffix) and visit:
+                found.add(visit)
+    begun = folder / HIDDEN
+    if begun.is_dir():
+        for path in begun.iterdir():
+            visit = Visit.of_tarball(project, f"{path.name}_dicom.tar")
+            # Commands that were given the project for the store left their own there.
+            if visit and path.is_dir() and path.name not in OF_A_STORE:
+                found.add(visit)
+    return sorted(found)
+
+
+OF_A_STORE = ("broker", "log")
+"""What lies in the hidden folder of a store directory, not in that of a project."""
+
+
+_SUFFIXES = (
+    "_dicom.tar",
+    "_metadata_tarball.json",
+    "_metadata_dicoms.json",
+    "_XDLRA--refs",
+    "_XDLRA--repo-export",
+)
+
+
+def _record(settings: Settings, store: Store, visit: Visit) -> record.Record | str:
+    """Return the record of a visit that is complete, or what it lacks."""
+    from icfqueue.catalog import study
+
+    options = Options(store_url=settings.store_url)
+    job = Job(visit, options, store, settings)
+    try:
+        whole = completeness.whole_deposit(job)
+        if whole is None:
+            return "no whole dataset for this store URL"
+        deposit, source = whole
+        if store.work_dir(visit).exists():
+            return "its work folder is still to be removed"
+        if store.path(visit, visit.tarball).exists():
+            if write_json.read_tarball(store, visit) is None:
+                return "no metadata"
+            # Reads the tarball only if it may have changed since.
+            index_tar.run(job)
+        elif not completeness.without_tarball(replace(job, options=_removed(options))):
+            return "metadata without their counterpart"
+    except StepError as error:
+        return error.message
+    listed = study.has_page(store, visit, settings.store_url)
+    when = _time(store, visit)
+    made = record.new(visit, replace(options, catalog=listed), 0, when)
+    made = replace(made, started_at=when)
+    done = Outcome(
+        worked=False,
+        tar_bytes=source.size,
+        tar_md5=source.md5,
+        dicoms=source.dicoms,
+        refs=deposit.refs,
+    )
+    for _ in NAMES:
+        made = record.finished(made, done, when)
+    return made
+
+
+def _removed(options: Options) -> Options:
+    return replace(options, remove_tarball=True, remove_metadata=True)
+
+
+def _time(store: Store, visit: Visit) -> float:
+    """Return when the deposit was completed: its refs file is the last to appear."""
+    return store.path(visit, visit.refs).stat().st_ctime

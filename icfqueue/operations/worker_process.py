@@ -1,0 +1,322 @@
+"""Worker processes: one Celery worker, started, watched, started again, stopped.
+
+Used by ``icfqueue worker``, which is this and nothing else, and by ``icfqueue run``. The
+Celery worker leads a process group of its own, so that a Ctrl-C in a terminal reaches
+only the command, and so that nothing of it is left when it is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+
+import click
+import platformdirs
+
+from icfqueue.broker.connection import Broker
+from icfqueue.core.errors import UsageError
+from icfqueue.core.settings import Settings
+from icfqueue.pipeline.heartbeat import LAST_WORD
+from icfqueue.steps.registry import QUEUES
+from icfqueue.store.directory import HIDDEN, Store
+
+RESTARTS = 5
+"""How often within :data:`RESTART_SPAN` Celery is started again."""
+
+RESTART_SPAN = 600.0
+RESTART_PAUSE = 2.0
+KEEP_LOGS = 30 * 24 * 3600.0
+"""Seconds after their last word for which logs of workers are kept."""
+
+MARGIN = 10.0
+"""Seconds beyond the grace period after which a worker that is stopping is killed."""
+
+
+class Workforce:
+    """One Celery worker and its processes.
+
+    Parameters
+    ----------
+    settings
+        Handed on through the environment, where no other user reads a password.
+    concurrency
+        Processes that work on visits.
+    queues
+        Which queues to serve.
+    broker
+        Where the broker is; by default what the settings say.
+    stop_at
+        Time (seconds since 1970) after which no more work is taken.
+    quiet
+        Write Celery's log to a file in the store directory instead of to stderr.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        concurrency: int,
+        queues: tuple[str, ...] = QUEUES,
+        broker: Broker | None = None,
+        stop_at: float | None = None,
+        loglevel: str = "info",
+        quiet: bool = False,
+    ) -> None:
+        self.settings = settings
+        self.concurrency = concurrency
+        self.queues = queues
+        self.broker = broker
+        self.stop_at = stop_at
+        self.loglevel = loglevel
+        self.quiet = quiet
+        self.process: subprocess.Popen[bytes] | None = None
+        self.gave_up = False
+        self._log_folder = Store(settings.store_dir).root / HIDDEN / "log"
+        self._starts: deque[float] = deque()
+        self._again_at = 0.0
+        self._stop_asked = False
+
+    @property
+    def log_path(self) -> Path:
+        """Where the log goes if `quiet`; known for sure once the worker was started."""
+        return self._log_folder / f"worker-{socket.gethostname()}-{os.getpid()}.log"
+
+    def run(self) -> int:
+        """Keep the worker up until a signal or the end of its time; the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        Store(self.settings.store_dir).check_is_there()
+        self.start()
+        while not self._stop_asked and not self.gave_up and not self._ended_on_time():
+            self.look()
+            time.sleep(0.2)
+        if self.gave_up:
+            click.secho(
+                f"icfqueue: the Celery worker ended {RESTARTS + 1} times within "
+                f"{RESTART_SPAN / 60:.0f} minutes; giving up. Its last words are above.",
+                fg="red",
+                err=True,
+            )
+            return 1
+        self.stop()
+        return 0
+
+    def start(self) -> None:
+        """Start the Celery worker."""
+        self._starts.append(time.monotonic())
+        log = self._open_log() if self.quiet else None
+        try:
+            self.process = subprocess.Popen(
+                self._command(),
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        finally:
+            if log is not None:
+                os.close(log)
+
+    def look(self) -> None:
+        """Start the worker again if it has ended by itself, but not for ever."""
+        if self.process is None or self.process.poll() is None or self.gave_up:
+            return
+        now = time.monotonic()
+        if self._again_at == 0.0:
+            self._again_at = now + RESTART_PAUSE
+            self._kill_group()
+            while self._starts and self._starts[0] < now - RESTART_SPAN:
+                self._starts.popleft()
+            self.gave_up = len(self._starts) > RESTARTS
+            if not self.quiet:
+                click.echo(
+                    f"icfqueue: the Celery worker ended (exit {self.process.returncode})",
+                    err=True,
+                )
+        elif now >= self._again_at:
+            self._again_at = 0.0
+            self.start()
+
+    def stop(self, idle: Callable[[], bool] | None = None) -> None:
+        """Ask the worker to stop; kill it if it does not within grace and margin.
+
+        Parameters
+        ----------
+        idle
+            Tells whether the worker has nothing left to do: it need not be waited for.
+            Celery takes two seconds to say good-bye to processes that do nothing.
+        """
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            if not self._ends_soon(idle):
+                click.echo("icfqueue: the worker does not stop; it is killed", err=True)
+        self.kill()
+
+    def _ends_soon(self, idle: Callable[[], bool] | None) -> bool:
+        """Wait for the end of the worker that was asked to stop, or for it to be idle."""
+        assert self.process  # noqa: S101 - for the type checker
+        asked = time.monotonic()
+        while time.monotonic() < asked + self.settings.grace + LAST_WORD + MARGIN:
+            if self.process.poll() is not None:
+                return True
+            if idle and idle():
+                return True
+            time.sleep(0.02)
+        return False
+
+    def kill(self) -> None:
+        """End the worker and all its processes at once."""
+        self._kill_group()
+        if self.process:
+            self.process.wait()
+
+    def _kill_group(self) -> None:
+        if self.process:
+            try:
+                os.killpg(self.process.pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                return
+
+    def _ended_on_time(self) -> bool:
+        over = self.stop_at is not None and time.time() > self.stop_at
+        return over and self.process is not None and self.process.poll() is not None
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        if self._stop_asked and number == signal.SIGINT:
+            self._kill_group()
+        self._stop_asked = True
+
+    def _command(self) -> list[str]:
+        name = f"icfqueue-{os.getpid()}-{len(self._starts)}@{socket.gethostname()}"
+        return [
+            *(sys.executable, "-m", "workers"),
+            *("--concurrency", str(self.concurrency)),
+            *("--queues", ",".join(self.queues)),
+            *("--hostname", name),
+            *("--loglevel", self.loglevel),
+        ]
+
+    def _environment(self) -> dict[str, str]:
+        chosen = self.settings
+        more = {
+            "ICFQUEUE_STORE_DIR": str(Store(chosen.store_dir).root),
+            "ICFQUEUE_STORE_URL": chosen.store_url,
+            "ICFQUEUE_PARENT": str(os.getpid()),
+        }
+        if self.broker:
+            more["ICFQUEUE_BROKER_URL"] = self.broker.url
+        elif chosen.broker_url:
+            more["ICFQUEUE_BROKER_URL"] = chosen.broker_url.reveal()
+        if chosen.credential:
+            more["ICFQUEUE_CREDENTIAL"] = chosen.credential
+        if self.stop_at is not None:
+            more["ICFQUEUE_STOP_AT"] = str(self.stop_at)
+        return {**os.environ, **more}
+
+    def _open_log(self) -> int:
+        """Open the log in the store, or in the user's own folder if that is another's.
+
+        Raises
+        ------
+        UsageError
+            Neither can be written.
+        """
+        own = platformdirs.user_log_path("icfqueue")
+        try:
+            Store(self.settings.store_dir).make_dir(self._log_folder)
+            return self._log_file()
+        except PermissionError:
+            self._log_folder = own
+        try:
+            own.mkdir(parents=True, exist_ok=True)
+            return self._log_file()
+        except OSError as error:
+            raise UsageError(
+                f"the worker's log cannot be written: {error.strerror} ({error.filename})",
+                hint="the group of the store directory must be able to write in its "
+                f"{HIDDEN}: look at group and umask",
+            ) from None
+
+    def _log_file(self) -> int:
+        """Open the log; those of workers that are long gone are removed."""
+        for old in self._log_folder.glob("worker-*.log"):
+            # Somebody else's, or removed by somebody else meanwhile.
+            with suppress(OSError):
+                if old.stat().st_mtime < time.time() - KEEP_LOGS:
+                    old.unlink()
+        return os.open(self.log_path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o640)
+
+
+def parse_queues(text: str) -> tuple[str, ...]:
+    """Return the queues that `text` names, with commas.
+
+    Raises
+    ------
+    UsageError
+        One of them is none of ours: its messages would never come.
+    """
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    unknown = [name for name in names if name not in QUEUES]
+    if unknown or not names:
+        raise UsageError(
+            f"--queues: there is no queue {', '.join(unknown) or 'in an empty list'}",
+            hint=f"queues: {', '.join(QUEUES)}",
+        )
+    return names
+
+
+def end_of_time(walltime: str | None, grace: float) -> float | None:
+    """Return when to take no more work: before ``--walltime`` or a Slurm job are over.
+
+    So long before that what runs has its grace period, and the worker is gone in time
+    even if it must be killed; never before now.
+
+    Parameters
+    ----------
+    walltime
+        ``90m``, ``4h``, ``30s``, ``2d``, or Slurm's ``[days-]hours:minutes:seconds``.
+    grace
+        Seconds that are left to a step at a stop.
+    """
+    now = time.time()
+    if walltime is not None:
+        end = now + parse_time(walltime)
+    elif (word := os.environ.get("SLURM_JOB_END_TIME", "")).isdigit():
+        end = float(word)
+    else:
+        return None
+    return max(now, end - grace - LAST_WORD - MARGIN)
+
+
+def parse_time(text: str) -> float:
+    """Return the seconds that `text` stands for.
+
+    Raises
+    ------
+    UsageError
+        It is no time.
+    """
+    simple = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text)
+    if simple:
+        unit = {"": 60, "s": 1, "m": 60, "h": 3600, "d": 86400}[simple[2]]
+        return float(simple[1]) * unit
+    slurm = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)", text)
+    if slurm:
+        days, hours, minutes, seconds = (int(part or 0) for part in slurm.groups())
+        return days * 86400.0 + hours * 3600 + minutes * 60 + seconds
+    raise UsageError(
+        f"--walltime: {text!r} is no time", hint="for example 90m, 4h or 1-12:00:00"
+    )

@@ -1,0 +1,1 @@
+"""The files we leave: their formats, how they are read and checked."""

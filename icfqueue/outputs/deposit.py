@@ -1,0 +1,261 @@
+"""The two files of a deposit: writing, publishing and checking them.
+
+::
+
+    <visit>_XDLRA--refs         "<sha> <ref>" per line, then "@refs/heads/master HEAD"
+    <visit>_XDLRA--repo-export  zip of a bare repository: HEAD, config, objects, …
+
+This is what DataLad's ``datalad-annex::`` Git remote helper reads (datalad-next,
+``gitremotes/datalad_annex.py``). The refs file is what a clone looks for first, so it
+appears last and goes first. The zip is stored, not compressed: packs are compressed
+already. Its comment says what it was made from (:class:`Deposit`), so that one look at
+the end of the file tells whether there is anything to do.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import json
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO
+
+from icfqueue.core.errors import TransientError
+from icfqueue.core.guard import Watch
+from icfqueue.core.visit import Visit
+from icfqueue.store.directory import Store
+
+FORMAT = 1
+"""Version of what the deposit holds; a deposit of another version is made anew."""
+
+HEAD = "refs/heads/master"
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The earliest time that a zip can hold (PKWARE APPNOTE, 4.4.6)."""
+
+_PARTS = re.compile(
+    r"HEAD|config|packed-refs|objects/|objects/pack/|refs/|refs/heads/"
+    r"|objects/pack/pack-[0-9a-f]{40}\.(?:pack|idx)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a dataset was made from. Two equal sources give the same dataset.
+
+    Attributes
+    ----------
+    url
+        Where the dataset says the tarball is.
+    md5, size
+        Of the tarball: hex, bytes.
+    newest
+        Modification time of its newest member, seconds since 1970.
+    metadata
+        MD5 of the file with the DICOM metadata.
+    dicoms
+        Number of DICOM files.
+    """
+
+    url: str
+    md5: str
+    size: int
+    newest: int
+    metadata: str
+    dicoms: int
+    format: int = FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class Deposit:
+    """A whole deposit in the store.
+
+    Attributes
+    ----------
+    refs
+        Ref name to commit (hex).
+    source
+        What it was made from; None for a deposit made by another tool.
+    """
+
+    refs: dict[str, str]
+    source: Source | None
+
+
+def clone_url(store_url: str, visit: Visit) -> str:
+    """Return what ``datalad clone`` takes to clone the dataset of `visit`.
+
+    Parameters
+    ----------
+    store_url
+        The store's address, as in ``https://data.example.org``.
+    """
+    base = f"{store_url.rstrip('/')}/{visit.project}/{visit.id}_"
+    return (
+        "datalad-annex::?type=external&externaltype=uncurl&encryption=none"
+        f"&url={base}{{{{annex_key}}}}"
+    )
+
+
+def read(store: Store, visit: Visit) -> Deposit | None:
+    """Return the deposit of `visit`, or None if it is not there or not whole.
+
+    Looks at the refs file and the end of the zip, not at the repository in it.
+    """
+    try:
+        refs = parse_refs(store.path(visit, visit.refs).read_text(encoding="ascii"))
+        with (
+            store.path(visit, visit.repo_export).open("rb") as file,
+            zipfile.ZipFile(file) as export,
+        ):
+            packed = export.read("packed-refs").decode("ascii")
+            comment, names = export.comment, export.namelist()
+            whole = _ends_whole(file, comment)
+    except (FileNotFoundError, zipfile.BadZipFile, KeyError, ValueError):
+        return None
+    inside = _refs_of_lines(line for line in packed.splitlines() if line[:1] not in "#^")
+    if not whole or HEAD not in refs or refs != inside:
+        return None
+    source = _source(comment)
+    if source is not None and not _has_pack(names):
+        return None
+    return Deposit(refs, source)
+
+
+def parse_refs(text: str) -> dict[str, str]:
+    """Return ref name to commit from the text of a refs file.
+
+    Raises
+    ------
+    ValueError
+        It is no refs file, or cut off.
+    """
+    *lines, head = text.splitlines()
+    if head != f"@{HEAD} HEAD" or not text.endswith("\n"):
+        raise ValueError("the refs file does not end with HEAD")
+    return _refs_of_lines(lines)
+
+
+def _refs_of_lines(lines: Iterable[str]) -> dict[str, str]:
+    refs = {}
+    for line in lines:
+        sha, ref = line.split(" ")
+        refs[ref] = sha
+    return refs
+
+
+def publish(
+    store: Store, visit: Visit, export: Path, refs: dict[str, str], watch: Watch
+) -> bool:
+    """Let the deposit appear in the store; return whether anything changed.
+
+    Parameters
+    ----------
+    export
+        The zip, finished, in the visit's work folder.
+    refs
+        Ref name to commit.
+
+    Raises
+    ------
+    Withdrawn, OSError
+        As :meth:`Store.publish`; the deposit is then whole or has no refs file.
+    """
+    final_export = store.path(visit, visit.repo_export)
+    final_refs = store.path(visit, visit.refs)
+    text = refs_text(refs)
+    same = final_export.exists() and filecmp.cmp(export, final_export, shallow=False)
+    listed = final_refs.read_bytes() if final_refs.exists() else None
+    if same and listed == text:
+        return False
+    if not same:
+        # Never may a refs file stand beside a repository that it does not belong to.
+        if listed is not None:
+            store.withdraw(visit, final_refs, watch)
+        store.publish(export, final_export, watch)
+    new_refs = export.with_name("refs")
+    new_refs.write_bytes(text)
+    store.publish(new_refs, final_refs, watch)
+    return True
+
+
+def refs_text(refs: dict[str, str]) -> bytes:
+    """Return the content of the refs file."""
+    lines = [f"{sha} {ref}\n" for ref, sha in sorted(refs.items())]
+    return "".join([*lines, f"@{HEAD} HEAD\n"]).encode("ascii")
+
+
+def pack_refs(repo: Path) -> dict[str, str]:
+    """Move the branches of the bare repository `repo` into its ``packed-refs``.
+
+    Returns
+    -------
+    dict
+        Ref name to commit.
+    """
+    heads = repo / "refs" / "heads"
+    refs = {f"refs/heads/{path.name}": path.read_text().strip() for path in heads.iterdir()}
+    # The header is git's own: all names are there, peeled and sorted.
+    lines = ["# pack-refs with: peeled fully-peeled sorted \n"]
+    lines += [f"{sha} {ref}\n" for ref, sha in sorted(refs.items())]
+    (repo / "packed-refs").write_text("".join(lines))
+    for path in heads.iterdir():
+        path.unlink()
+    return refs
+
+
+def write_export(repo: Path, target: Path, source: Source) -> None:
+    """Write the zip of the bare repository `repo`, the same bytes for the same files.
+
+    Only what a clone needs is taken, in a fixed order with fixed times and modes.
+
+    Raises
+    ------
+    TransientError
+        Part of the repository is gone: another worker, which has the visit now, tidies up.
+    """
+    names = [str(path.relative_to(repo)) for path in repo.rglob("*")]
+    names += [f"{name}/" for name in names if (repo / name).is_dir()]
+    names = sorted(name for name in names if _PARTS.fullmatch(name))
+    if not _has_pack(names):
+        raise TransientError(f"{repo.name} is not whole", hint="the visit is tried again")
+    with zipfile.ZipFile(target, "w") as export:
+        export.comment = json.dumps({"icfqueue": asdict(source)}, sort_keys=True).encode()
+        for name in names:
+            _add(export, repo / name, name)
+
+
+def _add(export: zipfile.ZipFile, path: Path, name: str) -> None:
+    entry = zipfile.ZipInfo(name, _EPOCH)
+    entry.create_system = 3  # Unix, wherever this runs: the upper half is the mode
+    if name.endswith("/"):
+        entry.external_attr = 0o40755 << 16 | 0x10
+        export.writestr(entry, b"")
+        return
+    entry.external_attr = 0o100644 << 16
+    entry.file_size = os.stat(path).st_size
+    with path.open("rb") as file, export.open(entry, "w") as inside:
+        shutil.copyfileobj(file, inside, 1 << 20)
+
+
+def _ends_whole(file: IO[bytes], comment: bytes) -> bool:
+    """Tell whether the zip's comment is as long as announced; `zipfile` lets it be cut."""
+    file.seek(-len(comment) - 2, os.SEEK_END)
+    return int.from_bytes(file.read(2), "little") == len(comment)
+
+
+def _has_pack(names: list[str]) -> bool:
+    packs = sorted(Path(name).suffix for name in names if "/pack-" in name)
+    return packs == [".idx", ".pack"] and {"HEAD", "config"} <= set(names)
+
+
+def _source(comment: bytes) -> Source | None:
+    try:
+        return Source(**json.loads(comment)["icfqueue"])
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,122 @@
+"""What the step ``index_tar`` leaves for the next ones, in the visit's work folder.
+
+``dicoms.json``
+    the list of DICOM files, already in the layout of ``…_metadata_dicoms.json``
+``index.json``
+    the note on the tarball: size, MD5, number of DICOM files, newest time; the
+    fingerprint of the file that was read; size and MD5 of the list. It appears last:
+    where it is, the list is whole or was published already.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from icfqueue.core.errors import TransientError
+from icfqueue.core.visit import Visit
+from icfqueue.store.directory import Fingerprint, Store
+
+INDEX: Final = "index.json"
+"""Name of the note on the tarball in the visit's work folder."""
+
+DICOMS: Final = "dicoms.json"
+"""Name of the list of DICOM files in the visit's work folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tarball:
+    """What a pass over a tarball told.
+
+    Attributes
+    ----------
+    size
+        In bytes.
+    md5
+        Of the whole file, in hex.
+    dicoms
+        Number of DICOM files.
+    newest
+        Latest modification time of a member, in whole seconds since 1970.
+    """
+
+    size: int
+    md5: str
+    dicoms: int
+    newest: int
+
+
+class Listing(NamedTuple):
+    """Size (bytes) and MD5 (hex) of ``dicoms.json``: tells whether it is the right one."""
+
+    size: int
+    md5: str
+
+    @classmethod
+    def of(cls, path: Path) -> Listing | None:
+        """Return the listing at `path` as it is there, or None if there is none."""
+        with suppress(FileNotFoundError), path.open("rb") as file:
+            md5 = hashlib.file_digest(file, "md5").hexdigest()
+            return cls(file.tell(), md5)
+        return None
+
+
+class Index(NamedTuple):
+    """The content of ``index.json``."""
+
+    tarball: Tarball
+    fingerprint: Fingerprint
+    listing: Listing
+
+
+class TarballTouched(TransientError):
+    """The tarball changed while it was read; what was read is worth nothing."""
+
+
+def index_path(store: Store, visit: Visit) -> Path:
+    """Return where the note on the tarball lies between two steps."""
+    return store.work_dir(visit) / INDEX
+
+
+def dicoms_path(store: Store, visit: Visit) -> Path:
+    """Return where the list of DICOM files lies until it is published."""
+    return store.work_dir(visit) / DICOMS
+
+
+def touched(visit: Visit) -> TarballTouched:
+    """Return the error for a tarball that changed while it was worked on."""
+    return TarballTouched(
+        f"{visit.storepath} changed while it was being processed",
+        hint="nothing may write to a tarball in the store; the visit is tried again",
+    )
+
+
+def read(store: Store, visit: Visit) -> Index | None:
+    """Return what ``index.json`` says, or None if it is not there or not readable.
+
+    The file is ours and can be made anew, so a damaged one counts as absent.
+    """
+    try:
+        found = json.loads(index_path(store, visit).read_bytes())
+        return Index(
+            Tarball(*(found[key] for key in ("size", "md5", "dicoms", "newest"))),
+            Fingerprint(**found["fingerprint"]),
+            Listing(**found["listing"]),
+        )
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+def dump(index: Index) -> str:
+    """Return the text of ``index.json``."""
+    return json.dumps(
+        {
+            **asdict(index.tarball),
+            "fingerprint": asdict(index.fingerprint),
+            "listing": index.listing._asdict(),
+        }
+    )

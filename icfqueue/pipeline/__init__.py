@@ -1,0 +1,1 @@
+"""How a message becomes an attempt, and an attempt the next message."""

@@ -1,0 +1,1 @@
+"""The store on the web: what it lists, and downloads from it."""

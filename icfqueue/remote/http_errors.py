@@ -1,0 +1,167 @@
+"""What an answer of the store, or the lack of one, amounts to as one of our errors.
+
+Neither a password nor an ``Authorization`` header is ever part of an error.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from icfqueue.core.errors import (
+    AccessDenied,
+    NetworkTrouble,
+    NotInStore,
+    PermanentError,
+    StepError,
+    StoreBusy,
+)
+
+MAX_RETRY_AFTER = 3600.0
+"""Longest wait that a store may ask of us, in seconds; a slip of its clock or of its
+configuration must not park a project for days."""
+
+MAX_REDIRECTS = 5
+"""How many redirects are followed for one request."""
+
+
+def of_status(
+    status: int, url: str, headers: Mapping[str, str], now: float | None = None
+) -> StepError:
+    """Return the error that an answer of the store amounts to.
+
+    ==================  ====================================================
+    401, 403            AccessDenied
+    404, 410            NotInStore
+    408, 425, 5xx       NetworkTrouble: another try may be answered
+    429, 503            StoreBusy, with Retry-After (RFC 9110, 10.2.3)
+    all others          PermanentError
+    ==================  ====================================================
+
+    Parameters
+    ----------
+    status
+        What the store answered.
+    url
+        What it was asked for; without a login.
+    headers
+        The headers of the answer.
+    now
+        Seconds since 1970, for a Retry-After that is a date.
+    """
+    found = f"{url} answers {status}"
+    if status in {401, 403}:
+        return AccessDenied(
+            f"{found}: no access",
+            hint="give DataLad a credential for this project (`datalad credentials set "
+            "NAME …`), try it by `icfqueue doctor`, then `icfqueue retry`",
+        )
+    if status in {404, 410}:
+        return NotInStore(
+            f"{found}: it is not in the store",
+            hint="check project, visit and store URL; the directory listing shows what is "
+            "there",
+        )
+    if status in {429, 503}:
+        wait = retry_after(headers.get("Retry-After"), now)
+        return StoreBusy(f"{found}: the store is busy", retry_after=wait)
+    if status in {408, 425} or status >= 500:  # noqa: PLR2004 - the class of server errors
+        return NetworkTrouble(f"{found}: the store is in trouble")
+    return PermanentError(f"{found}, which icfqueue has no use for")
+
+
+def of_exception(error: Exception, url: str) -> StepError:
+    """Return the error that the lack of an answer amounts to.
+
+    Nearly all of it may pass. A certificate that does not verify is among it: nothing was
+    sent or accepted, it may be renewed in an hour, and a store that fails over and over is
+    left alone for a while anyway, which is kinder than to fail its visits one by one.
+    """
+    import requests
+    import urllib3
+
+    reason = type(error).__name__
+    if isinstance(error, StepError):
+        return error
+    if isinstance(error, requests.TooManyRedirects):
+        return PermanentError(
+            f"{url} redirects more than {MAX_REDIRECTS} times",
+            hint="open the address in a browser: the store may want another way to log in",
+        )
+    if isinstance(error, ValueError | NotImplementedError) and not isinstance(
+        error, requests.JSONDecodeError
+    ):
+        # InvalidURL, MissingSchema, a host that cannot be encoded; a way to log in that
+        # DataLad does not know.
+        return PermanentError(
+            f"{url} cannot be asked for ({reason})", hint="check the store URL"
+        )
+    if isinstance(error, requests.exceptions.SSLError | urllib3.exceptions.SSLError):
+        return NetworkTrouble(
+            f"{url}: the secure connection was not made: {_first_words(error)}",
+            hint="check the store's certificate; REQUESTS_CA_BUNDLE names an authority of "
+            "your own",
+        )
+    if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
+        return NetworkTrouble(
+            f"{url} did not answer in time", hint="is it up, and does a firewall let it by?"
+        )
+    if isinstance(
+        error, requests.RequestException | urllib3.exceptions.HTTPError | OSError
+    ):
+        return NetworkTrouble(f"{url}: {_first_words(error)}")
+    raise error
+
+
+@contextmanager
+def asking(url: str) -> Iterator[None]:
+    """Turn what goes wrong while `url` is asked or received into one of our errors."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - `of_exception` raises what it does not know
+        # No cause: a chain of errors may hold the request with its headers.
+        raise of_exception(error, url) from None
+
+
+def _first_words(error: BaseException) -> str:
+    """Return what lies at the bottom of a chain of wrapped errors, in one line."""
+    reason: object = error
+    for _ in range(6):
+        inner = getattr(reason, "reason", None) or next(
+            (arg for arg in getattr(reason, "args", ()) if isinstance(arg, Exception)), None
+        )
+        if inner is None or isinstance(inner, str):
+            break
+        reason = inner
+    words = without_login(" ".join(str(reason).split()))[:200]
+    # urllib3 puts the connection object before a colon.
+    return (
+        re.sub(r"^(<[^>]*>|\S*Connection\([^)]*\)): ", "", words) or type(reason).__name__
+    )
+
+
+def retry_after(value: str | None, now: float | None = None) -> float | None:
+    """Return the seconds that a Retry-After header asks to wait, or None.
+
+    It holds seconds or an HTTP date (RFC 9110, 10.2.3); at most :data:`MAX_RETRY_AFTER`.
+    """
+    if value is None:
+        return None
+    value = value.strip()
+    if value.isascii() and value.isdecimal():
+        wait = float(value)
+    else:
+        try:
+            until = email.utils.parsedate_to_datetime(value).timestamp()
+        except (TypeError, ValueError, OverflowError):
+            return None
+        wait = until - (time.time() if now is None else now)
+    return min(max(wait, 0.0), MAX_RETRY_AFTER)
+
+
+def without_login(text: str) -> str:
+    """Return `text` with ``user:password@`` taken out of the URLs in it."""
+    return re.sub(r"(?<=://)[^/?#\s]*@", "", text)

@@ -1,0 +1,1 @@
+"""The six steps of a visit: siblings that do not know each other."""

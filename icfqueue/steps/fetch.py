@@ -1,0 +1,195 @@
+"""Step ``fetch``: have the visit's tarball in the store directory.
+
+A tarball that is there is used as it is. Else it is downloaded from the store URL, in
+parts if need be (:mod:`icfqueue.remote.partial_download`), and appears under its name only
+when it has the length that the store announced and, where the store publishes one, the MD5.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import stat
+from contextlib import ExitStack
+
+from icfqueue.core.errors import DiskTrouble, NetworkTrouble, PermanentError, TarballChanged
+from icfqueue.outputs.completeness import Recorded, recorded, whole_deposit, without_tarball
+from icfqueue.remote import partial_download
+from icfqueue.remote.client import Download, RemoteStore, remote_of
+from icfqueue.remote.partial_download import Part
+from icfqueue.steps.job import Job, Outcome
+from icfqueue.store.directory import disk_trouble
+
+CHUNK = 1 << 20
+"""Most bytes that are taken from the connection at once."""
+
+
+def run(job: Job) -> Outcome:
+    """Download the visit's tarball unless it is here, or nothing needs it any more.
+
+    Raises
+    ------
+    PermanentError
+        The store refuses (AccessDenied), does not have it (NotInStore), or has another
+        one than the outputs here were made from (TarballChanged).
+    TransientError
+        Network, store or disk trouble. What was received is kept for the next try,
+        except when the disk is in trouble or the bytes are wrong.
+    Withdrawn
+        The visit is no longer this worker's.
+    """
+    with disk_trouble("fetching the tarball"):
+        size = tarball_here(job)
+        if size is not None:
+            return Outcome(worked=False, tar_bytes=size)
+        remote = remote_of(job)
+        if complete_without_tarball(job):
+            return _still_the_same(job, remote)
+        return _download(job, remote)
+
+
+def complete_without_tarball(job: Job) -> bool:
+    """Tell whether the visit needs no tarball here, because all its outputs are."""
+    return without_tarball(job)
+
+
+def tarball_here(job: Job) -> int | None:
+    """Return the size in bytes of the tarball in the store directory, None without one.
+
+    Raises
+    ------
+    PermanentError
+        Something else has its name: a folder, a link that leads nowhere.
+    """
+    path = job.store.path(job.visit, job.visit.tarball)
+    try:
+        found = path.stat()
+    except OSError as error:
+        if error.errno not in {errno.ENOENT, errno.ELOOP}:
+            raise
+        if not path.is_symlink():
+            return None
+        raise PermanentError(
+            f"{path} is a symbolic link to {path.readlink()}, which is not there",
+            hint="remove the link to have the tarball downloaded, or bring its target back",
+        ) from None
+    if not stat.S_ISREG(found.st_mode):
+        raise PermanentError(
+            f"{path} is not a file", hint="remove it to have the tarball downloaded"
+        )
+    return found.st_size
+
+
+def _still_the_same(job: Job, remote: RemoteStore) -> Outcome:
+    """Compare the store's tarball with the recorded one, without a download."""
+    found = whole_deposit(job)
+    # Nobody but the holder of the visit's lease changes the deposit.
+    assert found is not None  # noqa: S101 - for the type checker
+    deposit, source = found
+    known = Recorded(source.size, source.md5)
+    _compare(job, known, remote.head(job.visit.storepath).size, remote.md5sum(job.visit))
+    return Outcome(
+        worked=False,
+        tar_bytes=source.size,
+        tar_md5=source.md5,
+        dicoms=source.dicoms,
+        refs=dict(sorted(deposit.refs.items())),
+        note="up to date; the tarball is not here",
+    )
+
+
+def _compare(
+    job: Job, known: Recorded | None, size: int | None, published: str | None
+) -> None:
+    """Raise TarballChanged if the store's tarball is not the recorded one."""
+    if known is None:
+        return
+    if size is not None and size != known.size:
+        found, expected = f"{size} bytes", f"{known.size}"
+    elif published is not None and published != known.md5:
+        found, expected = f"the MD5 {published}", known.md5
+    else:
+        return
+    raise TarballChanged(
+        f"{job.visit.storepath} has {found} in the store; the outputs here were made from "
+        f"one with {expected}",
+        hint="if the new tarball is right, run the visit with --force",
+    )
+
+
+def _download(job: Job, remote: RemoteStore) -> Outcome:
+    """Receive the tarball and publish it."""
+    visit, watch = job.visit, job.watch
+    published = remote.md5sum(visit)
+    known = None if job.options.force else recorded(job)
+    work = job.store.work_dir(visit)
+    with ExitStack() as stack:
+        kept = partial_download.take_over(work, watch.advance)
+        hasher = _Hasher(published)
+        start, file = 0, None
+        if kept is not None:
+            stack.enter_context(kept)
+            start, file = kept.have, kept.note.file
+            # Before the connection is open: the store would not wait for ever.
+            kept.feed(hasher.update, watch.advance)
+        download = stack.enter_context(
+            remote.open(visit.storepath, start=start, known=file)
+        )
+        _compare(job, known, download.file.size, published)
+        _check_room(job, download)
+        if kept is None:
+            job.store.make_dir(work)
+            kept = stack.enter_context(Part(work, partial_download.Note(download.file)))
+        elif download.start == 0:
+            kept.restart(download.file)
+            hasher = _Hasher(published)
+        _receive(job, download, kept, hasher)
+        job.store.publish(kept.finish(), job.store.path(visit, visit.tarball), watch)
+    partial_download.sweep(work)
+    return Outcome(worked=True, tar_bytes=download.file.size, tar_md5=published)
+
+
+def _receive(job: Job, download: Download, kept: Part, hasher: _Hasher) -> None:
+    """Append the download to the part, and check the MD5 of the whole."""
+    while piece := download.read(CHUNK):
+        kept.write(piece)
+        hasher.update(piece)
+        job.watch.advance(bytes=len(piece))
+    if not hasher.agrees():
+        kept.discard()
+        raise NetworkTrouble(
+            f"{job.options.store_url}/{job.visit.storepath} arrived with the MD5 "
+            f"{hasher.found}; the store publishes {hasher.published}",
+            hint="it is downloaded again; if that does not help, the tarball in the store "
+            "is damaged, or its md5sum file is not its own",
+        )
+
+
+class _Hasher:
+    """MD5 of what passes, if there is one to compare it with; else it costs nothing."""
+
+    def __init__(self, published: str | None) -> None:
+        self.published = published
+        self._md5 = hashlib.md5(usedforsecurity=False)
+
+    def update(self, piece: bytes) -> None:
+        if self.published is not None:
+            self._md5.update(piece)
+
+    @property
+    def found(self) -> str:
+        return self._md5.hexdigest()
+
+    def agrees(self) -> bool:
+        return self.published is None or self.found == self.published
+
+
+def _check_room(job: Job, download: Download) -> None:
+    needed = (download.file.size or 0) - download.start
+    room = job.store.room()
+    if needed + job.settings.keep_free > room:
+        raise DiskTrouble(
+            f"no room for {job.visit.tarball}: {needed} bytes to come, {room} free, "
+            f"of which {job.settings.keep_free} are to stay so",
+            hint=f"make room in {job.store.root}, or lower `keep_free`",
+        )

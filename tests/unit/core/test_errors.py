@@ -1,0 +1,74 @@
+"""The tree of errors: exit codes, kinds, and what survives a queue."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Iterator
+
+import pytest
+
+from icfqueue.core import errors
+from icfqueue.core.errors import (
+    BadTarball,
+    IcfqueueError,
+    PermanentError,
+    StepError,
+    StoreBusy,
+    TransientError,
+    Unreachable,
+    UsageError,
+)
+
+
+def _below(cls: type[IcfqueueError]) -> Iterator[type[IcfqueueError]]:
+    yield cls
+    for child in cls.__subclasses__():
+        if child.__module__ == errors.__name__:
+            yield from _below(child)
+
+
+TREE = list(_below(IcfqueueError))
+
+
+@pytest.mark.parametrize("cls", TREE)
+def test_every_error_survives_pickle_with_its_fields(cls: type[IcfqueueError]) -> None:
+    error = cls("tarball x is cut", hint="get it again")
+    if isinstance(error, StepError):
+        error.at(project="p", visit="v", step="fetch")
+    back = pickle.loads(pickle.dumps(error))
+    assert type(back) is cls
+    assert str(back) == "tarball x is cut"
+    assert vars(back) == vars(error)
+
+
+@pytest.mark.parametrize("cls", TREE)
+def test_the_class_decides_the_exit_code(cls: type[IcfqueueError]) -> None:
+    expected = {UsageError: 2, Unreachable: 3}
+    root = next((root for root in expected if issubclass(cls, root)), None)
+    assert cls("x").exit_code == (expected[root] if root else 1)
+
+
+@pytest.mark.parametrize("cls", [cls for cls in TREE if issubclass(cls, StepError)])
+def test_an_entry_of_the_record_is_json_and_has_exactly_the_documented_fields(
+    cls: type[StepError],
+) -> None:
+    found = cls("m", hint="h").at(project="p", visit="v", step="fetch").to_dict()
+    assert json.loads(json.dumps(found)) == {
+        "step": "fetch",
+        "kind": "transient" if issubclass(cls, TransientError) else "permanent",
+        "type": cls.__name__,
+        "message": "m",
+        "hint": "h",
+    }
+    assert issubclass(cls, TransientError | PermanentError) or cls is StepError
+
+
+def test_the_first_word_on_where_an_error_belongs_stands() -> None:
+    error = BadTarball("x").at(project="p", visit="v", step="index_tar")
+    assert error.at(project="q", visit="w", step="fetch").to_dict()["step"] == "index_tar"
+    assert (error.project, error.visit) == ("p", "v")
+
+
+def test_what_the_store_asked_to_wait_survives_pickle() -> None:
+    assert pickle.loads(pickle.dumps(StoreBusy("x", retry_after=7.5))).retry_after == 7.5

@@ -1,0 +1,94 @@
+"""Ids are checked before any path is made of them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from icfqueue.core.errors import BadId
+from icfqueue.core.visit import MAX_ID, Visit, check_id
+
+BAD = [
+    "",
+    ".",
+    "..",
+    ".hidden",
+    "-rf",
+    "a/b",
+    "../x",
+    "a b",
+    "a\n",
+    "a\x00",
+    "ä",
+    "\u0661",
+    "a*",
+    "a:b",
+    "a#b",
+    "x" * (MAX_ID + 1),
+]
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_an_id_that_must_not_become_a_path_is_refused(bad: str) -> None:
+    with pytest.raises(BadId) as found:
+        Visit("study", bad)
+    assert found.value.hint
+    assert "\n" not in str(found.value)
+    with pytest.raises(BadId):
+        Visit(bad, "visit")
+
+
+@pytest.mark.parametrize("bad", [None, 3, b"x", ["x"]])
+def test_what_is_no_text_is_no_id(bad: object) -> None:
+    with pytest.raises(BadId):
+        check_id(bad, "visit")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("good", ["a", "_", "0", "A.b-c_d", "x..y", "x" * MAX_ID])
+def test_ids_of_the_documented_letters_are_allowed(good: str) -> None:
+    visit = Visit(good, good)
+    assert Visit.parse(str(visit)) == visit
+    assert Visit.of_tarball(good, visit.tarball) == visit
+
+
+@given(st.text(), st.text())
+def test_no_two_ids_lead_out_of_the_projects_folder(project: str, name: str) -> None:
+    """Whatever is accepted is one path component, and short enough to be one."""
+    try:
+        visit = Visit(project, name)
+    except BadId:
+        return
+    files = (
+        *(visit.tarball, visit.md5sum, visit.metadata_tarball, visit.metadata_dicoms),
+        *(visit.refs, visit.repo_export),
+    )
+    for word in (project, *files):
+        assert "/" not in word
+        assert word not in {"", ".", ".."}
+        assert len(word.encode()) <= 255
+
+
+@pytest.mark.parametrize("text", ["", "a", "a/b/c", "/a", "a/", "../a"])
+def test_only_project_and_visit_can_be_parsed(text: str) -> None:
+    with pytest.raises(BadId):
+        Visit.parse(text)
+
+
+@pytest.mark.parametrize(
+    "name", ["x.tar", "_dicom.tar.md5sum", "_dicom.tar", ".x_dicom.tar", "a b_dicom.tar"]
+)
+def test_other_files_are_no_tarballs_of_a_visit(name: str) -> None:
+    assert Visit.of_tarball("study", name) is None
+
+
+def test_file_names_are_those_of_the_institutes_tools() -> None:
+    visit = Visit("study_1", "v1")
+    assert visit.tarball == "v1_dicom.tar"
+    assert visit.md5sum == "v1_dicom.tar.md5sum"
+    assert visit.metadata_tarball == "v1_metadata_tarball.json"
+    assert visit.metadata_dicoms == "v1_metadata_dicoms.json"
+    assert visit.refs == "v1_XDLRA--refs"
+    assert visit.repo_export == "v1_XDLRA--repo-export"
+    assert visit.dspath == "icf/v1_dicom.tar"
+    assert visit.storepath == "study_1/v1_dicom.tar"

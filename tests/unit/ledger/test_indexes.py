@@ -1,0 +1,112 @@
+"""Which indexes a record stands in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from icfqueue.core.errors import NetworkTrouble
+from icfqueue.core.visit import Visit
+from icfqueue.ledger import record
+from icfqueue.ledger.indexes import In, changes, key, places, totals
+from icfqueue.ledger.record import Record, State
+from icfqueue.ledger.retry_policy import RetryIn
+from icfqueue.steps.job import Options, Outcome
+from icfqueue.steps.registry import GATHERED, NAMES, step
+
+VISIT = Visit("p", "v")
+NEW = record.new(VISIT, Options("https://x"), 0, 1.0)
+
+
+def advanced(found: Record, steps: int) -> Record:
+    for _ in range(steps):
+        found = record.claimed(found, "t", "w", 1.0)
+        found = record.finished(found, Outcome(worked=True, tar_bytes=5, dicoms=3), 2.0)
+    return found
+
+
+@pytest.mark.parametrize("position", range(len(NAMES)))
+def test_a_queued_visit_stands_with_its_state_its_step_and_its_queue(position: int) -> None:
+    found = advanced(NEW, position)
+    sets, scored = places(found)
+    assert sets == {
+        ("icfqueue:projects", "p"),
+        ("icfqueue:in:p:queued", "v"),
+        (f"icfqueue:ready:p:{NAMES[position]}", "v"),
+    }
+    # No message is sent for the gathered step: one for the study is enough.
+    if NAMES[position] == GATHERED:
+        assert not scored
+    else:
+        queue = step(NAMES[position]).queue
+        assert set(scored) == {(key("sent", queue), "p/v")}
+
+
+def test_running_and_waiting_visits_stand_with_the_time_of_their_end() -> None:
+    running = record.claimed(NEW, "t", "w", 1.0)
+    assert set(places(running)[1]) == {("icfqueue:leases", "p/v")}
+    waiting = record.failed(running, NetworkTrouble("x"), RetryIn(1.5), 2.0)
+    assert places(waiting)[1] == {("icfqueue:due", "p/v"): "due 3500"}
+
+
+def test_a_visit_that_goes_nowhere_stands_with_its_state_alone() -> None:
+    for found in (advanced(NEW, len(NAMES)), record.cancelled(NEW, 1.0)):
+        assert places(found) == (
+            {("icfqueue:projects", "p"), (f"icfqueue:in:p:{found.state}", "v")},
+            {},
+        )
+
+
+def test_sums_count_what_was_indexed() -> None:
+    assert totals(None) == {"tar_bytes": 0, "read_bytes": 0, "read_dicoms": 0}
+    part, whole = advanced(NEW, 1), advanced(NEW, 2)
+    assert totals(part) == {"tar_bytes": 5, "read_bytes": 0, "read_dicoms": 0}
+    assert totals(whole) == {"tar_bytes": 5, "read_bytes": 5, "read_dicoms": 3}
+
+
+def test_nothing_changes_where_nothing_changed() -> None:
+    running = record.claimed(NEW, "t", "w", 1.0)
+    assert changes(running, running, lease=30, flush_after=2, now=1.0) == []
+
+
+def test_enqueued_anew_while_queued_the_message_counts_as_sent_again() -> None:
+    again = record.enqueued(NEW, NEW.options, 0, 5.0)
+    assert changes(NEW, again, lease=30, flush_after=2, now=1.0) == [
+        ["ZADD", "icfqueue:sent:fetch", In(0), "p/v"]
+    ]
+
+
+def test_progress_is_forgotten_when_the_step_ends_however_it_ends() -> None:
+    running = record.claimed(NEW, "t", "w", 1.0)
+    ends = [
+        record.finished(running, Outcome(worked=True), 2.0),
+        record.failed(running, NetworkTrouble("x"), RetryIn(1.0), 2.0),
+        record.orphaned(running),
+        record.given_back(running),
+        record.cancelled(running, 2.0),
+        record.enqueued(running, running.options, 0, 2.0),
+    ]
+    for after in ends:
+        assert ["HDEL", "icfqueue:progress:p", "v"] in changes(
+            running, after, lease=30, flush_after=2, now=1.0
+        )
+
+
+def test_the_first_visit_that_waits_for_its_page_sets_the_time_of_writing() -> None:
+    ready = advanced(NEW, NAMES.index(GATHERED))
+    before = replace(ready, steps=ready.steps).at(state=State.RUNNING)
+    flush = ["ZADD", "icfqueue:flush", "NX", In(2000), "p"]
+    assert flush in changes(before, ready, lease=30, flush_after=2, now=1.0)
+    cleanup = advanced(ready, 1)
+    assert not [
+        c for c in changes(ready, cleanup, lease=30, flush_after=2, now=1.0) if "NX" in c
+    ]
+
+
+def test_a_visit_is_due_by_the_clock_of_the_server() -> None:
+    running = record.claimed(NEW, "t", "w", 1.0)
+    waiting = record.failed(running, NetworkTrouble("x"), RetryIn(2.5), 1000.0)
+    due = ["ZADD", "icfqueue:due", In(2500), "p/v"]
+    assert due in changes(running, waiting, lease=30, flush_after=2, now=1000.0)
+    assert changes(waiting, waiting, lease=30, flush_after=2, now=1001.0) == []

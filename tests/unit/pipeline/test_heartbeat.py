@@ -1,0 +1,307 @@
+"""The watch over a step: leases renewed, work called off, children ended."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psutil
+import pytest
+import redis
+from support.valkey import Valkey
+from support.waiting import Clock, pass_time, wait_until
+
+from icfqueue.core.errors import IcfqueueError, Interrupted, LeaseLost, Stalled
+from icfqueue.core.visit import Visit
+from icfqueue.ledger import record
+from icfqueue.ledger.indexes import key
+from icfqueue.ledger.ledger import Ledger
+from icfqueue.pipeline import heartbeat
+from icfqueue.pipeline.heartbeat import Heartbeat, Stopping
+from icfqueue.steps.job import Options
+
+V = Visit("p", "v")
+W = Visit("p", "w")
+
+
+@pytest.fixture(autouse=True)
+def quick_beat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heartbeat, "BEAT", 0.02)
+
+
+@pytest.fixture
+def held(ledger: Ledger) -> Ledger:
+    """Two visits whose leases are held with the tokens "t" and "u"."""
+    for visit, token in ((V, "t"), (W, "u")):
+        new = record.new(visit, Options("https://x"), 0, 1.0)
+        ledger.put_many([(None, new)])
+        ledger.update(
+            visit, lambda r, token=token: record.claimed(r, token, "w", 1.0), lease=1.0
+        )
+    return ledger
+
+
+@pytest.fixture
+def watch(held: Ledger) -> Callable[..., Heartbeat]:
+    def make(**more: object) -> Heartbeat:
+        chosen = {"lease": 1.0, "stall": 60.0, **more}
+        return Heartbeat(held, held, {V: "t", W: "u"}, **chosen)  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The time that the watch sees."""
+    made = Clock()
+    monkeypatch.setattr(heartbeat, "time", made)
+    return made
+
+
+def look(found: Heartbeat) -> None:
+    """Let the watch look once, here and not in its thread."""
+    turns = iter([False, True])
+    found._ended.wait = lambda _=None: next(turns)  # type: ignore[method-assign]
+    found._beat()
+
+
+def called_off(found: Heartbeat) -> IcfqueueError:
+    """Work until the work is called off."""
+    wait_until(lambda: found.called_off, 20, "was called off")
+    with pytest.raises(IcfqueueError) as caught:
+        found.check()
+    return caught.value
+
+
+def left(ledger: Ledger) -> list[float]:
+    """Return for how many more seconds the leases are good."""
+    seconds, micro = ledger.client.time()
+    leases = ledger.client.zrange(key("leases"), 0, -1, withscores=True)
+    return [end / 1000 - seconds - micro / 1_000_000 for _, end in leases]
+
+
+def test_leases_are_renewed_while_the_step_works_and_no_longer(
+    held: Ledger, watch: Callable[..., Heartbeat]
+) -> None:
+    with watch(lease=60.0) as found:
+        for _ in range(8):
+            found.advance(bytes=100, dicoms=1)
+        for _ in range(3):
+            pass_time(held.client, 61.0)
+            wait_until(lambda: min(left(held)) > 30.0, 20, "they are renewed")
+            assert held.orphans() == []
+        assert max(left(held)) <= 60.0
+        wait_until(lambda: held.progress("p")["v"] == (800, 8), 20, "progress is told")
+    pass_time(held.client, 61.0)
+    time.sleep(0.1)
+    assert set(held.orphans()) == {V, W}
+
+
+def test_a_visit_that_was_taken_away_calls_the_work_off(
+    held: Ledger, watch: Callable[..., Heartbeat]
+) -> None:
+    with watch() as found:
+        held.update(W, lambda r: record.cancelled(r, 1.0))
+        assert isinstance(called_off(found), LeaseLost)
+
+
+def test_right_before_a_file_appears_the_lease_is_asked_for(
+    held: Ledger, watch: Callable[..., Heartbeat]
+) -> None:
+    found = watch()
+    found.before_publish("x")
+    held.update(V, lambda r: record.cancelled(r, 1.0))
+    with pytest.raises(LeaseLost, match="refs is not published"):
+        found.before_publish("refs")
+
+
+def test_no_progress_for_too_long_calls_the_work_off(
+    watch: Callable[..., Heartbeat], clock: Clock
+) -> None:
+    found = watch(stall=60.0)
+    for _ in range(5):
+        clock.now += 59.0
+        look(found)
+        found.advance()
+    clock.now += 61.0
+    look(found)
+    with pytest.raises(Stalled) as caught:
+        found.check()
+    assert caught.value.kind == "transient"
+
+
+def test_at_a_stop_the_step_has_its_grace_period_and_no_more(
+    watch: Callable[..., Heartbeat], clock: Clock
+) -> None:
+    since = clock.now
+    stopping = Stopping(lambda: since, grace=20.0)
+    assert stopping.asked
+    found = watch(stopping=stopping)
+    clock.now += 19.0
+    assert not stopping.over
+    look(found)
+    found.check()
+    clock.now += 2.0
+    assert stopping.over
+    look(found)
+    with pytest.raises(Interrupted):
+        found.check()
+    assert not Stopping().asked
+    assert not Stopping().over
+
+
+def test_a_lock_is_renewed_with_the_leases_and_losing_it_calls_the_work_off(
+    held: Ledger, watch: Callable[..., Heartbeat]
+) -> None:
+    assert held.lock("catalog:p", "mine", 30.0)
+    name = key("lock", "catalog:p")
+    with watch(lease=60.0, lock=("catalog:p", "mine")) as found:
+        for _ in range(3):
+            wait_until(lambda: held.client.pttl(name) > 45_000, 20, "it is renewed")
+            pass_time(held.client, 40.0)
+        assert not held.lock("catalog:p", "other", 0.1)
+        found.before_publish("x")
+        held.unlock("catalog:p", "mine")
+        while not held.lock("catalog:p", "other", 30.0):
+            held.unlock("catalog:p", "mine")
+        assert isinstance(called_off(found), LeaseLost)
+
+
+CHILD = "import subprocess, sys, time; subprocess.Popen(['sleep', '60']); print(1, flush=True); time.sleep(60)"  # noqa: E501
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    """A process with a child of its own, in a group of its own, as git-annex is run."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", CHILD], stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert process.stdout
+    process.stdout.readline()
+    yield process
+    process.stdout.close()
+    process.wait()
+
+
+def group(leader: int) -> list[int]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getpgid(process.pid) == leader and process.status() != "zombie":
+                found.append(process.pid)
+        except (psutil.Error, ProcessLookupError):
+            continue
+    return found
+
+
+def test_a_tool_and_its_children_end_when_the_work_is_called_off(
+    held: Ledger, watch: Callable[..., Heartbeat], child: subprocess.Popen[bytes]
+) -> None:
+    with watch() as found, found.minding(child):
+        assert len(group(child.pid)) == 2
+        held.update(V, lambda r: record.cancelled(r, 1.0))
+        assert child.wait(20) < 0
+        called_off(found)
+    wait_until(lambda: not group(child.pid), 20, "its children have ended, too")
+
+
+def test_a_tool_that_is_started_after_the_work_was_called_off_ends_at_once(
+    held: Ledger, watch: Callable[..., Heartbeat], child: subprocess.Popen[bytes]
+) -> None:
+    with watch() as found:
+        held.update(V, lambda r: record.cancelled(r, 1.0))
+        called_off(found)
+        with pytest.raises(LeaseLost), found.minding(child):
+            pytest.fail("went on")
+    assert child.returncode is not None
+
+
+def test_a_step_that_does_not_end_is_given_up(
+    watch: Callable[..., Heartbeat], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat, "LAST_WORD", 0.1)
+    given_up = threading.Event()
+    why: list[IcfqueueError] = []
+
+    def give_up(error: IcfqueueError) -> None:
+        why.append(error)
+        given_up.set()
+
+    with watch(stall=0.1, give_up=give_up):
+        assert given_up.wait(20)
+    assert isinstance(why[0], Stalled)
+
+
+def test_while_the_broker_is_away_the_step_works_on(
+    valkey: Valkey, held: Ledger, watch: Callable[..., Heartbeat]
+) -> None:
+    """Only a file may not be published: for that a broker that is away is waited for."""
+    with valkey.broker.connect(patient=True) as client:
+        found = watch()
+        found.ledger = Ledger(client)
+        with found:
+            valkey.kill()
+            time.sleep(0.2)
+            found.advance(bytes=1)
+            comes_back = threading.Event()
+
+            def come_back() -> None:
+                comes_back.set()
+                valkey.start()
+
+            timer = threading.Timer(0.3, come_back)
+            timer.start()
+            found.before_publish("x")
+            assert comes_back.is_set()
+            timer.join()
+        assert held.get(V)
+
+
+def test_a_lock_that_was_lost_is_not_taken_again_even_if_it_is_free(ledger: Ledger) -> None:
+    assert ledger.lock("catalog:p", "mine", 0.05)
+    time.sleep(0.1)
+    with ledger.locked("catalog:p", 5.0) as other:
+        assert other
+    with (
+        Heartbeat(
+            ledger, ledger, {}, lease=5.0, stall=60.0, lock=("catalog:p", "mine")
+        ) as watch,
+        pytest.raises(LeaseLost),
+    ):
+        watch.before_publish("index.html")
+
+
+@pytest.mark.parametrize("away", [True, False])
+def test_a_broker_that_is_away_or_late_for_longer_than_a_stall_is_no_stall(
+    watch: Callable[..., Heartbeat],
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    away: bool,
+) -> None:
+    renew = Ledger.renew_all
+
+    def late(*args: Any) -> bool:
+        clock.now += 100.0
+        if away:
+            raise redis.TimeoutError("no answer")
+        return renew(*args)
+
+    found = watch(stall=60.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "renew_all", late)
+        look(found)
+        found.check()
+        if not away:
+            # Called by the step itself; one that is away is waited for there.
+            found.before_publish("a file")
+    look(found)
+    found.advance()
+    clock.now += 61.0
+    look(found)
+    with pytest.raises(Stalled):
+        found.check()

@@ -1,0 +1,394 @@
+"""What does not go on by itself is sent on: orphans, retries, lost messages, catalogs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import redis
+from msgspec import structs
+from support.in_process_queue import Line
+from support.valkey import Valkey
+from support.waiting import Clock, pass_time, wait_until
+
+from icfqueue.core.errors import NetworkTrouble
+from icfqueue.core.visit import Visit
+from icfqueue.ledger import record
+from icfqueue.ledger.indexes import key
+from icfqueue.ledger.ledger import Ledger
+from icfqueue.ledger.record import State
+from icfqueue.ledger.retry_policy import RetryIn
+from icfqueue.pipeline import supervisor
+from icfqueue.pipeline.messages import LEVELS, SEPARATOR
+from icfqueue.pipeline.supervisor import Supervisor
+from icfqueue.steps.job import Outcome
+from icfqueue.steps.registry import GATHERED, QUEUES
+
+V = Visit("study_1", "v")
+
+
+@pytest.fixture(autouse=True)
+def long_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server has been up for longer than a lease."""
+    monkeypatch.setattr(Ledger, "uptime", lambda _: 3600.0)
+
+
+def claim(
+    line: Line, visit: Visit = V, lease: float = 0.01, worker: str = "host:7"
+) -> None:
+    assert line.ledger.update(
+        visit, lambda r: record.claimed(r, "t", worker, time.time()), lease=lease
+    )
+    time.sleep(lease + 0.01 if lease < 1 else 0)
+
+
+def advance(line: Line, visit: Visit, step: str) -> None:
+    while line.record(visit).step != step:
+        claim(line, visit, lease=30.0)
+        line.ledger.update(
+            visit, lambda r: record.finished(r, Outcome(worked=True), time.time())
+        )
+
+
+def empty(line: Line) -> int:
+    """Take every message off the queues; how many there were."""
+    count = 0
+    while line.take():
+        count += 1
+    return count
+
+
+def age(line: Line, queue: str = "fetch", seconds: float | None = None) -> None:
+    """Let all messages of `queue` be sent `seconds` ago, or very long."""
+    sent = 1 if seconds is None else int((time.time() - seconds) * 1000)
+    client = line.ledger.client
+    for member in client.zrange(key("sent", queue), 0, -1):
+        client.zadd(key("sent", queue), {member: sent})
+
+
+def test_a_visit_whose_worker_vanished_is_queued_again_with_a_message(line: Line) -> None:
+    line.enqueue([V])
+    message = line.take()
+    claim(line)
+    line.supervisor.look()
+    found = line.record(V)
+    assert (found.state, found.token, found.attempts) == (State.QUEUED, "", 1)
+    assert found.steps[0].crashes == 1
+    assert line.take() == message
+    line.supervisor.look()
+    assert line.take() is None
+
+
+def test_a_live_worker_keeps_its_visit(line: Line) -> None:
+    line.enqueue([V])
+    claim(line, lease=30.0)
+    line.supervisor.look()
+    assert line.record(V).state == State.RUNNING
+
+
+def test_a_visit_that_takes_its_worker_down_three_times_fails_and_says_so(
+    line: Line,
+) -> None:
+    line.enqueue([V])
+    for number in range(3):
+        empty(line)
+        claim(line, worker=f"node{number}:7")
+        line.supervisor.look()
+    found = line.record(V)
+    assert found.state == State.FAILED
+    assert found.error == {
+        "step": "fetch",
+        "kind": "permanent",
+        "type": "Crashed",
+        "message": "fetch took down its worker 3 times, last on node2:7",
+        "hint": found.error["hint"] if found.error else "",
+    }
+    assert "retry" in found.error["hint"]
+    assert line.take() is None
+    assert line.ledger.orphans() == []
+    # A retry forgives: it takes three more.
+    line.producer.retry([V], [State.FAILED])
+    claim(line)
+    line.supervisor.look()
+    assert line.record(V).state == State.QUEUED
+
+
+def test_after_a_restart_of_the_broker_workers_first_renew_their_leases(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line.enqueue([V])
+    claim(line)
+    monkeypatch.setattr(Ledger, "uptime", lambda _: line.settings.lease - 1)
+    line.supervisor.recover()
+    assert line.record(V).state == State.RUNNING
+    assert line.ledger.renew(V, "t", 30.0)
+    monkeypatch.setattr(Ledger, "uptime", lambda _: 3600.0)
+    line.supervisor.recover()
+    assert line.record(V).state == State.RUNNING
+
+
+def test_a_retry_is_sent_when_it_is_due_and_not_before(line: Line) -> None:
+    line.enqueue([V])
+    message = line.take()
+    claim(line, lease=30.0)
+    line.ledger.update(
+        V, lambda r: record.failed(r, NetworkTrouble("x"), RetryIn(600.0), time.time())
+    )
+    pass_time(line.ledger.client, 500.0)
+    line.supervisor.look()
+    assert line.record(V).state == State.WAITING
+    pass_time(line.ledger.client, 101.0)
+    line.supervisor.look()
+    assert (line.record(V).state, line.take()) == (State.QUEUED, message)
+
+
+def test_of_two_who_look_one_sends_a_retry(line: Line) -> None:
+    line.enqueue([V])
+    empty(line)
+    claim(line, lease=30.0)
+    line.ledger.update(
+        V, lambda r: record.failed(r, NetworkTrouble("x"), RetryIn(0.0), time.time())
+    )
+    others = [Supervisor(line.ledger, line.messages, line.settings) for _ in range(3)]
+    threads = [threading.Thread(target=each.send_due) for each in others]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert empty(line) == 1
+
+
+def test_a_message_that_was_lost_is_sent_again_once(line: Line) -> None:
+    visits = [Visit("study_1", name) for name in ("a", "b", "c")]
+    line.enqueue(visits)
+    name = f"fetch{SEPARATOR}{LEVELS[-1]}"
+    assert line.ledger.client.rpop(name)
+    # Sent a moment ago: a worker may just have taken it.
+    line.supervisor.send_lost("fetch")
+    assert line.messages.depth("fetch") == 2
+    age(line)
+    line.supervisor._next_count.clear()
+    line.supervisor.send_lost("fetch")
+    assert sorted(line.messages.waiting("fetch")) == [str(visit) for visit in visits]
+    for _ in range(3):
+        line.supervisor._next_count.clear()
+        line.supervisor.send_lost("fetch")
+    assert line.messages.depth("fetch") == 3
+
+
+def test_a_queue_that_has_all_its_messages_is_not_read(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line.enqueue([V])
+    age(line, seconds=line.supervisor.patience + 1)
+    monkeypatch.setattr(line.messages, "waiting", lambda _: pytest.fail("was read"))
+    line.supervisor.send_lost("fetch")
+    assert line.messages.depth("fetch") == 1
+
+
+def test_a_lost_message_is_found_although_stale_ones_make_up_the_number(
+    line: Line,
+) -> None:
+    """What is no message of ours is passed over."""
+    line.enqueue([V])
+    name = f"fetch{SEPARATOR}{LEVELS[-1]}"
+    line.ledger.client.delete(name)
+    for stale in ("no JSON", "null", '{"headers": []}'):
+        line.ledger.client.lpush(name, stale)
+    age(line, seconds=line.supervisor.patience + 1)
+    line.supervisor.send_lost("fetch")
+    assert line.messages.depth("fetch") == 3
+    line.supervisor._next_count.clear()
+    age(line)
+    line.supervisor.send_lost("fetch")
+    assert list(line.messages.waiting("fetch")) == [str(V)]
+    # And the long queue is not read again at once.
+    line.ledger.client.delete(name)
+    line.ledger.client.lpush(name, "x")
+    age(line)
+    line.supervisor._next_count.clear()
+    line.supervisor.send_lost("fetch")
+    assert line.messages.depth("fetch") == 1
+
+
+def test_trouble_with_one_queue_does_not_keep_it_from_the_others(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def send_lost(queue: str) -> None:
+        seen.append(queue)
+        raise ValueError(queue)
+
+    monkeypatch.setattr(line.supervisor, "send_lost", send_lost)
+    line.supervisor.look()
+    assert tuple(seen) == QUEUES
+
+
+@pytest.mark.parametrize("step", ["index_tar", "write_json", "export_repo", "cleanup"])
+def test_messages_of_later_steps_are_found_too(line: Line, step: str) -> None:
+    line.enqueue([V])
+    advance(line, V, step)
+    empty(line)
+    for queue in QUEUES:
+        age(line, queue)
+    line.supervisor.look()
+    assert line.take() == (step, "study_1", "v", 1)
+
+
+def test_a_study_whose_time_has_come_gets_one_message_for_all(line: Line) -> None:
+    visits = [Visit("study_1", name) for name in ("a", "b", "c")]
+    line.enqueue(visits)
+    for visit in visits:
+        advance(line, visit, GATHERED)
+    empty(line)
+    time.sleep(0.1)
+    line.supervisor.look()
+    line.supervisor.look()
+    message = line.take()
+    assert message
+    assert message[0] == GATHERED
+    assert line.take() is None
+    # The message may be lost as any other: it is sent again after a while.
+    line.ledger.flush_now("study_1")
+    line.supervisor.look()
+    assert line.take() == message
+
+
+def test_a_study_of_which_the_writer_vanished_goes_on_when_its_lease_is_over(
+    line: Line,
+) -> None:
+    """Not only when the next flush happens to be due."""
+    line.enqueue([V])
+    advance(line, V, GATHERED)
+    empty(line)
+    line.ledger.delay_flush("study_1", 600.0)
+    claim(line)
+    line.supervisor.look()
+    assert line.take() == (GATHERED, "study_1", "v", 1)
+
+
+def test_a_flush_for_which_nobody_waits_is_forgotten(line: Line) -> None:
+    line.enqueue([V])
+    advance(line, V, GATHERED)
+    empty(line)
+    line.producer.cancel([V])
+    time.sleep(0.1)
+    line.supervisor.look()
+    assert line.take() is None
+    assert line.ledger.flushes_due() == []
+
+
+@pytest.fixture
+def start(line: Line) -> Iterator[Callable[..., Supervisor]]:
+    """Start supervisors in threads; they end with the test, before its line does."""
+    assert line
+    stop = threading.Event()
+    threads = []
+
+    def run(made: Supervisor) -> Supervisor:
+        threads.append(threading.Thread(target=made.run, args=(stop,)))
+        threads[-1].start()
+        return made
+
+    yield run
+    stop.set()
+    for thread in threads:
+        thread.join()
+
+
+def test_one_supervisor_is_active_and_another_takes_over(line: Line) -> None:
+    short = structs.replace(line.settings, lease=60.0)
+    one, two = (Supervisor(line.ledger, line.messages, short) for _ in range(2))
+    assert one.leads()
+    assert not two.leads()
+    assert one.leads()
+    # However long the leases of visits are, nobody waits for them here.
+    pass_time(line.ledger.client, 11.0)
+    assert two.leads()
+    assert not one.leads()
+
+
+def test_a_supervisor_that_ends_makes_room_at_once(line: Line) -> None:
+    stop = threading.Event()
+    thread = threading.Thread(target=line.supervisor.run, args=(stop,))
+    thread.start()
+    wait_until(lambda: line.supervisor._leads, 20, "it leads")
+    stop.set()
+    thread.join()
+    assert Supervisor(line.ledger, line.messages, line.settings).leads()
+
+
+def test_a_broker_that_is_away_for_a_while_ends_no_supervisor(
+    line: Line,
+    valkey: Valkey,
+    start: Callable[..., Supervisor],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(supervisor, "TICK", 0.05)
+    line.enqueue([V])
+    empty(line)
+    claim(line, lease=30.0)
+    line.ledger.update(
+        V, lambda r: record.failed(r, NetworkTrouble("x"), RetryIn(600.0), time.time())
+    )
+    one = start(line.supervisor)
+    wait_until(lambda: one._leads, 20, "it leads")
+    valkey.kill()
+    wait_until(lambda: not one._leads, 20, "it has met a broker that is away")
+    valkey.start()
+    pass_time(line.ledger.client, 601.0)
+    wait_until(lambda: line.record(V).state == State.QUEUED, 20, "the retry is due")
+    wait_until(lambda: line.messages.depth("fetch") == 1, 20, "its message is sent")
+
+
+def test_after_a_time_without_the_broker_workers_first_renew_their_leases(
+    line: Line,
+    start: Callable[..., Supervisor],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It stood still, or the network was gone: it did not restart, and leases ran out."""
+    clock = Clock()
+    monkeypatch.setattr(supervisor, "time", clock)
+    monkeypatch.setattr(supervisor, "TICK", 0.01)
+    line.enqueue([V])
+    empty(line)
+    claim(line)
+    look, looks = Supervisor.look, [0]
+
+    def first_in_vain(self: Supervisor) -> None:
+        looks[0] += 1
+        if looks[0] == 1:
+            raise redis.TimeoutError("no answer")
+        look(self)
+
+    monkeypatch.setattr(Supervisor, "look", first_in_vain)
+    start(line.supervisor)
+    wait_until(lambda: looks[0] > 3, 20, "it looks again and again")
+    clock.now += line.settings.lease - 1
+    before = looks[0]
+    wait_until(lambda: looks[0] > before + 3, 20, "it still looks")
+    assert line.record(V).state == State.RUNNING
+    clock.now += 2
+    wait_until(lambda: line.record(V).state == State.QUEUED, 20, "it has recovered V")
+
+
+def test_an_unexpected_error_is_logged_and_the_next_look_is_made(
+    line: Line,
+    start: Callable[..., Supervisor],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(supervisor, "TICK", 0.01)
+    looks = []
+
+    def look() -> None:
+        looks.append(1)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(line.supervisor, "look", look)
+    start(line.supervisor)
+    wait_until(lambda: len(looks) > 2, 20, "it looks again")
+    assert "unexpected error" in caplog.text

@@ -1,0 +1,454 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.datasets import TAGS
+
+from icfqueue.core.errors import (
+    BadTarball,
+    Cancelled,
+    NotInStore,
+    PermanentError,
+    StepError,
+    TarballChanged,
+    TransientError,
+)
+from icfqueue.core.guard import Watch
+from icfqueue.demo.visits import NEWEST, shipped, write_tar
+from icfqueue.steps import index_tar, write_json
+from icfqueue.steps.job import Job
+from icfqueue.tarball import stream
+
+MakeJob = Callable[..., Job]
+FILES = shipped("dicomdirtests/98892003/MR1")
+ONE = FILES[0].read_bytes()
+
+
+@pytest.fixture
+def job(make_job: MakeJob) -> Job:
+    """A visit of a text file and three real DICOM files."""
+    return filled(make_job("v1"))
+
+
+def filled(job: Job, *members: tuple[str, bytes]) -> Job:
+    chosen = list(members) or [
+        ("study_1_v1/README", b"text"),
+        *((f"study_1_v1/{file.name}", file.read_bytes()) for file in FILES[:3]),
+    ]
+    write_tar(job.store.path(job.visit, job.visit.tarball), chosen)
+    return job
+
+
+def listing(job: Job) -> list[dict[str, object]]:
+    found = json.loads(index_tar.dicoms_path(job.store, job.visit).read_text())
+    assert isinstance(found, list)
+    return found
+
+
+def outputs(job: Job) -> list[str]:
+    """Names of what lies in the project's folder, hidden things included."""
+    return sorted(path.name for path in job.store.project_dir("study_1").iterdir())
+
+
+def test_lists_the_dicoms_in_tar_order_and_notes_the_tarball(job: Job) -> None:
+    content = job.store.path(job.visit, job.visit.tarball).read_bytes()
+    outcome = index_tar.run(job)
+    md5 = hashlib.md5(content).hexdigest()
+    assert (outcome.worked, outcome.tar_bytes, outcome.tar_md5, outcome.dicoms) == (
+        True,
+        len(content),
+        md5,
+        3,
+    )
+    found = listing(job)
+    assert [one["path"] for one in found] == [f"study_1_v1/{f.name}" for f in FILES[:3]]
+    assert found[0]["md5"] == hashlib.md5(ONE).hexdigest()
+    assert found[0]["size"] == len(ONE)
+    assert list(found[0]) == ["path", "md5", "size", *TAGS]
+    note = index_tar.read(job.store, job.visit)
+    assert note is not None
+    assert note.tarball == index_tar.Tarball(len(content), md5, 3, NEWEST)
+    work = job.store.work_dir(job.visit)
+    assert sorted(path.name for path in work.iterdir()) == ["dicoms.json", "index.json"]
+
+
+def test_is_not_done_again_for_the_same_tarball(job: Job) -> None:
+    """After a crash behind this step its files are found and used, forced or not."""
+    index_tar.run(job)
+    again = index_tar.run(job)
+    assert not again.worked
+    assert again.dicoms == 3
+    assert not index_tar.run(replace(job, options=replace(job.options, force=True))).worked
+
+
+def test_is_done_again_for_another_tarball_or_a_lost_list(job: Job) -> None:
+    index_tar.run(job)
+    index_tar.dicoms_path(job.store, job.visit).write_text("[]")
+    assert index_tar.run(job).worked
+    filled(job, ("a.dcm", ONE))
+    assert index_tar.run(job).worked
+    assert len(listing(job)) == 1
+
+
+def test_a_damaged_note_counts_as_none(job: Job) -> None:
+    index_tar.run(job)
+    for text in ("", "{", "[]", '{"size": 1}'):
+        index_tar.index_path(job.store, job.visit).write_text(text)
+        assert index_tar.read(job.store, job.visit) is None
+    assert index_tar.run(job).worked
+
+
+def published(job: Job) -> Job:
+    index_tar.run(job)
+    write_json.run(job)
+    job.store.forget_work(job.visit)
+    return job
+
+
+def test_published_metadata_of_an_older_tarball_need_no_reading(job: Job) -> None:
+    """A tarball that did not change since its metadata were written is not read."""
+    published(job)
+    advanced: list[int] = []
+
+    class Counting(Watch):
+        def advance(self, *, bytes: int = 0, dicoms: int = 0) -> None:  # noqa: ARG002
+            advanced.append(bytes)
+
+    outcome = index_tar.run(replace(job, watch=Counting()))
+    assert (outcome.worked, outcome.dicoms) == (False, 3)
+    assert outcome.tar_bytes
+    assert outcome.tar_md5
+    assert not advanced
+
+
+def test_a_touched_tarball_is_compared_by_md5_once(job: Job) -> None:
+    published(job)
+    path = job.store.path(job.visit, job.visit.tarball)
+    note = job.store.path(job.visit, job.visit.metadata_tarball)
+    os.utime(note, ns=(1, 1))
+    before = note.stat().st_mtime_ns
+    assert not index_tar.run(job).worked
+    assert note.stat().st_mtime_ns > before
+    assert path.stat().st_ctime_ns < note.stat().st_mtime_ns
+
+
+def test_a_changed_tarball_fails_unless_forced(job: Job) -> None:
+    """By its size, or by its MD5 where the size is the same; both values are named."""
+    published(job)
+    path = job.store.path(job.visit, job.visit.tarball)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    # A clock tick of the file system may hide the change from a fast test.
+    os.utime(job.store.path(job.visit, job.visit.metadata_tarball), ns=(1, 1))
+    with pytest.raises(
+        TarballChanged, match=r"study_1/v1.*recorded MD5.*found MD5"
+    ) as caught:
+        index_tar.run(job)
+    assert "--force" in caught.value.hint
+    filled(job, ("a.dcm", ONE))
+    with pytest.raises(TarballChanged, match="bytes, found"):
+        index_tar.run(job)
+    forced = replace(job, options=replace(job.options, force=True))
+    assert index_tar.run(forced).dicoms == 1
+
+
+def test_metadata_of_the_older_tools_are_read(job: Job) -> None:
+    """They write JSON without a newline, in any spacing."""
+    index_tar.run(job)
+    visit, path = job.visit, job.store.path(job.visit, job.visit.tarball)
+    job.store.path(visit, visit.metadata_dicoms).write_text(json.dumps(listing(job)))
+    job.store.path(visit, visit.metadata_tarball).write_text(
+        json.dumps(
+            {
+                "size": path.stat().st_size,
+                "md5": hashlib.md5(path.read_bytes()).hexdigest(),
+                "dspath": visit.dspath,
+                "storepath": visit.storepath,
+            },
+            indent=3,
+        )
+    )
+    job.store.forget_work(visit)
+    outcome = index_tar.run(job)
+    assert (outcome.worked, outcome.dicoms) == (False, 3)
+
+
+def test_the_newest_time_is_known_with_and_without_an_index(job: Job) -> None:
+    assert index_tar.newest(job) == NEWEST
+    index_tar.run(job)
+    assert index_tar.newest(job) == NEWEST
+
+
+def test_a_tarball_that_is_not_there(make_job: MakeJob) -> None:
+    with pytest.raises(NotInStore, match=r"study_1/v1_dicom\.tar"):
+        index_tar.run(make_job("v1"))
+
+
+def test_a_folder_in_the_tarballs_place_is_a_clear_error(make_job: MakeJob) -> None:
+    job = make_job("v1")
+    job.store.path(job.visit, job.visit.tarball).mkdir()
+    with pytest.raises(PermanentError, match=r"study_1/v1_dicom\.tar cannot be indexed"):
+        index_tar.run(job)
+
+
+def test_a_tarball_that_changes_while_it_is_read_is_tried_again(job: Job) -> None:
+    path = job.store.path(job.visit, job.visit.tarball)
+
+    class Meddling(Watch):
+        def advance(self, *, bytes: int = 0, dicoms: int = 0) -> None:  # noqa: ARG002
+            os.utime(path)
+
+    with pytest.raises(TransientError, match="changed"):
+        index_tar.run(replace(job, watch=Meddling()))
+    assert index_tar.read(job.store, job.visit) is None
+
+
+def test_work_that_is_called_off_leaves_nothing(job: Job) -> None:
+    class Off(Watch):
+        def advance(self, *, bytes: int = 0, dicoms: int = 0) -> None:  # noqa: ARG002
+            raise Cancelled("called off")
+
+    with pytest.raises(Cancelled):
+        index_tar.run(replace(job, watch=Off()))
+    assert not job.store.work_dir(job.visit).exists()
+
+
+def test_every_byte_and_dicom_is_reported(job: Job) -> None:
+    total = {"bytes": 0, "dicoms": 0}
+
+    class Counting(Watch):
+        def advance(self, *, bytes: int = 0, dicoms: int = 0) -> None:
+            total["bytes"] += bytes
+            total["dicoms"] += dicoms
+
+    outcome = index_tar.run(replace(job, watch=Counting()))
+    assert total == {"bytes": outcome.tar_bytes, "dicoms": 3}
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ([("a.txt", b"x")], "has no DICOM file"),
+        ([("../a.txt", b"x"), ("b.dcm", ONE)], "'../a.txt' leads out"),
+        ([("/a.txt", b"x"), ("b.dcm", ONE)], "'/a.txt' has an absolute path"),
+        ([(".git/a", b"x"), ("b.dcm", ONE)], "Git keeps"),
+        ([("a&b.dcm", ONE)], "'&'"),
+        ([("./b.dcm", ONE)], "leading './'"),
+        ([("b.dcm", ONE), ("b.dcm", ONE)], "twice"),
+        ([("b.dcm", ONE), ("b.dcm", b"text")], "twice"),
+        ([("b.dcm", b"text"), ("b.dcm", ONE)], "twice"),
+        ([("b", ONE), ("b/c", ONE)], "'b/c' lies below 'b'"),
+        ([("icf/v1_dicom.tar", ONE)], "tarball itself"),
+        ([(".datalad/config", ONE)], "dataset's own"),
+    ],
+)
+def test_bad_members_fail_the_visit_and_leave_nothing(
+    make_job: MakeJob, members: list[tuple[str, bytes]], words: str
+) -> None:
+    job = filled(make_job("v1"), *members)
+    with pytest.raises(BadTarball, match=r"v1_dicom\.tar") as caught:
+        index_tar.run(job)
+    assert words in str(caught.value)
+    assert caught.value.hint
+    assert outputs(job) == ["v1_dicom.tar"]
+    assert not job.store.work_dir(job.visit).exists()
+
+
+def test_members_that_are_no_dicom_may_have_any_harmless_name(make_job: MakeJob) -> None:
+    """Only what the dataset lists must be fetchable."""
+    odd = [("a&b#c.txt", b"x"), ("./n", b"x"), ("./n", b"x"), ("a\nb", b"x")]
+    assert index_tar.run(filled(make_job("v1"), *odd, ("b.dcm", ONE))).dicoms == 1
+
+
+@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE])
+def test_links_fail_the_visit(make_job: MakeJob, kind: bytes) -> None:
+    job = make_job("v1")
+    with tarfile.open(job.store.path(job.visit, job.visit.tarball), "w") as tar:
+        info = tarfile.TarInfo("v/a.dcm")
+        info.size = len(ONE)
+        tar.addfile(info, io.BytesIO(ONE))
+        link = tarfile.TarInfo("v/b.dcm")
+        link.type, link.linkname = kind, "v/a.dcm"
+        tar.addfile(link)
+    with pytest.raises(BadTarball, match=r"'v/b\.dcm' is a .* link") as caught:
+        index_tar.run(job)
+    assert "--hard-dereference" in caught.value.hint
+
+
+def test_a_sparse_member_fails_the_visit(make_job: MakeJob) -> None:
+    job = make_job("v1")
+    with tarfile.open(job.store.path(job.visit, job.visit.tarball), "w") as tar:
+        info = tarfile.TarInfo("v/a.dcm")
+        info.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
+        tar.addfile(info)
+    with pytest.raises(BadTarball, match="sparse"):
+        index_tar.run(job)
+
+
+def test_a_large_dicom_is_read_in_pieces(make_job: MakeJob) -> None:
+    """One that does not fit a buffer, and one whose header alone does not."""
+    large = ONE + os.urandom(5 << 20)
+    at = ONE.index(b"\x08\x00\x60\x00CS")
+    bulk = b"\x08\x00\x06\x00OB\0\0" + (3 << 20).to_bytes(4, "little") + bytes(3 << 20)
+    end = ONE.index(b"\x08\x00\x05\x00CS")
+    assert end < at
+    # (0008,0006) comes after the character set and before the modality.
+    after = end + 8 + int.from_bytes(ONE[end + 6 : end + 8], "little")
+    long = ONE[:after] + bulk + ONE[after:]
+    job = filled(make_job("v1"), ("a", ONE), ("b", large), ("c", long), ("d", bulk))
+    assert index_tar.run(job).dicoms == 3
+    first, *others = listing(job)
+    for one, content in zip(others, (large, long), strict=True):
+        assert one["md5"] == hashlib.md5(content).hexdigest()
+        assert {**first, "path": 0, "md5": 0, "size": 0} == {
+            **one,
+            "path": 0,
+            "md5": 0,
+            "size": 0,
+        }
+
+
+def test_an_ordinary_visit_is_indexed_without_importing_pydicom(job: Job) -> None:
+    """Its import takes longer than the reading of a small visit."""
+    code = (
+        "import sys; from icfqueue.steps import index_tar; import io\n"
+        "with open(sys.argv[1], 'rb') as source:\n"
+        "    assert index_tar.index_stream(source, io.BytesIO()).dicoms == 3\n"
+        "assert not {'pydicom', 'redis', 'datalad'} & set(sys.modules)"
+    )
+    path = job.store.path(job.visit, job.visit.tarball)
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+
+
+def test_memory_does_not_grow_with_the_tar() -> None:
+    """A member of many buffers needs no more memory than one of one."""
+
+    class Endless:
+        """A tar of one member, made while it is read."""
+
+        def __init__(self, size: int) -> None:
+            info = tarfile.TarInfo("v/a.txt")
+            info.size = size
+            self._head = info.tobuf(tarfile.GNU_FORMAT)
+            self._left = size
+
+        def readinto(self, view: memoryview) -> int:
+            if self._head:
+                view[:512], self._head = self._head, b""
+                return 512
+            count = min(self._left, len(view))
+            self._left -= count
+            return count
+
+    peaks = []
+    for size in (8 << 20, 80 << 20):
+        tracemalloc.start()
+        with pytest.raises(BadTarball, match=r"no end mark|ends"):
+            index_tar.index_stream(Endless(size), io.BytesIO())  # type: ignore[arg-type]
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + (1 << 20)
+    assert peaks[0] < 4 * stream.BUFFER
+
+
+def test_the_list_is_written_as_it_grows(tmp_path: Path) -> None:
+    """Many small DICOM files leave for the disk before the tar ends."""
+    path = tmp_path / "v.tar"
+    small = ONE[:400]
+    write_tar(path, ((f"v/{number}", small) for number in range(2500)))
+    sizes: list[int] = []
+
+    class Out(io.BytesIO):
+        def write(self, content: bytes, /) -> int:  # type: ignore[override]
+            sizes.append(len(content))
+            return super().write(content)
+
+    out = Out()
+    with path.open("rb", buffering=0) as source:
+        assert index_tar.index_stream(source, out).dicoms == 2500
+    assert len(sizes) == 3
+    assert len(json.loads(out.getvalue())) == 2500
+
+
+names = st.sampled_from(
+    [
+        "v/a.dcm",
+        "v/b.dcm",
+        "v",
+        "a&b",
+        "./x",
+        "../y",
+        "v/.git/z",
+        "icf/p_dicom.tar",
+        "ü",
+        "",
+    ]
+) | st.text(min_size=0, max_size=20)
+contents = st.sampled_from([ONE, ONE[:700], ONE[128:900], b"", b"text"]) | st.binary(
+    max_size=600
+)
+kinds = st.sampled_from(
+    [b"0"] * 6 + [b"5", b"1", b"2", b"S", b"x", b"L", b"g", b"\0", b"Z"]
+)
+
+
+@st.composite
+def tarballs(draw: st.DrawFn) -> bytes:
+    """Make a tar of odd members, then cut it and flip some of its bytes."""
+    out = io.BytesIO()
+    form = draw(st.sampled_from([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]))
+    with tarfile.open(
+        fileobj=out, mode="w", format=form, errors="surrogatepass", encoding="utf-8"
+    ) as tar:
+        for _ in range(draw(st.integers(0, 4))):
+            info = tarfile.TarInfo(draw(names))
+            content = draw(contents)
+            info.type, info.size = draw(kinds), len(content)
+            info.mtime = draw(st.integers(0, 2**34))
+            info.linkname = "v/a.dcm"
+            tar.addfile(info, io.BytesIO(content))
+    content = bytearray(out.getvalue())
+    for _ in range(draw(st.integers(0, 4))):
+        at = draw(st.integers(0, len(content) - 1))
+        content[at] = draw(st.integers(0, 255))
+    if draw(st.booleans()):
+        del content[draw(st.integers(0, len(content))) :]
+    return bytes(content)
+
+
+@settings(
+    max_examples=150,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
+)
+@given(content=tarballs())
+def test_any_tarball_ends_in_an_outcome_or_a_step_error(
+    make_job: MakeJob, content: bytes
+) -> None:
+    """Never another exception, nothing published, nothing left over after a failure."""
+    job = make_job("p")
+    job.store.forget_work(job.visit)
+    job.store.path(job.visit, job.visit.tarball).write_bytes(content)
+    try:
+        outcome = index_tar.run(job)
+    except StepError:
+        assert not job.store.work_dir(job.visit).exists()
+        assert outputs(job) == ["p_dicom.tar"]
+    else:
+        assert outcome.dicoms == len(listing(job)) > 0
+        assert outcome.tar_md5 == hashlib.md5(content).hexdigest()
+        assert outputs(job) == [".icfqueue", "p_dicom.tar"]

@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from icfqueue.core import faultpoint
+from icfqueue.core.errors import LeaseLost, PermanentError, TransientError
+from icfqueue.core.guard import Watch
+from icfqueue.demo.visits import shipped, write_tar
+from icfqueue.steps import index_tar, write_json
+from icfqueue.steps.job import Job
+from icfqueue.steps.write_json import TarballMeta
+
+MakeJob = Callable[..., Job]
+FILES = shipped("dicomdirtests/98892003/MR1")
+
+
+def pack(job: Job, count: int = 2) -> None:
+    members = [(f"s/{file.name}", file.read_bytes()) for file in FILES[:count]]
+    write_tar(job.store.path(job.visit, job.visit.tarball), members)
+
+
+@pytest.fixture
+def job(make_job: MakeJob) -> Job:
+    """An indexed visit."""
+    made = make_job("v1")
+    pack(made)
+    index_tar.run(made)
+    return made
+
+
+def forced(job: Job) -> Job:
+    return replace(job, options=replace(job.options, force=True))
+
+
+def paths(job: Job) -> tuple[Path, Path, Path]:
+    """Return where both metadata files and the deposit's refs lie."""
+    visit = job.visit
+    names = (visit.metadata_dicoms, visit.metadata_tarball, visit.refs)
+    dicoms, tarball, refs = (job.store.path(visit, name) for name in names)
+    return dicoms, tarball, refs
+
+
+def test_publishes_both_files_in_the_documented_layout(job: Job) -> None:
+    outcome = write_json.run(job)
+    assert outcome.worked
+    dicoms, tarball, _ = paths(job)
+    told = json.loads(tarball.read_text())
+    assert list(told) == ["size", "md5", "dspath", "storepath"]
+    assert told["dspath"] == "icf/v1_dicom.tar"
+    assert told["storepath"] == "study_1/v1_dicom.tar"
+    assert (told["size"], told["md5"]) == (outcome.tar_bytes, outcome.tar_md5)
+    assert len(json.loads(dicoms.read_text())) == outcome.dicoms == 2
+    assert index_tar.read(job.store, job.visit), "the next step reads it"
+
+
+def test_reads_back_what_it_published(job: Job) -> None:
+    write_json.run(job)
+    found = write_json.read_tarball(job.store, job.visit)
+    size = job.store.path(job.visit, job.visit.tarball).stat().st_size
+    assert isinstance(found, TarballMeta)
+    assert (found.size, found.dspath) == (size, "icf/v1_dicom.tar")
+    records = write_json.read_dicoms(job.store, job.visit)
+    assert [record["path"] for record in records] == [f"s/{f.name}" for f in FILES[:2]]
+
+
+def test_does_nothing_the_second_time(job: Job) -> None:
+    write_json.run(job)
+    before = [path.stat().st_mtime_ns for path in paths(job)[:2]]
+    outcome = write_json.run(job)
+    assert not outcome.worked
+    assert outcome.dicoms == 2
+    assert not index_tar.run(job).worked
+    assert not write_json.run(forced(job)).worked
+    assert [path.stat().st_mtime_ns for path in paths(job)[:2]] == before
+
+
+def test_metadata_that_were_there_before_are_left_alone(job: Job) -> None:
+    """Nothing was indexed, because they belong to the tarball: nothing to write."""
+    write_json.run(job)
+    job.store.forget_work(job.visit)
+    assert not index_tar.run(job).worked
+    outcome = write_json.run(job)
+    assert (outcome.worked, outcome.dicoms) == (False, 2)
+
+
+def test_without_an_index_the_visit_is_tried_again(make_job: MakeJob) -> None:
+    job = make_job("v1")
+    pack(job)
+    with pytest.raises(TransientError, match="not indexed"):
+        write_json.run(job)
+
+
+def test_a_tarball_that_changed_since_it_was_indexed_is_not_described(job: Job) -> None:
+    pack(job, 3)
+    with pytest.raises(TransientError, match="changed"):
+        write_json.run(job)
+    assert not any(path.exists() for path in paths(job))
+
+
+def test_a_change_during_the_last_moment_is_noticed(job: Job) -> None:
+    """The tarball is looked at again after the file that vouches for it was written."""
+
+    class Meddling(Watch):
+        def before_publish(self, name: str) -> None:
+            if name == job.visit.metadata_dicoms:
+                os.utime(job.store.path(job.visit, job.visit.tarball))
+
+    with pytest.raises(TransientError, match="changed"):
+        write_json.run(replace(job, watch=Meddling()))
+    assert write_json.read_tarball(job.store, job.visit) is None
+
+
+def test_a_lost_list_is_made_again(job: Job) -> None:
+    index_tar.dicoms_path(job.store, job.visit).write_text("[]")
+    with pytest.raises(TransientError, match="indexed"):
+        write_json.run(job)
+    assert index_tar.run(job).worked
+    assert write_json.run(job).worked
+
+
+def test_a_deposit_does_not_outlive_its_metadata(job: Job) -> None:
+    """When other metadata are published, the old deposit is withdrawn before."""
+    write_json.run(job)
+    paths(job)[2].write_text("refs")
+    pack(job, 3)
+    index_tar.run(forced(job))
+    assert write_json.run(forced(job)).dicoms == 3
+    assert not paths(job)[2].exists()
+    assert len(write_json.read_dicoms(job.store, job.visit)) == 3
+
+
+def test_a_worker_that_lost_its_lease_publishes_nothing(job: Job) -> None:
+    class Lost(Watch):
+        def before_publish(self, name: str) -> None:
+            raise LeaseLost(name)
+
+    with pytest.raises(LeaseLost):
+        write_json.run(replace(job, watch=Lost()))
+    assert not any(path.exists() for path in paths(job))
+
+
+PROCESS = """
+import sys
+from pathlib import Path
+from icfqueue.steps import index_tar, write_json
+from icfqueue.steps.job import Job, Options
+from icfqueue.core.settings import Settings
+from icfqueue.store.directory import Store
+from icfqueue.core.visit import Visit
+store = Store(Path(sys.argv[1]))
+job = Job(Visit("study_1", "v1"), Options("https://x", force=True), store, Settings())
+index_tar.run(job)
+write_json.run(job)
+"""
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        f"{moment} {name}"
+        for name in ("dicoms.json", "index.json", "metadata_dicoms.json", "_tarball.json")
+        for moment in ("before", "after")
+    ],
+)
+def test_a_kill_at_any_publication_is_made_good_by_the_next_run(
+    job: Job, point: str
+) -> None:
+    """The tarball's file is never there without its list, nor the deposit without both."""
+    write_json.run(job)
+    dicoms, tarball, refs = paths(job)
+    refs.write_text("refs")
+    pack(job, 3)
+    killed = subprocess.run(
+        [sys.executable, "-c", PROCESS, str(job.store.root)],
+        env={**os.environ, faultpoint.VARIABLE: point},
+        check=False,
+    )
+    assert killed.returncode == -9
+    if tarball.exists():
+        told = write_json.read_tarball(job.store, job.visit)
+        assert told is not None
+        same = told.md5 == index_tar.md5_of(job.store.path(job.visit, job.visit.tarball))
+        assert len(write_json.read_dicoms(job.store, job.visit)) == (3 if same else 2)
+        assert not (same and refs.exists())
+    else:
+        assert not refs.exists()
+    index_tar.run(forced(job))
+    write_json.run(forced(job))
+    assert len(write_json.read_dicoms(job.store, job.visit)) == 3
+    assert not refs.exists()
+    job.store.forget_work(job.visit)
+    left = {path.name for path in job.store.project_dir("study_1").iterdir()}
+    assert left == {dicoms.name, tarball.name, job.visit.tarball}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "7",
+        "\udcff",
+        "{}",
+        '{"size": "1", "md5": "", "dspath": "", "storepath": ""}',
+        json.dumps({"size": 1, "md5": "xyz", "dspath": "a", "storepath": "b"}),
+        json.dumps({"size": True, "md5": "0" * 32, "dspath": "a", "storepath": "b"}),
+        json.dumps({"size": 1, "md5": "0" * 32, "dspath": 1, "storepath": "b"}),
+        json.dumps({"size": 1, "md5": "0" * 32, "dspath": "a", "storepath": "b"}),
+    ],
+)
+def test_a_damaged_tarball_file_is_a_clear_error_and_replaced_by_force(
+    job: Job, text: str
+) -> None:
+    path = paths(job)[1]
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(PermanentError, match=r"v1_metadata_tarball\.json") as caught:
+        write_json.read_tarball(job.store, job.visit)
+    assert "--force" in caught.value.hint
+    assert write_json.run(forced(job)).worked
+    assert write_json.read_tarball(job.store, job.visit)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", '["a"]', '[{"path": "a"}]', '[{"path": 1, "md5": "", "size": 1}]']
+)
+def test_a_damaged_list_is_a_clear_error(job: Job, text: str) -> None:
+    write_json.run(job)
+    paths(job)[0].write_text(text)
+    with pytest.raises(PermanentError, match=r"v1_metadata_dicoms\.json"):
+        write_json.read_dicoms(job.store, job.visit)
+
+
+def test_a_missing_list_is_a_clear_error_and_a_missing_tarball_file_is_none(
+    make_job: MakeJob,
+) -> None:
+    job = make_job("v1")
+    assert write_json.read_tarball(job.store, job.visit) is None
+    with pytest.raises(PermanentError, match="missing"):
+        write_json.read_dicoms(job.store, job.visit)
