@@ -20,7 +20,6 @@ WARM = 10
 """Visits whose pages are there before: the site is made once, not for each visit."""
 
 PORTIONS = 10
-GATHERED = "update_catalog"
 
 
 def rows(scale: Scale) -> Iterator[Row]:
@@ -79,6 +78,7 @@ def through_the_queue(visits: int) -> Facts:
     all steps up to the deposit done. They come in ten portions, each with a message, a
     new one as soon as the last is being written. The site and a few pages are there.
     """
+    from icfqueue.core.steps import UPDATE_CATALOG
     from icfqueue.ledger.record import State
 
     facts: Facts = {}
@@ -88,6 +88,9 @@ def through_the_queue(visits: int) -> Facts:
 
         def done() -> int:
             return int(ledger.counts(project)[State.DONE])
+
+        def ready() -> int:
+            return int(ledger.ready_count(project, UPDATE_CATALOG.name))
 
         def hand_over(part: list[Any]) -> None:
             ledger.put_many([(None, record) for record in part])
@@ -100,7 +103,7 @@ def through_the_queue(visits: int) -> Facts:
             with timed(facts):
                 for part in portions:
                     hand_over(part)
-                    wait_for(lambda: ledger.ready_count(project, GATHERED) == 0, 120, 0.005)
+                    wait_for(lambda: not ready(), 120, 0.005)
                 wait_for(lambda: _listed(store) == WARM + visits, 120, 0.05)
             left = wait_for(lambda: done() == WARM + visits, 120)
             facts["until_all_done_seconds"] = round(facts["seconds"] + left, 3)
@@ -123,9 +126,10 @@ def _listed(store: Path) -> int:
 
 def _flush(store: Path, ledger: Any) -> None:
     """Do what the worker does that deposits the last visit of a project."""
+    from icfqueue.broker.celery_app import make_app
     from icfqueue.broker.embedded import EmbeddedServer
     from icfqueue.pipeline.catalog_schedule import send_flush
-    from icfqueue.pipeline.messages import Messages, make_app
+    from icfqueue.pipeline.messages import Messages
 
     broker = EmbeddedServer(store).broker
     send_flush(ledger, Messages(make_app(broker), ledger), inputs.PROJECT)
@@ -135,10 +139,10 @@ def _ready(store: Path, visits: int) -> list[Any]:
     """Return records of visits that wait for the catalog; their metadata are there."""
     from dataclasses import replace
 
+    from icfqueue.core.options import Options
     from icfqueue.core.visit import Visit
     from icfqueue.ledger import record
     from icfqueue.ledger.record import State, StepRecord
-    from icfqueue.steps.job import Options
 
     found = []
     done = StepRecord(State.DONE, attempts=1, seconds=0.01, worker="bench:0")
@@ -179,14 +183,13 @@ def bulk_add(visits: int) -> Facts:
 def _lines(root: Path, visits: int) -> Path:
     from icfqueue.catalog import pages
     from icfqueue.core.visit import Visit
-    from icfqueue.outputs import deposit
-    from icfqueue.steps import export_repo
+    from icfqueue.outputs import deposit, ids
 
     entries, lines = [], []
     for number in range(visits):
         visit = Visit(inputs.PROJECT, f"v{number:06d}")
         summary = pages.summarize(visit, 1 << 20, inputs.records(3, number))
-        dataset_id = str(export_repo.dataset_id(inputs.STORE_URL, visit))
+        dataset_id = str(ids.dataset_id(inputs.STORE_URL, visit))
         url = deposit.clone_url(inputs.STORE_URL, visit)
         lines.append(json.dumps(pages.visit_record(summary, dataset_id, url)))
         entries.append(pages.study_entry(summary, dataset_id))

@@ -76,11 +76,11 @@ def worker(store: Path, processes: int) -> Iterator[subprocess.Popen[bytes]]:
 def server(store: Path) -> Iterator[Any]:
     """Keep the embedded broker of a store up; yields a ledger."""
     from icfqueue.broker.embedded import EmbeddedServer
-    from icfqueue.ledger.ledger import Ledger
+    from icfqueue.ledger.redis_ledger import RedisLedger
 
     with EmbeddedServer(store) as running:
         client = running.broker.connect()
-        yield Ledger(client)
+        yield RedisLedger(client)
         client.close()
 
 
@@ -89,7 +89,7 @@ def used_memory(ledger: Any) -> int:
     return int(ledger.client.info("memory")["used_memory"])
 
 
-def held_by_keys(ledger: Any) -> int:
+def memory_of_keys(ledger: Any) -> int:
     """Return the bytes that all keys of the broker take, queues and results included.
 
     Unlike :func:`used_memory` it leaves out what the server needs anyway, about 1 MB,

@@ -13,8 +13,8 @@ from typing import Any
 
 from benchmarks import inputs
 from benchmarks.measure import Facts, Row, Side, against_slow, compare, mid, row_of, timed
-from benchmarks.reference import TAGS
 from benchmarks.scale import Scale
+from icfqueue.tarball.dicom_walk import NAMES
 
 MD5SUM_MOST = {"structural": 1.5, "functional": 4.0}
 DATALAD_LEAST = 12
@@ -131,10 +131,11 @@ def _flat(case: str, plans: list[tuple[int, int]], scale: Scale, *, members: boo
 
 def index_and_write(tarball: str) -> Facts:
     """Run both steps, as a worker runs them, in a store of its own."""
+    from icfqueue.core.options import Options
     from icfqueue.core.settings import Settings
     from icfqueue.core.visit import Visit
     from icfqueue.steps import index_tar, write_json
-    from icfqueue.steps.job import Job, Options
+    from icfqueue.steps.job import Job
     from icfqueue.store.directory import Store
 
     facts: Facts = {}
@@ -189,8 +190,8 @@ def by_datalad(tarball: str) -> Facts:
             if (file := item.get("fp")) is None:
                 continue
             file.seek(0)
-            read = dcmread(file, stop_before_pixels=True, specific_tags=list(TAGS))
-            values = {tag: getattr(read, tag, "") for tag in TAGS}
+            read = dcmread(file, stop_before_pixels=True, specific_tags=list(NAMES))
+            values = {tag: getattr(read, tag, "") for tag in NAMES}
             found.append({"path": str(item["item"]), "md5": item["hash-md5"], **values})
         json.dumps(found)
     facts["dicoms"] = len(found)
@@ -229,21 +230,21 @@ def scan_by_pydicom(tarball: str) -> Facts:
     with timed(facts):
         for file in files:
             read = dcmread(
-                io.BytesIO(file), stop_before_pixels=True, specific_tags=list(TAGS)
+                io.BytesIO(file), stop_before_pixels=True, specific_tags=list(NAMES)
             )
-            found.append({tag: getattr(read, tag, "") for tag in TAGS})
+            found.append({tag: getattr(read, tag, "") for tag in NAMES})
     facts["values"] = _digest(json.loads(json.dumps(found)))
     return facts
 
 
 def index_generated(members: int, size: int) -> Facts:
     """Index a tar that is made while it is read: no tar lies on the disk."""
-    from icfqueue.steps import index_tar
+    from icfqueue.tarball import scan
 
     facts: Facts = {}
     source = GeneratedTar(members, size)
     with open("/dev/null", "wb") as out, timed(facts):
-        found = index_tar.index_stream(source, out)
+        found = scan.index_stream(source, out)
     assert found.dicoms == members
     facts["tar_bytes"] = found.size
     return facts

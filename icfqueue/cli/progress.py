@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import click
 import redis
@@ -24,8 +25,8 @@ from icfqueue.cli.session import Session
 from icfqueue.core.errors import Unreachable
 from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.record import State
-from icfqueue.operations.status import Summary, summary
-from icfqueue.operations.worker_process import Workforce
+from icfqueue.operations.status import ProjectSummary, summary
+from icfqueue.operations.worker_process import WorkerProcess
 
 PAUSE = 0.1
 """Seconds between two looks."""
@@ -44,16 +45,22 @@ LINE_EVERY = 10.0
 
 
 @contextmanager
-def workers_of(opened: Session, jobs: int) -> Iterator[Workforce]:
+def workers_of(opened: Session, jobs: int) -> Iterator[WorkerProcess]:
     """Yield a worker of `jobs` processes, to be started; it is gone afterwards."""
-    force = Workforce(opened.settings, concurrency=jobs, broker=opened.broker, quiet=True)
+    force = WorkerProcess(
+        opened.settings,
+        concurrency=jobs,
+        broker=opened.broker,
+        quiet=True,
+        say=partial(click.echo, err=True),
+    )
     try:
         yield force
     finally:
         force.kill()
 
 
-def run_and_watch(opened: Session, project: str, force: Workforce) -> int:
+def run_and_watch(opened: Session, project: str, force: WorkerProcess) -> int:
     """Work until the project is drained; return the exit code."""
     if summary(opened.ledger, project).drained:
         return _report(opened, project)
@@ -84,24 +91,24 @@ class _Idle:
 
     def __init__(self, opened: Session) -> None:
         self.ledger = opened.ledger
-        self.messages = opened.messages()
+        self.queues = opened.queues()
         self.since = time.monotonic()
 
     def __call__(self) -> bool:
         if self.ledger.running_count():
             return False
         late = time.monotonic() > self.since + LAST_MOMENT
-        return late or self.messages.unacknowledged() == 0
+        return late or self.queues.unacknowledged() == 0
 
 
-def _stop(force: Workforce, idle: Callable[[], bool] | None = None) -> None:
+def _stop(force: WorkerProcess, idle: Callable[[], bool] | None = None) -> None:
     try:
         force.stop(idle)
     except KeyboardInterrupt:
         force.kill()
 
 
-def _follow(opened: Session, project: str, force: Workforce) -> None:
+def _follow(opened: Session, project: str, force: WorkerProcess) -> None:
     """Show progress until nothing is left to be done."""
     reasons = _Reasons(opened.ledger, project)
     with _shown(project) as (show_line, say):
@@ -119,7 +126,9 @@ Running = list[int]
 """Bytes that each running step has dealt with."""
 
 
-def _look(opened: Session, project: str, force: Workforce) -> tuple[Summary, Running]:
+def _look(
+    opened: Session, project: str, force: WorkerProcess
+) -> tuple[ProjectSummary, Running]:
     """Return how far the project is; waits for a broker that is away."""
     ledger = opened.ledger
     while True:
@@ -147,7 +156,7 @@ class _Reasons:
         self.told: set[str] = set()
         self.next = 0.0
 
-    def news(self, line: Summary) -> str:
+    def news(self, line: ProjectSummary) -> str:
         """Return a line about the latest error of the visits that wait, if it is new."""
         if not line.counts[State.WAITING] or time.monotonic() < self.next:
             return ""
@@ -170,7 +179,7 @@ class _Reasons:
         return f"waiting: {message}"
 
 
-Show = Callable[[Summary, Running], None]
+Show = Callable[[ProjectSummary, Running], None]
 Say = Callable[[str], None]
 
 
@@ -195,7 +204,7 @@ def _shown(project: str) -> Iterator[tuple[Show, Say]]:
     task = bar.add_task(project, total=None, found="")
     furthest = 0
 
-    def show_line(line: Summary, running: Running) -> None:
+    def show_line(line: ProjectSummary, running: Running) -> None:
         nonlocal furthest
         amount = min(line.tar_bytes, line.read_bytes + sum(running))
         furthest = max(furthest, amount)
@@ -212,7 +221,7 @@ def _shown(project: str) -> Iterator[tuple[Show, Say]]:
         yield show_line, lambda words: bar.console.print(Text(words))
 
 
-def _troubled(line: Summary) -> str:
+def _troubled(line: ProjectSummary) -> str:
     counts = ((line.counts[state], state) for state in (State.WAITING, State.FAILED))
     return "".join(f", {count} {state.value}" for count, state in counts if count)
 
@@ -223,7 +232,7 @@ class _Lines:
     def __init__(self) -> None:
         self.said = time.monotonic()
 
-    def show(self, line: Summary, _: Running) -> None:
+    def show(self, line: ProjectSummary, _: Running) -> None:
         if time.monotonic() - self.said > LINE_EVERY and not line.drained:
             self.said = time.monotonic()
             click.echo(tables.counts_line(line).plain)

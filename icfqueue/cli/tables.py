@@ -15,11 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from icfqueue.core.errors import UsageError
+from icfqueue.core.steps import NAMES
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.record import Record, State
 from icfqueue.operations import status
-from icfqueue.steps.registry import NAMES
 
 COLOURS = {
     State.QUEUED: "cyan",
@@ -164,7 +164,7 @@ def _count(state: State, count: int) -> Text:
     return Text(str(count), style=COLOURS[state] if count else "dim")
 
 
-def counts_line(line: status.Summary) -> Text:
+def counts_line(line: status.ProjectSummary) -> Text:
     """Return the counts of a project in one line."""
     text = Text(f"{line.project}: {line.visits} visits  ")
     for state, count in line.counts.items():

