@@ -28,6 +28,8 @@ class Selection:
     mistyped
         Visits that were named and have no tarball here, and one here that is called
         almost the same.
+    more_left_out
+        How many more than `left_out` there are, which are not named.
     """
 
     store: Store
@@ -35,6 +37,7 @@ class Selection:
     visits: list[Visit] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
     mistyped: list[tuple[Visit, str]] = field(default_factory=list)
+    more_left_out: int = 0
 
     def check_found(self) -> None:
         """Raise if there is no visit.
@@ -52,8 +55,7 @@ class Selection:
             )
 
     def _near(self) -> str:
-        folders = [path.name for path in self.store.root.iterdir() if path.is_dir()]
-        near = difflib.get_close_matches(self.project, folders, 1)
+        near = difflib.get_close_matches(self.project, self.store.projects(), 1)
         return f". Did you mean {near[0]}?" if near else ""
 
 
@@ -88,14 +90,16 @@ def select_visits(
     mistyped = _mistyped(store, found)
     found |= {Visit(project, name) for name in listed or ()}
     unusable: set[str] = set()
+    more = 0
     if remote is not None:
         found |= set(remote.visits(project))
         unusable |= set(remote.left_out)
+        more = remote.more_left_out
     if not named and listed is None:
         found |= set(store.visits(project))
         unusable |= set(store.unusable(project))
     left_out = [(name, _why_left_out(project, name)) for name in sorted(unusable)]
-    return Selection(store, project, sorted(found), left_out, mistyped)
+    return Selection(store, project, sorted(found), left_out, mistyped, more)
 
 
 def _mistyped(store: Store, named: Iterable[Visit]) -> list[tuple[Visit, str]]:
@@ -104,7 +108,7 @@ def _mistyped(store: Store, named: Iterable[Visit]) -> list[tuple[Visit, str]]:
     Almost is what differs in case and leading zeros; visits are numbered, so that any
     other is like many.
     """
-    away = [v for v in named if not store.path(v, v.tarball).exists()]
+    away = [v for v in named if not store.holds(store.path(v, v.tarball))]
     if not away:
         return []
     here = {_plain(other.id): other.id for other in store.visits(away[0].project)}
@@ -117,7 +121,7 @@ def _plain(name: str) -> str:
 
 def _why_left_out(project: str, name: str) -> str:
     if Visit.of_tarball(project, name):
-        return "it is no file; a broken link?"
+        return "it is no file; a link? (see the setting store_links)"
     return "ids have letters, digits, '.', '_' and '-', and do not start with '.' or '-'"
 
 

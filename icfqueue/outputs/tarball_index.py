@@ -4,7 +4,8 @@
     the list of DICOM files, already in the layout of ``…_metadata_dicoms.json``
 ``index.json``
     the note on the tarball: size, MD5, number of DICOM files, newest time; the
-    fingerprint of the file that was read; size and MD5 of the list. It appears last:
+    fingerprint of the file that was read, and whether a change of it is sure to show;
+    size and MD5 of the list. It appears last:
     where it is, the list is whole or was published already.
 """
 
@@ -17,9 +18,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from icfqueue.core.errors import TarballTouched
 from icfqueue.core.guard import Guard
 from icfqueue.core.visit import Visit
+from icfqueue.outputs.freshness import touched
 from icfqueue.store.directory import Store
 from icfqueue.store.fingerprint import Fingerprint
 from icfqueue.tarball.scan import Tarball, newest_member
@@ -38,9 +39,9 @@ class Listing(NamedTuple):
     md5: str
 
     @classmethod
-    def of(cls, path: Path) -> Listing | None:
+    def of(cls, store: Store, path: Path) -> Listing | None:
         """Return the listing at `path` as it is there, or None if there is none."""
-        with suppress(FileNotFoundError), path.open("rb") as file:
+        with suppress(FileNotFoundError), store.open_read(path) as file:
             md5 = hashlib.file_digest(file, "md5").hexdigest()
             return cls(file.tell(), md5)
         return None
@@ -51,6 +52,7 @@ class Index(NamedTuple):
 
     tarball: Tarball
     fingerprint: Fingerprint
+    settled: bool
     listing: Listing
 
 
@@ -64,24 +66,17 @@ def dicoms_path(store: Store, visit: Visit) -> Path:
     return store.work_dir(visit) / DICOMS
 
 
-def touched(visit: Visit) -> TarballTouched:
-    """Return the error for a tarball that changed while it was worked on."""
-    return TarballTouched(
-        f"{visit.storepath} changed while it was being processed",
-        hint="nothing may write to a tarball in the store; the visit is tried again",
-    )
-
-
 def read(store: Store, visit: Visit) -> Index | None:
     """Return what ``index.json`` says, or None if it is not there or not readable.
 
     The file is ours and can be made anew, so a damaged one counts as absent.
     """
     try:
-        found = json.loads(index_path(store, visit).read_bytes())
+        found = json.loads(store.read_bytes(index_path(store, visit)))
         return Index(
             Tarball(*(found[key] for key in ("size", "md5", "dicoms", "newest"))),
             Fingerprint(**found["fingerprint"]),
+            bool(found["settled"]),
             Listing(**found["listing"]),
         )
     except (FileNotFoundError, ValueError, KeyError, TypeError):
@@ -103,10 +98,10 @@ def newest_time(store: Store, visit: Visit, guard: Guard) -> int:
     """
     tarball = store.path(visit, visit.tarball)
     known = read(store, visit)
-    if known and known.fingerprint == Fingerprint.of(tarball):
+    if known and known.fingerprint == store.fingerprint(tarball):
         return known.tarball.newest
     try:
-        with open(tarball, "rb", buffering=0) as source:
+        with store.open_read(tarball) as source:
             return newest_member(source, guard, name=visit.tarball)
     except FileNotFoundError as error:
         raise touched(visit) from error
@@ -117,7 +112,8 @@ def dump(index: Index) -> str:
     return json.dumps(
         {
             **asdict(index.tarball),
-            "fingerprint": asdict(index.fingerprint),
+            "fingerprint": index.fingerprint._asdict(),
+            "settled": index.settled,
             "listing": index.listing._asdict(),
         }
     )
