@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,6 @@ from icfqueue.core.errors import UsageError
 if TYPE_CHECKING:
     from icfqueue.core.options import Options
     from icfqueue.core.settings import Settings
-    from icfqueue.core.visit import Visit
     from icfqueue.operations.enqueue import Enqueued, Plan
     from icfqueue.operations.select_visits import Selection
 
@@ -97,11 +96,3 @@ def tell_enqueued(project: str, done: Enqueued) -> None:
     if done.up_to_date:
         words.append(f"{done.up_to_date} up to date")
     click.echo(f"{project}: {', '.join(words)}")
-
-
-def tell_left_alone(wanted: Iterable[Visit], done: Iterable[Visit], why: str) -> None:
-    """Print which of the visits `wanted` are not among those `done`."""
-    others = set(done)
-    names = [visit.id for visit in wanted if visit not in others]
-    if names:
-        click.echo(f"left alone ({why}): {', '.join(names)}")

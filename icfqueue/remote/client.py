@@ -220,6 +220,27 @@ class RemoteStore:
             )
         return match[1].lower()
 
+    def text(self, storepath: str, limit: int = 1 << 16) -> str:
+        """Return the small text file at `storepath`.
+
+        Parameters
+        ----------
+        limit
+            Most bytes that are read.
+
+        Raises
+        ------
+        AccessDenied, NotInStore, PermanentError
+            The store refuses, or does not have it.
+        Unreachable
+            It does not answer, or answers that it cannot now.
+        """
+        try:
+            with self._request("GET", storepath) as answer:
+                return self._text(answer, limit=limit)
+        except TransientError as error:
+            raise Unreachable(error.message, hint=error.hint) from None
+
     def visits(self, project: str) -> list[Visit]:
         """Return the visits whose tarball is in the project's directory listing, by id.
 

@@ -9,11 +9,17 @@ store's address and the visit's name, dates are the tarball's.
 
 from __future__ import annotations
 
-from icfqueue.core.errors import PermanentError, TarballChanged
+import logging
+import shutil
+from pathlib import Path
+from zipfile import BadZipFile
+
+from icfqueue.core.errors import PermanentError, TarballChanged, ToolFailed
 from icfqueue.core.options import Outcome
 from icfqueue.dataset import repository
 from icfqueue.dataset.annex_keys import KeySource
 from icfqueue.dataset.build import build
+from icfqueue.dataset.history import Base, offsets_of, read_base
 from icfqueue.outputs import deposit, metadata_files, tarball_index
 from icfqueue.outputs.completeness import right_source
 from icfqueue.outputs.deposit import Deposit, Source
@@ -21,6 +27,8 @@ from icfqueue.outputs.metadata_files import DicomRecord, DicomsFile, TarballMeta
 from icfqueue.steps.job import Job
 from icfqueue.store.disk import disk_trouble
 from icfqueue.store.fingerprint import Fingerprint
+
+log = logging.getLogger(__name__)
 
 
 def run(job: Job, keys: KeySource | None = None) -> Outcome:
@@ -45,35 +53,97 @@ def run(job: Job, keys: KeySource | None = None) -> Outcome:
         The visit is no longer this worker's; the deposit is whole or has no refs file.
     """
     with disk_trouble("depositing the dataset"):
-        old = deposit.read(job.store, job.visit)
-        dicoms = DicomsFile(job.store, job.visit)
-        if old and not job.options.force:
-            url = job.options.store_url
-            done = right_source(old, job.store, job.visit, url, dicoms)
+        store, visit, force = job.store, job.visit, job.options.force
+        old = deposit.read(store, visit)
+        dicoms = DicomsFile(store, visit)
+        if old and not force:
+            done = right_source(old, store, visit, job.options.store_url, dicoms)
             if done is not None:
                 return _outcome(done, old.refs, worked=False)
-        if old and old.source is None and not job.options.force:
+        if old and old.source is None and not force:
             raise PermanentError(
-                f"{job.visit.refs} and {job.visit.repo_export} were made by another tool",
+                f"{visit.refs} and {visit.repo_export} were made by another tool",
                 hint="keep them and leave the visit out, or replace them with --force",
             )
-        source, records = _recorded(job, old, dicoms)
-        with job.store.scratch(job.visit, job.guard) as scratch:
-            repo = repository.make_bare(scratch / "repo")
-            build(
-                repo,
-                job.visit,
-                job.options.store_url,
-                source,
-                records,
-                keys=keys or job.keys,
-                guard=job.guard,
-            )
-            refs = deposit.pack_refs(repo)
-            export = scratch / "export"
-            deposit.write_export(repo, export, source)
-            job.guard.advance()
-            changed = deposit.publish(job.store, job.visit, export, refs, job.guard)
+        # Without refs, too: a worker may have died while it replaced the deposit.
+        previous = deposit.read_export(store, visit)
+        source, records = _recorded(job, previous, dicoms)
+        with store.scratch(visit, job.guard) as scratch:
+            if previous and previous.source == source and _stands(job, previous, scratch):
+                return _outcome(source, previous.refs, worked=old is None)
+            base = _base(job, source, previous, scratch)
+            return _build(job, source, records, base, scratch, keys=keys or job.keys)
+
+
+def _stands(job: Job, previous: Deposit, scratch: Path) -> bool:
+    """Publish the refs of a deposit that was made from the same; False if it is damaged.
+
+    It is not built again: it would get a commit that changes nothing.
+    """
+    if not _unpacked(job, previous, scratch / "previous"):
+        return False
+    deposit.publish_refs(job.store, job.visit, previous.refs, scratch, job.guard)
+    return True
+
+
+def _unpacked(job: Job, previous: Deposit, repo: Path) -> bool:
+    """Make the repository of a deposit at `repo`; False if an object of it is damaged."""
+    repository.make_bare(repo)
+    try:
+        deposit.unpack(job.store, job.visit, repo)
+        repository.check_objects(repo, previous.refs.values(), job.guard)
+    except (ToolFailed, BadZipFile):
+        log.warning("the old deposit of %s is damaged: the new one begins anew", job.visit)
+        return False
+    return True
+
+
+def _base(job: Job, source: Source, previous: Deposit | None, scratch: Path) -> Base | None:
+    """Return the old dataset to build upon, in the repository ``repo`` of `scratch`.
+
+    One of another store URL has other ids, so that no clone of it could be updated; one
+    that another tool made has others, too.
+    """
+    repo = scratch / "repo"
+    if previous and previous.source and previous.source.url == source.url:
+        if _unpacked(job, previous, repo):
+            return read_base(repo, previous.refs, previous.source.md5, job.guard)
+        shutil.rmtree(repo)
+    repository.make_bare(repo)
+    return None
+
+
+def _build(
+    job: Job,
+    source: Source,
+    records: list[DicomRecord],
+    base: Base | None,
+    scratch: Path,
+    *,
+    keys: KeySource | None,
+) -> Outcome:
+    """Build the dataset and publish it."""
+    store, visit, guard, repo = job.store, job.visit, job.guard, scratch / "repo"
+    paths = [str(record["path"]) for record in records]
+    offsets = tarball_index.read_offsets(store, visit, source.md5, paths, guard)
+    if offsets is None and base and base.tarball_md5 == source.md5:
+        offsets = offsets_of(base, records)
+    build(
+        repo,
+        visit,
+        job.options.store_url,
+        source,
+        records,
+        offsets=offsets,
+        base=base,
+        keys=keys,
+        guard=guard,
+    )
+    refs = deposit.pack_refs(repo)
+    export = scratch / "export"
+    deposit.write_export(repo, export, source)
+    guard.advance()
+    changed = deposit.publish(store, visit, export, refs, guard)
     return _outcome(source, refs, worked=changed)
 
 

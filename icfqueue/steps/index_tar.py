@@ -12,6 +12,7 @@ whole and belong to the tarball whose fingerprint it carries.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -138,17 +139,32 @@ def _index(job: Job, tarball: Path, before: Fingerprint) -> Tarball:
         # Without the note, what lies there counts for nothing.
         store.withdraw(visit, tarball_index.index_path(store, visit), guard)
         listing, note = scratch / tarball_index.DICOMS, scratch / tarball_index.INDEX
+        offsets = scratch / tarball_index.OFFSETS
         with open(tarball, "rb", buffering=0) as source, listing.open("wb") as out:
             with suppress(OSError, AttributeError):
                 os.posix_fadvise(source.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-            counted = Counted(out)
+            counted, places = Counted(out), list[int]()
             found = index_stream(
-                source, counted, guard, name=visit.tarball, dspath=visit.dspath
+                source,
+                counted,
+                guard,
+                name=visit.tarball,
+                dspath=visit.dspath,
+                places=places,
             )
         if Fingerprint.of(tarball) != before:
             raise tarball_index.touched(visit)
-        index = Index(found, before, Listing(counted.size, counted.md5.hexdigest()))
+        listed = Listing(counted.size, counted.md5.hexdigest())
+        text = json.dumps(places, separators=(",", ":")).encode()
+        offsets.write_bytes(text)
+        index = Index(found, before, listed, Listing.of_bytes(text))
         note.write_text(tarball_index.dump(index) + "\n")
-        store.publish(listing, tarball_index.dicoms_path(store, visit), guard)
-        store.publish(note, tarball_index.index_path(store, visit), guard)
+        store.publish_all(
+            [
+                (listing, tarball_index.dicoms_path(store, visit)),
+                (offsets, tarball_index.offsets_path(store, visit)),
+                (note, tarball_index.index_path(store, visit)),
+            ],
+            guard,
+        )
     return found

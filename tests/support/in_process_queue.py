@@ -14,55 +14,50 @@ from kombu import pools
 from msgspec import structs
 
 from icfqueue.broker.celery_app import LEVELS, SEPARATOR, TASK_PREFIX, make_app
-from icfqueue.broker.queues import Queues
-from icfqueue.core.options import Options, Outcome
+from icfqueue.core.options import Options
 from icfqueue.core.settings import Settings
 from icfqueue.core.steps import QUEUES
 from icfqueue.core.visit import Visit
 from icfqueue.demo.visits import build_project
-from icfqueue.ledger import record
-from icfqueue.ledger.ledger import Entry
-from icfqueue.ledger.record import ACTIVE, Record
-from icfqueue.ledger.redis_ledger import RedisLedger
+from icfqueue.ledger.ledger import Ledger
+from icfqueue.ledger.record import Record
 from icfqueue.operations.enqueue import Producer
-from icfqueue.pipeline import handle_message
+from icfqueue.pipeline import handle_message, worker_context
 from icfqueue.pipeline.messages import Messages
 from icfqueue.pipeline.supervisor import Supervisor
-from icfqueue.pipeline.worker_context import WorkerContext
 from icfqueue.store.directory import Store
 from support.valkey import Valkey
 
 Message = tuple[str, str, str, int]
-"""Step, project, visit, generation: what :func:`handle_message.handle` is called with."""
+"""Step, project, visit, generation: what :func:`pipeline.handle` is called with."""
 
 URL = "http://127.0.0.1:9"
 """A store where nobody answers: nothing shall be downloaded."""
 
 
 @dataclass
-class InProcessQueue:
+class Line:
     """Producer, queue, worker and supervisor of one broker."""
 
     app: Celery
     settings: Settings
     store: Store
-    ledger: RedisLedger
+    ledger: Ledger
 
     @classmethod
-    def on(cls, valkey: Valkey, settings: Settings, ledger: RedisLedger) -> InProcessQueue:
+    def on(cls, valkey: Valkey, settings: Settings, ledger: Ledger) -> Line:
         return cls(make_app(valkey.broker), settings, Store(settings.store_dir), ledger)
 
     def __post_init__(self) -> None:
         self.messages = Messages(self.app, self.ledger)
-        self.queues = Queues(self.ledger.client)
         self.worker = self.another()
         self.producer = Producer(self.settings, self.store, self.ledger, self.messages)
-        self.supervisor = self.another_supervisor()
+        self.supervisor = Supervisor(self.ledger, self.messages, self.settings)
 
-    def another(self, name: str = "host:1", **changed: Any) -> WorkerContext:
+    def another(self, name: str = "host:1", **changed: Any) -> worker_context.WorkerContext:
         """Return a worker, with settings of its own if some are given."""
         chosen = structs.replace(self.settings, **changed)
-        return WorkerContext(
+        return worker_context.WorkerContext(
             settings=chosen,
             store=self.store,
             ledger=self.ledger,
@@ -70,9 +65,6 @@ class InProcessQueue:
             messages=self.messages,
             name=name,
         )
-
-    def another_supervisor(self, **changed: Any) -> Supervisor:
-        return Supervisor(self.ledger, self.messages, self.queues, self.settings, **changed)
 
     def close(self) -> None:
         # Kombu's pools are shared by all applications of a process.
@@ -93,25 +85,6 @@ class InProcessQueue:
         """Make real visits in the store directory."""
         return build_project(self.store.root, "study_1", visits)
 
-    def hold(self, visit: Visit, token: str = "t", lease: float = 30.0) -> Entry:
-        """Claim a queued visit, as a worker does that begins its next step."""
-        entry = self.ledger.update_entry(
-            visit,
-            lambda found: record.claimed(found, token, "w:1", time.time()),
-            lease=lease,
-        )
-        assert entry is not None
-        return entry
-
-    def advance(self, visit: Visit, step: str) -> None:
-        """Let the visit come as far as `step` by its record alone; nothing is sent."""
-        while self.record(visit).step != step:
-            self.hold(visit)
-            self.ledger.update(
-                visit,
-                lambda found: record.finished(found, Outcome(worked=True), time.time()),
-            )
-
     def record(self, visit: Visit) -> Record:
         entry = self.ledger.get(visit)
         assert entry is not None
@@ -128,7 +101,9 @@ class InProcessQueue:
                     return decoded(found)
         return None
 
-    def handle(self, message: Message, worker: WorkerContext | None = None) -> str:
+    def handle(
+        self, message: Message, worker: worker_context.WorkerContext | None = None
+    ) -> str:
         return handle_message.handle(worker or self.worker, *message)
 
     def drain(
@@ -150,6 +125,8 @@ class InProcessQueue:
         return done
 
     def _active(self, project: str) -> list[Visit]:
+        from icfqueue.ledger.record import ACTIVE
+
         return self.ledger.visits(project, ACTIVE)
 
 

@@ -22,7 +22,6 @@ from icfqueue.core.errors import (
 )
 from icfqueue.core.guard import Guard
 from icfqueue.core.visit import Visit
-from icfqueue.outputs.completeness import without_tarball
 from icfqueue.steps import cleanup, fetch
 from icfqueue.steps.job import Job
 
@@ -110,7 +109,7 @@ def test_a_removal_that_was_interrupted_is_completed(job: Job) -> None:
     with pytest.raises(LeaseLost):
         cleanup.run(replace(job, guard=Lost()))
     assert left(job) == {VISIT.metadata_dicoms} | OUTPUTS
-    assert without_tarball(job.store, VISIT, job.options)
+    assert fetch.complete_without_tarball(job)
     cleanup.run(job)
     assert left(job) == OUTPUTS
 

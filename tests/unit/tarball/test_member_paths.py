@@ -1,5 +1,3 @@
-"""Which member paths a dataset may promise."""
-
 from __future__ import annotations
 
 import pytest
