@@ -123,9 +123,10 @@ def _listed(store: Path) -> int:
 
 def _flush(store: Path, ledger: Any) -> None:
     """Do what the worker does that deposits the last visit of a project."""
+    from icfqueue.broker.celery_app import make_app
     from icfqueue.broker.embedded import EmbeddedServer
     from icfqueue.pipeline.catalog_schedule import send_flush
-    from icfqueue.pipeline.messages import Messages, make_app
+    from icfqueue.pipeline.messages import Messages
 
     broker = EmbeddedServer(store).broker
     send_flush(ledger, Messages(make_app(broker), ledger), inputs.PROJECT)
@@ -135,10 +136,10 @@ def _ready(store: Path, visits: int) -> list[Any]:
     """Return records of visits that wait for the catalog; their metadata are there."""
     from dataclasses import replace
 
+    from icfqueue.core.options import Options
     from icfqueue.core.visit import Visit
     from icfqueue.ledger import record
     from icfqueue.ledger.record import State, StepRecord
-    from icfqueue.steps.job import Options
 
     found = []
     done = StepRecord(State.DONE, attempts=1, seconds=0.01, worker="bench:0")
@@ -179,14 +180,13 @@ def bulk_add(visits: int) -> Facts:
 def _lines(root: Path, visits: int) -> Path:
     from icfqueue.catalog import pages
     from icfqueue.core.visit import Visit
-    from icfqueue.outputs import deposit
-    from icfqueue.steps import export_repo
+    from icfqueue.outputs import deposit, ids
 
     entries, lines = [], []
     for number in range(visits):
         visit = Visit(inputs.PROJECT, f"v{number:06d}")
         summary = pages.summarize(visit, 1 << 20, inputs.records(3, number))
-        dataset_id = str(export_repo.dataset_id(inputs.STORE_URL, visit))
+        dataset_id = str(ids.dataset_id(inputs.STORE_URL, visit))
         url = deposit.clone_url(inputs.STORE_URL, visit)
         lines.append(json.dumps(pages.visit_record(summary, dataset_id, url)))
         entries.append(pages.study_entry(summary, dataset_id))

@@ -76,11 +76,11 @@ def worker(store: Path, processes: int) -> Iterator[subprocess.Popen[bytes]]:
 def server(store: Path) -> Iterator[Any]:
     """Keep the embedded broker of a store up; yields a ledger."""
     from icfqueue.broker.embedded import EmbeddedServer
-    from icfqueue.ledger.ledger import Ledger
+    from icfqueue.ledger.redis_ledger import RedisLedger
 
     with EmbeddedServer(store) as running:
         client = running.broker.connect()
-        yield Ledger(client)
+        yield RedisLedger(client)
         client.close()
 
 

@@ -138,7 +138,7 @@ def export(tarball: str, fast_import: list[str] | None = None) -> Facts:
     A git-annex that was asked before is used again, as in a worker.
     """
     from icfqueue.core.visit import Visit
-    from icfqueue.dataset import programs
+    from icfqueue.dataset import annex_keys, programs
     from icfqueue.steps import export_repo, index_tar, write_json
 
     facts: Facts = {}
@@ -147,7 +147,7 @@ def export(tarball: str, fast_import: list[str] | None = None) -> Facts:
             _add_options(programs, after=(word,))
         else:
             _add_options(programs, before=("-c", word))
-    with inputs.workspace() as root, programs.KeySource() as keys:
+    with inputs.workspace() as root, annex_keys.KeySource() as keys:
         jobs = {name: _job(root, name) for name in ("warm", "measured")}
         _warm(jobs["warm"], keys)
         job = jobs["measured"]
@@ -171,11 +171,11 @@ def export_generated(dicoms: int, folder: int = inputs.FOLDER) -> Facts:
     folder
         Files in a folder.
     """
-    from icfqueue.dataset import programs
+    from icfqueue.dataset import annex_keys
     from icfqueue.steps import export_repo
 
     facts: Facts = {"dicoms": dicoms}
-    with inputs.workspace() as root, programs.KeySource() as keys:
+    with inputs.workspace() as root, annex_keys.KeySource() as keys:
         _warm(_job(root, "warm"), keys)
         job = _job(root, "measured")
         project = root / inputs.PROJECT
@@ -223,9 +223,10 @@ def _metadata_of(tarball: str, root: Path) -> tuple[dict[str, Any], list[dict[st
 
 
 def _job(root: Path, name: str) -> Any:
+    from icfqueue.core.options import Options
     from icfqueue.core.settings import Settings
     from icfqueue.core.visit import Visit
-    from icfqueue.steps.job import Job, Options
+    from icfqueue.steps.job import Job
     from icfqueue.store.directory import Store
 
     (root / inputs.PROJECT).mkdir(exist_ok=True)

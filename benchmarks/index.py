@@ -131,10 +131,11 @@ def _flat(case: str, plans: list[tuple[int, int]], scale: Scale, *, members: boo
 
 def index_and_write(tarball: str) -> Facts:
     """Run both steps, as a worker runs them, in a store of its own."""
+    from icfqueue.core.options import Options
     from icfqueue.core.settings import Settings
     from icfqueue.core.visit import Visit
     from icfqueue.steps import index_tar, write_json
-    from icfqueue.steps.job import Job, Options
+    from icfqueue.steps.job import Job
     from icfqueue.store.directory import Store
 
     facts: Facts = {}
@@ -238,12 +239,12 @@ def scan_by_pydicom(tarball: str) -> Facts:
 
 def index_generated(members: int, size: int) -> Facts:
     """Index a tar that is made while it is read: no tar lies on the disk."""
-    from icfqueue.steps import index_tar
+    from icfqueue.tarball import scan
 
     facts: Facts = {}
     source = GeneratedTar(members, size)
     with open("/dev/null", "wb") as out, timed(facts):
-        found = index_tar.index_stream(source, out)
+        found = scan.index_stream(source, out)
     assert found.dicoms == members
     facts["tar_bytes"] = found.size
     return facts

@@ -1,5 +1,5 @@
 """``python -m icfqueue``."""
 
-from icfqueue.cli import main
+from icfqueue.cli.main import main
 
 main()

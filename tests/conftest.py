@@ -25,11 +25,13 @@ from msgspec import structs
 from support.in_process_queue import Line
 from support.valkey import Valkey
 
+from icfqueue.core.options import Options
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
 from icfqueue.dataset import programs
 from icfqueue.ledger.ledger import Ledger
-from icfqueue.steps.job import Job, Options
+from icfqueue.ledger.redis_ledger import RedisLedger
+from icfqueue.steps.job import Job
 from icfqueue.store.directory import Store
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -106,7 +108,7 @@ def valkey(valkey_server: Valkey) -> Valkey:
 @pytest.fixture
 def ledger(valkey: Valkey) -> Iterator[Ledger]:
     with valkey.client() as client:
-        yield Ledger(client, flush_after=0.05)
+        yield RedisLedger(client, flush_after=0.05)
 
 
 @pytest.fixture

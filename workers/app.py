@@ -5,9 +5,9 @@ from __future__ import annotations
 from celery import Celery
 
 from icfqueue.broker import connection
+from icfqueue.broker.celery_app import make_app
 from icfqueue.broker.embedded import EmbeddedServer
 from icfqueue.core import settings
-from icfqueue.pipeline.messages import make_app
 from workers.settings import worker_settings
 
 
@@ -15,7 +15,7 @@ def create_app(chosen: settings.Settings) -> Celery:
     """Return the application for these settings; connects to nothing."""
     address = connection.configured(chosen) or EmbeddedServer(chosen.store_dir).broker
     made = make_app(address)
-    made.conf.update(worker_settings(), include=["workers.tasks", "workers.lifecycle"])
+    made.conf.update(worker_settings(), include=["workers.tasks", "workers.signals"])
     made.set_current()
     return made
 

@@ -1,40 +1,55 @@
-"""The tasks, one for each step: references in, one call, one word back."""
+"""The tasks, one for each step: ids in, one call, one word back.
+
+Written out, so that a task is found by its name; that they are those of
+:data:`icfqueue.core.steps.STEPS` is tested.
+"""
 
 from __future__ import annotations
 
-from icfqueue.pipeline import handle_message
-from icfqueue.pipeline.messages import TASK_PREFIX
+from icfqueue.broker.celery_app import TASK_PREFIX
+from icfqueue.core.steps import (
+    CLEANUP,
+    EXPORT_REPO,
+    FETCH,
+    INDEX_TAR,
+    UPDATE_CATALOG,
+    WRITE_JSON,
+    Step,
+)
+from icfqueue.pipeline.handle_message import handle
 from workers.app import app
-from workers.lifecycle import this_worker
+from workers.context import this_worker
 
 
-@app.task(name=f"{TASK_PREFIX}fetch")
+@app.task(name=TASK_PREFIX + FETCH.name)
 def fetch(project: str, visit: str, generation: int) -> str:
-    return handle_message.handle(this_worker(), "fetch", project, visit, generation)
+    return _handle(FETCH, project, visit, generation)
 
 
-@app.task(name=f"{TASK_PREFIX}index_tar")
+@app.task(name=TASK_PREFIX + INDEX_TAR.name)
 def index_tar(project: str, visit: str, generation: int) -> str:
-    return handle_message.handle(this_worker(), "index_tar", project, visit, generation)
+    return _handle(INDEX_TAR, project, visit, generation)
 
 
-@app.task(name=f"{TASK_PREFIX}write_json")
+@app.task(name=TASK_PREFIX + WRITE_JSON.name)
 def write_json(project: str, visit: str, generation: int) -> str:
-    return handle_message.handle(this_worker(), "write_json", project, visit, generation)
+    return _handle(WRITE_JSON, project, visit, generation)
 
 
-@app.task(name=f"{TASK_PREFIX}export_repo")
+@app.task(name=TASK_PREFIX + EXPORT_REPO.name)
 def export_repo(project: str, visit: str, generation: int) -> str:
-    return handle_message.handle(this_worker(), "export_repo", project, visit, generation)
+    return _handle(EXPORT_REPO, project, visit, generation)
 
 
-@app.task(name=f"{TASK_PREFIX}update_catalog")
+@app.task(name=TASK_PREFIX + UPDATE_CATALOG.name)
 def update_catalog(project: str, visit: str, generation: int) -> str:
-    return handle_message.handle(
-        this_worker(), "update_catalog", project, visit, generation
-    )
+    return _handle(UPDATE_CATALOG, project, visit, generation)
 
 
-@app.task(name=f"{TASK_PREFIX}cleanup")
+@app.task(name=TASK_PREFIX + CLEANUP.name)
 def cleanup(project: str, visit: str, generation: int) -> str:
-    return handle_message.handle(this_worker(), "cleanup", project, visit, generation)
+    return _handle(CLEANUP, project, visit, generation)
+
+
+def _handle(step: Step, project: str, visit: str, generation: int) -> str:
+    return handle(this_worker(), step.name, project, visit, generation)

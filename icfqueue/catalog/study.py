@@ -1,4 +1,4 @@
-"""Step ``update_catalog``: the study's catalog, for a web browser.
+"""The study's catalog, for a web browser.
 
 ::
 
@@ -13,7 +13,7 @@ page at any moment. The catalog says nothing that the metadata files and the set
 not say: writing it again changes nothing, in batches or at once, in any order.
 
 Nothing here is safe against a second writer of the same study. Whoever calls
-:func:`add_visits` or :func:`rebuild` holds the study's lock and lets `watch` say so.
+:func:`add_visits` or :func:`rebuild` holds the study's lock and lets `guard` say so.
 """
 
 from __future__ import annotations
@@ -27,38 +27,25 @@ from icfqueue.catalog import pages, site
 from icfqueue.catalog.pages import Record, Summary
 from icfqueue.core import faultpoint
 from icfqueue.core.errors import PermanentError, StepError, UsageError
-from icfqueue.core.guard import UNWATCHED, Watch
+from icfqueue.core.guard import UNGUARDED, Guard
+from icfqueue.core.options import Outcome, Results
 from icfqueue.core.settings import Settings
-from icfqueue.core.visit import TAR_SUFFIX, Visit
-from icfqueue.steps.job import Job, Outcome, Results
+from icfqueue.core.steps import UPDATE_CATALOG
+from icfqueue.core.visit import Visit
+from icfqueue.outputs import deposit, ids, metadata_files
 from icfqueue.store import swap_folder
-from icfqueue.store.directory import Store, disk_trouble
-
-_STEP = "update_catalog"
-
-
-def run(job: Job) -> Outcome:
-    """Write the page of one visit and list it on the study page.
-
-    Raises
-    ------
-    StepError, Withdrawn
-        As :func:`add_visits`; the visit's own error is raised.
-    """
-    visit = job.visit
-    results = add_visits(job.store, visit.project, [job], job.settings, job.watch)
-    result = results[visit]
-    if isinstance(result, StepError):
-        raise result
-    return result
+from icfqueue.store.directory import Store
+from icfqueue.store.disk import disk_trouble
 
 
 def add_visits(
     store: Store,
     project: str,
-    jobs: Sequence[Job],
+    visits: Iterable[Visit],
+    store_url: str,
     settings: Settings,
-    watch: Watch = UNWATCHED,
+    *,
+    guard: Guard = UNGUARDED,
 ) -> Results:
     """Write the pages of some visits and, once, the study page.
 
@@ -68,12 +55,13 @@ def add_visits(
 
     Parameters
     ----------
-    jobs
-        The visits, all of `project`. What is read of a job is the visit and the store
-        URL; one study has one URL, the last job's.
+    visits
+        All of `project`.
+    store_url
+        Where the datasets say the tarballs are; one study has one.
     settings
         Name, logo and colours of a new catalog.
-    watch
+    guard
         Asked before anything appears in the store.
 
     Returns
@@ -89,10 +77,10 @@ def add_visits(
     Withdrawn
         The lock was lost; the catalog is whole.
     """
-    if not jobs:
+    visits = sorted(set(visits))
+    if not visits:
         return {}
-    study = _Study(store, project, jobs[-1].options.store_url, watch)
-    visits = sorted({job.visit for job in jobs})
+    study = _Study(store, project, store_url, guard)
     wanted = visits
     with disk_trouble(f"updating the catalog of {project}"):
         study.recover()
@@ -110,7 +98,7 @@ def rebuild(
     project: str,
     store_url: str,
     settings: Settings,
-    watch: Watch = UNWATCHED,
+    guard: Guard = UNGUARDED,
 ) -> Results:
     """Make the whole catalog anew from the metadata files of the project.
 
@@ -134,7 +122,7 @@ def rebuild(
             f"{store.project_dir(project)} is not there",
             hint="look at the project's name and at --store-dir",
         )
-    study = _Study(store, project, store_url, watch)
+    study = _Study(store, project, store_url, guard)
     with disk_trouble(f"writing the catalog of {project}"):
         study.recover()
         visits = _with_metadata(store, project)
@@ -148,29 +136,19 @@ def rebuild(
 
 def has_page(store: Store, visit: Visit, store_url: str) -> bool:
     """Return whether the visit has a page; cheap, does not read it."""
-    study = _Study(store, visit.project, store_url, UNWATCHED)
+    study = _Study(store, visit.project, store_url, UNGUARDED)
     return study.page(study.id_of(visit)).is_file()
 
 
 def listed(store: Store, project: str, store_url: str) -> set[Visit]:
     """Return the visits on the study page: none if there is no usable catalog."""
-    return set(_Study(store, project, store_url, UNWATCHED).entries() or {})
+    return set(_Study(store, project, store_url, UNGUARDED).entries() or {})
 
 
 def _with_metadata(store: Store, project: str) -> list[Visit]:
     """Return the visits that have both metadata files, by id."""
-    names = {path.name for path in store.project_dir(project).glob("*_metadata_*.json")}
-    ending = "_metadata_dicoms.json"
-    found = (
-        Visit.of_tarball(project, name.removesuffix(ending) + TAR_SUFFIX)
-        for name in names
-        if name.endswith(ending)
-    )
-    return sorted(
-        visit
-        for visit in found
-        if visit and {visit.metadata_tarball, visit.metadata_dicoms} <= names
-    )
+    names = (path.name for path in store.project_dir(project).glob("*_metadata_*.json"))
+    return metadata_files.visits_with_both(project, names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +158,7 @@ class _Study:
     store: Store
     project: str
     store_url: str
-    watch: Watch
+    guard: Guard
     folder: Path = field(init=False)
     id: str = field(init=False)
 
@@ -210,9 +188,7 @@ class _Study:
 
     def id_of(self, visit: Visit) -> str:
         """Return the id of the visit's page: that of its DataLad dataset."""
-        from icfqueue.steps import export_repo
-
-        return str(export_repo.dataset_id(self.store_url, visit))
+        return str(ids.dataset_id(self.store_url, visit))
 
     def entries(self) -> dict[Visit, Record] | None:
         """Return what the study page lists, or None if the catalog cannot be used."""
@@ -259,10 +235,10 @@ class _Study:
                 written += differing
                 entries[visit] = made.entry
                 results[visit] = Outcome(worked=new)
-            self.store.publish_all(written, self.watch)
+            self.store.publish_all(written, self.guard)
             record = pages.study_record(self.project, self.id, entries.values())
             study = self._differing(self.id, record, scratch)
-            self.store.publish_all(study, self.watch)
+            self.store.publish_all(study, self.guard)
         return results
 
     def _differing(
@@ -307,7 +283,7 @@ class _Study:
             record = pages.study_record(self.project, self.id, entries.values())
             _write(new, self.id, pages.encode(pages.node(record)))
             self.store.share_tree(new)
-            self.watch.before_publish(self.folder.name)
+            self.guard.before_publish(self.folder.name)
             faultpoint.reach(f"before {self.folder.name}")
             swap_folder.put_folder(new, self.folder, self._aside())
             faultpoint.reach(f"after {self.folder.name}")
@@ -318,15 +294,15 @@ class _Study:
     ) -> Iterator[tuple[Visit, _Made]]:
         """Yield what stands on each visit's page; errors go into `results`."""
         for visit in visits:
-            self.watch.advance()
+            self.guard.advance()
             try:
                 yield visit, self._made(visit)
             except StepError as error:
-                results[visit] = error.at(project=visit.project, visit=visit.id, step=_STEP)
+                results[visit] = error.at(
+                    project=visit.project, visit=visit.id, step=UPDATE_CATALOG.name
+                )
 
     def _made(self, visit: Visit) -> _Made:
-        from icfqueue.outputs import deposit
-
         summary = _read(self.store, visit)
         dataset_id = self.id_of(visit)
         url = deposit.clone_url(self.store_url, visit)
@@ -355,12 +331,10 @@ def _read(store: Store, visit: Visit) -> Summary:
     StepError
         They are missing or damaged.
     """
-    from icfqueue.steps import write_json
-
-    tarball = write_json.read_tarball(store, visit)
+    tarball = metadata_files.read_tarball(store, visit)
     if tarball is None:
         raise _no_metadata(visit)
-    dicoms = write_json.read_dicoms(store, visit)
+    dicoms = metadata_files.read_dicoms(store, visit)
     return pages.summarize(visit, tarball.size, dicoms)
 
 

@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
+import importlib
+
 import click
 
 from icfqueue import __version__
-from icfqueue.cli.commands import doctor, run, status
+
+COMMANDS = (
+    "demo",
+    "doctor",
+    "run",
+    "enqueue",
+    "worker",
+    "status",
+    "retry",
+    "cancel",
+    "verify",
+    "catalog",
+    "reconcile",
+)
+"""Each is a function of its name in the module of its name."""
 
 
 class InOrder(click.Group):
-    """Lists the commands as they were added; guesses at a mistyped one."""
+    """Lists the commands in order, imports the one that is called, guesses at typos."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names in order."""
-        return list(self.commands)
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """Return the command, or None if there is none."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"icfqueue.cli.commands.{cmd_name}")
+        found = getattr(module, cmd_name)
+        assert isinstance(found, click.Command)  # noqa: S101 - for the type checker
+        return found
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -24,7 +49,7 @@ class InOrder(click.Group):
         except click.UsageError as error:
             import difflib
 
-            near = difflib.get_close_matches(args[0], self.commands, 1)
+            near = difflib.get_close_matches(args[0], COMMANDS, 1)
             guess = f" Did you mean {near[0]!r}?" if near else ""
             raise click.UsageError(error.message + guess, ctx) from None
 
@@ -44,19 +69,3 @@ def cli() -> None:
     On a cluster: `icfqueue worker` on each node, `icfqueue enqueue PROJECT` anywhere.
     Settings also come from ICFQUEUE_… variables and from icfqueue.toml.
     """  # noqa: D301 - click wants the character \b itself before what is not rewrapped
-
-
-for command in (
-    doctor.demo,
-    doctor.doctor,
-    run.run,
-    run.enqueue,
-    run.worker,
-    status.status,
-    status.retry,
-    status.cancel,
-    doctor.verify,
-    doctor.catalog,
-    doctor.reconcile,
-):
-    cli.add_command(command)

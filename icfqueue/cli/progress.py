@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import click
 import redis
@@ -25,7 +26,7 @@ from icfqueue.core.errors import Unreachable
 from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.record import State
 from icfqueue.operations.status import Summary, summary
-from icfqueue.operations.worker_process import Workforce
+from icfqueue.operations.worker_process import WorkerProcess
 
 PAUSE = 0.1
 """Seconds between two looks."""
@@ -44,16 +45,22 @@ LINE_EVERY = 10.0
 
 
 @contextmanager
-def workers_of(opened: Session, jobs: int) -> Iterator[Workforce]:
+def workers_of(opened: Session, jobs: int) -> Iterator[WorkerProcess]:
     """Yield a worker of `jobs` processes, to be started; it is gone afterwards."""
-    force = Workforce(opened.settings, concurrency=jobs, broker=opened.broker, quiet=True)
+    force = WorkerProcess(
+        opened.settings,
+        concurrency=jobs,
+        broker=opened.broker,
+        quiet=True,
+        say=partial(click.echo, err=True),
+    )
     try:
         yield force
     finally:
         force.kill()
 
 
-def run_and_watch(opened: Session, project: str, force: Workforce) -> int:
+def run_and_watch(opened: Session, project: str, force: WorkerProcess) -> int:
     """Work until the project is drained; return the exit code."""
     if summary(opened.ledger, project).drained:
         return _report(opened, project)
@@ -84,24 +91,24 @@ class _Idle:
 
     def __init__(self, opened: Session) -> None:
         self.ledger = opened.ledger
-        self.messages = opened.messages()
+        self.queues = opened.queues()
         self.since = time.monotonic()
 
     def __call__(self) -> bool:
         if self.ledger.running_count():
             return False
         late = time.monotonic() > self.since + LAST_MOMENT
-        return late or self.messages.unacknowledged() == 0
+        return late or self.queues.unacknowledged() == 0
 
 
-def _stop(force: Workforce, idle: Callable[[], bool] | None = None) -> None:
+def _stop(force: WorkerProcess, idle: Callable[[], bool] | None = None) -> None:
     try:
         force.stop(idle)
     except KeyboardInterrupt:
         force.kill()
 
 
-def _follow(opened: Session, project: str, force: Workforce) -> None:
+def _follow(opened: Session, project: str, force: WorkerProcess) -> None:
     """Show progress until nothing is left to be done."""
     reasons = _Reasons(opened.ledger, project)
     with _shown(project) as (show_line, say):
@@ -119,7 +126,7 @@ Running = list[int]
 """Bytes that each running step has dealt with."""
 
 
-def _look(opened: Session, project: str, force: Workforce) -> tuple[Summary, Running]:
+def _look(opened: Session, project: str, force: WorkerProcess) -> tuple[Summary, Running]:
     """Return how far the project is; waits for a broker that is away."""
     ledger = opened.ledger
     while True:

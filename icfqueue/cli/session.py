@@ -1,113 +1,27 @@
-"""Options that commands share, and what they all need to begin."""
+"""What a command works with: settings, store, broker, and what is made of them."""
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-import click
-
-from icfqueue.core.errors import UsageError
+from icfqueue.core.errors import NothingYet
 
 if TYPE_CHECKING:
+    import redis
+
     from icfqueue.broker.connection import Broker
     from icfqueue.broker.embedded import EmbeddedServer
+    from icfqueue.broker.queues import Queues
     from icfqueue.core.settings import Settings
-    from icfqueue.core.visit import Visit
     from icfqueue.ledger.ledger import Ledger
-    from icfqueue.pipeline.messages import Messages
-    from icfqueue.steps.job import Options
+    from icfqueue.operations.enqueue import Producer
+    from icfqueue.remote.client import RemoteStore
     from icfqueue.store.directory import Store
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def where_options(function: F) -> F:
-    """Add the options that say where store and broker are."""
-    for option in reversed(
-        [
-            click.option(
-                "--store-dir",
-                type=click.Path(path_type=Path),
-                help="Store directory.  [env ICFQUEUE_STORE_DIR; default: this folder]",
-            ),
-            click.option(
-                "--store-url",
-                metavar="URL",
-                help="Store on the web.  [env ICFQUEUE_STORE_URL; "
-                "default: https://data.inm-icf.de]",
-            ),
-            click.option(
-                "--broker",
-                metavar="URL",
-                help="Redis or Valkey.  [env ICFQUEUE_BROKER_URL; "
-                "default: an embedded server]",
-            ),
-        ]
-    ):
-        function = option(function)
-    return function
-
-
-def visit_arguments(function: F) -> F:
-    """Add the arguments PROJECT [VISIT…]."""
-    function = click.argument("visits", nargs=-1, metavar="[VISIT]...")(function)
-    return click.argument("project")(function)
-
-
-def work_options(function: F) -> F:
-    """Add the options that ``run`` and ``enqueue`` share."""
-    for option in reversed(
-        [
-            click.option(
-                "--remote", is_flag=True, help="Add every visit that the store URL lists."
-            ),
-            click.option(
-                "--visits-file",
-                type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
-                help="Add the visits that a file names, one a line; '-' is standard input.",
-            ),
-            click.option(
-                "--credential", metavar="NAME", help="DataLad credential for the store."
-            ),
-            click.option(
-                "--force",
-                is_flag=True,
-                help="Make everything anew; accept a changed tarball.",
-            ),
-            click.option("--no-catalog", is_flag=True, help="Leave the catalog alone."),
-            click.option(
-                "--remove-tarball",
-                is_flag=True,
-                help="Remove the tarball here once the deposit is complete and the store "
-                "is known to have the same bytes.",
-            ),
-            click.option(
-                "--remove-metadata",
-                is_flag=True,
-                help="Remove the two JSON files at the end.",
-            ),
-            click.option(
-                "--priority",
-                type=click.IntRange(0, 4),
-                default=0,
-                show_default=True,
-                help="Visits of a higher number go first.",
-            ),
-            click.option(
-                "--dry-run",
-                is_flag=True,
-                help="Say what would be done and why; do nothing.",
-            ),
-        ]
-    ):
-        function = option(function)
-    return function
 
 
 @dataclass
@@ -117,16 +31,37 @@ class Session:
     settings: Settings
     store: Store
     broker: Broker
-    ledger: Ledger
+    client: redis.Redis
     embedded: EmbeddedServer | None
-    left_out: list[str] = field(default_factory=list)
-    """Tarballs that cannot become visits, by name; filled by :func:`chosen_visits`."""
 
-    def messages(self) -> Messages:
-        """Return a sender; Celery is imported only for this."""
-        from icfqueue.pipeline.messages import Messages, make_app
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The visits' records."""
+        from icfqueue.ledger.redis_ledger import RedisLedger
 
-        return Messages(make_app(self.broker), self.ledger)
+        return RedisLedger(self.client, flush_after=self.settings.catalog_gather)
+
+    @cached_property
+    def producer(self) -> Producer:
+        """What hands visits over to the queue; Celery is imported only for this."""
+        from icfqueue.broker.celery_app import make_app
+        from icfqueue.operations.enqueue import Producer
+        from icfqueue.pipeline.messages import Messages
+
+        messages = Messages(make_app(self.broker), self.ledger)
+        return Producer(self.settings, self.store, self.ledger, messages)
+
+    def queues(self) -> Queues:
+        """Return a look into the queues."""
+        from icfqueue.broker.queues import Queues
+
+        return Queues(self.client)
+
+    def remote(self) -> RemoteStore:
+        """Return the store on the web; a context manager."""
+        from icfqueue.remote.client import RemoteStore
+
+        return RemoteStore.of(self.settings)
 
 
 def load_settings(where: dict[str, Any]) -> Settings:
@@ -138,10 +73,6 @@ def load_settings(where: dict[str, Any]) -> Settings:
     if broker and not os.environ.pop("ICFQUEUE_BROKER_FROM_ENVIRONMENT", None):
         given["broker_url"] = broker
     return settings.load(**given)
-
-
-class NothingYet(UsageError):
-    """A question about a store directory in which nothing was ever enqueued."""
 
 
 @contextmanager
@@ -182,127 +113,4 @@ def session(where: dict[str, Any], *, asking: bool = False) -> Iterator[Session]
             address = embedded.broker
         client = address.check()
         opened.callback(client.close)
-        # Not sooner: it imports redis, which is done while the embedded server starts.
-        from icfqueue.ledger.ledger import Ledger
-
-        ledger = Ledger(client, flush_after=chosen.catalog_gather)
-        yield Session(chosen, store, address, ledger, embedded)
-
-
-def options_of(chosen: Settings, wanted: dict[str, Any]) -> Options:
-    """Return what the options of ``run`` and ``enqueue`` ask for."""
-    from icfqueue.steps.job import Options
-
-    return Options(
-        store_url=chosen.store_url,
-        credential=chosen.credential,
-        force=wanted["force"],
-        catalog=not wanted["no_catalog"],
-        remove_tarball=wanted["remove_tarball"],
-        remove_metadata=wanted["remove_metadata"],
-    )
-
-
-def chosen_visits(
-    opened: Session, project: str, names: tuple[str, ...], wanted: dict[str, Any]
-) -> list[Visit]:
-    """Return the visits that a command is about.
-
-    Raises
-    ------
-    UsageError
-        There are none, with a guess at why.
-    """
-    from icfqueue.core.visit import Visit, check_id
-
-    check_id(project, "project")
-    found = {Visit(project, name) for name in names}
-    _tell_not_here(opened, found)
-    listed = wanted.get("visits_file")
-    if listed:
-        found |= {Visit(project, text) for text in _lines(listed)}
-    if wanted.get("remote"):
-        from icfqueue.remote.client import RemoteStore
-
-        chosen = opened.settings
-        with RemoteStore(
-            chosen.store_url,
-            chosen.credential,
-            connect_timeout=chosen.connect_timeout,
-            read_timeout=chosen.read_timeout,
-        ) as remote:
-            found |= set(remote.visits(project))
-            opened.left_out += remote.left_out
-    if not names and not listed:
-        found |= set(opened.store.visits(project))
-        opened.left_out += opened.store.unusable(project)
-    _tell_left_out(opened, project)
-    if not found:
-        raise UsageError(
-            f"no visits of {project} in {opened.store.root / project}",
-            hint="tarballs are called <visit>_dicom.tar; is --store-dir right? "
-            "--remote takes the visits of the store URL" + _near(opened, project),
-        )
-    return sorted(found)
-
-
-def _tell_not_here(opened: Session, named: set[Visit]) -> None:
-    """Say which visits are called almost like one that is here: they are downloaded.
-
-    Almost is what differs in case and leading zeros; visits are numbered, so that any
-    other is like many.
-    """
-    away = [v for v in named if not opened.store.path(v, v.tarball).exists()]
-    if not away:
-        return
-    here = {_plain(other.id): other.id for other in opened.store.visits(away[0].project)}
-    for visit in sorted(away):
-        if near := here.get(_plain(visit.id)):
-            click.secho(
-                f"{visit.id} has no tarball here and is looked for at the store URL; "
-                f"did you mean {near}?",
-                fg="yellow",
-                err=True,
-            )
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"(?<!\d)0+(?=\d)", "", name).casefold()
-
-
-def _lines(listed: Path) -> list[str]:
-    """Return what a file of visits names, without comments."""
-    try:
-        with click.open_file(str(listed), encoding="utf-8") as lines:
-            texts = [line.strip() for line in lines]
-    except OSError as error:
-        raise UsageError(
-            f"{listed} cannot be read: {error.strerror}", hint="--visits-file names it"
-        ) from None
-    except UnicodeDecodeError:
-        raise UsageError(
-            f"{listed} is no text in UTF-8", hint="--visits-file names visits, one a line"
-        ) from None
-    return [text for text in texts if text and text[0] != "#"]
-
-
-def _tell_left_out(opened: Session, project: str) -> None:
-    """Say which tarballs cannot become visits; the command is to end with 1."""
-    from icfqueue.core.visit import Visit
-
-    for name in sorted(set(opened.left_out)):
-        why = (
-            "it is no file; a broken link?"
-            if Visit.of_tarball(project, name)
-            else "ids have letters, digits, '.', '_' and '-', and do not start with "
-            "'.' or '-'"
-        )
-        click.secho(f"left out: {name!r} ({why})", fg="yellow", err=True)
-
-
-def _near(opened: Session, project: str) -> str:
-    import difflib
-
-    folders = [path.name for path in opened.store.root.iterdir() if path.is_dir()]
-    near = difflib.get_close_matches(project, folders, 1)
-    return f". Did you mean {near[0]}?" if near else ""
+        yield Session(chosen, store, address, client, embedded)

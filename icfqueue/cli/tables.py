@@ -6,20 +6,21 @@ import csv
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+import click
 from rich.console import Console, Group, RenderableType
 from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
 from icfqueue.core.errors import UsageError
+from icfqueue.core.steps import NAMES
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.record import Record, State
 from icfqueue.operations import status
-from icfqueue.steps.registry import NAMES
 
 COLOURS = {
     State.QUEUED: "cyan",
@@ -268,3 +269,11 @@ def _csv(ledger: Ledger, project: str | None, visit: str | None, state: str | No
     writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
+
+
+def tell_left_alone(wanted: Iterable[Visit], done: Iterable[Visit], why: str) -> None:
+    """Print which of the visits `wanted` are not among those `done`."""
+    others = set(done)
+    names = [visit.id for visit in wanted if visit not in others]
+    if names:
+        click.echo(f"left alone ({why}): {', '.join(names)}")

@@ -4,11 +4,13 @@
 
     IcfqueueError                    exit code 1
     ├── UsageError                   exit code 2: the command line or a setting is wrong
-    │   └── BadId                    a project or visit id that may not become a path
+    │   ├── BadId                    a project or visit id that may not become a path
+    │   └── NothingYet               nothing was ever enqueued in this store directory
     ├── Unreachable                  exit code 3: broker or store does not answer
     ├── StepError                    a step of a visit did not succeed
     │   ├── PermanentError           trying again cannot help
     │   │   ├── BadTarball           the tarball cannot become a dataset
+    │   │   ├── BadMetadata          a published metadata file is not what it must be
     │   │   ├── TarballChanged       not the tarball that the outputs were made from
     │   │   ├── AccessDenied         401 or 403: concerns every visit of the project
     │   │   ├── NotInStore           404
@@ -16,13 +18,15 @@
     │   └── TransientError           trying again later can help
     │       ├── NetworkTrouble       connection, timeout, 5xx, wrong length
     │       ├── StoreBusy            429 or 503: come back later
+    │       ├── TarballTouched       the tarball changed while it was worked on
     │       ├── DiskTrouble          ENOSPC, EIO, ESTALE, EROFS
     │       ├── ToolFailed           git or git-annex ended with an error
     │       └── Stalled              no progress for longer than the step may
     └── Withdrawn                    no failure: this worker must drop what it does
         ├── LeaseLost                another worker may have taken the visit over
         ├── Cancelled                the visit was cancelled or handed out anew
-        └── Interrupted              the worker is stopping
+        ├── Interrupted              the worker is stopping
+        └── PutOff                   trouble is known already: not tried now
 
 The class decides exit code and kind; the message says what was found and where; the
 hint says what to do. Fields survive JSON (:meth:`StepError.to_dict`) and pickle.
@@ -77,6 +81,10 @@ class BadId(UsageError):
     """A project or visit id that must not become a path."""
 
 
+class NothingYet(UsageError):
+    """A question about a store directory in which nothing was ever enqueued."""
+
+
 class Unreachable(IcfqueueError):
     """The broker or the store does not answer."""
 
@@ -126,6 +134,10 @@ class BadTarball(PermanentError):
     """The tarball, or one of its members, cannot become a dataset."""
 
 
+class BadMetadata(PermanentError):
+    """A published metadata file is not what it must be."""
+
+
 class TarballChanged(PermanentError):
     """The tarball is not the one that the existing outputs were made from."""
 
@@ -168,6 +180,10 @@ class StoreBusy(TransientError):
     """The store answered 429 or 503."""
 
 
+class TarballTouched(TransientError):
+    """The tarball changed while it was read; what was read is worth nothing."""
+
+
 class DiskTrouble(TransientError):
     """No space, an I/O error, a stale handle or a read-only file system.
 
@@ -205,3 +221,20 @@ class Cancelled(Withdrawn):
 
 class Interrupted(Withdrawn):
     """The worker is stopping; the visit goes back to the queue."""
+
+
+class PutOff(Withdrawn):
+    """The step is put off, because trouble is known already.
+
+    Parameters
+    ----------
+    cause
+        What the record shows meanwhile.
+    seconds
+        For how long.
+    """
+
+    def __init__(self, cause: StepError, seconds: float) -> None:
+        super().__init__(cause.message, hint=cause.hint)
+        self.cause = cause
+        self.seconds = seconds

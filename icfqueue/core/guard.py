@@ -1,24 +1,24 @@
 """What a step asks of whoever runs it.
 
-Domain code calls a :class:`Watch` at safe points and before it publishes a file. Run by
-hand, nobody watches and every call returns at once; run by a worker, the calls report
+Domain code calls a :class:`Guard` at safe points and before it publishes a file. Run by
+hand, nobody guards and every call returns at once; run by a worker, the calls report
 progress and raise :class:`~icfqueue.core.errors.Withdrawn` when the work must be dropped.
 """
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from icfqueue.core.process_groups import end_group
 
 if TYPE_CHECKING:
     import subprocess
 
 
-class Watch:
-    """Nobody watches: progress is forgotten, every publication is allowed."""
+class Guard:
+    """Nobody guards: progress is forgotten, every publication is allowed."""
 
     def advance(self, *, bytes: int = 0, dicoms: int = 0) -> None:
         """Report progress; a safe point, at which the work may be called off.
@@ -53,28 +53,5 @@ class Watch:
             raise
 
 
-def end_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill `process` and every process of its group, and reap it.
-
-    One that hangs in the kernel, as on a stale network file system, cannot be killed
-    and is left behind.
-    """
-    import subprocess
-
-    kill_group(process)
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(REAPING)
-
-
-def kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill `process` and every process of its group; does not wait."""
-    if process.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-REAPING = 5.0
-"""Seconds that a killed process may take to end."""
-
-UNWATCHED = Watch()
+UNGUARDED = Guard()
 """For use without a queue: tests, scripts, ``icfqueue catalog``."""

@@ -25,15 +25,9 @@ import platformdirs
 from msgspec import Meta
 
 from icfqueue.core.errors import UsageError
+from icfqueue.core.steps import STEPS
 
-STALL = {
-    "fetch": 300.0,
-    "index_tar": 600.0,
-    "write_json": 300.0,
-    "export_repo": 900.0,
-    "update_catalog": 600.0,
-    "cleanup": 300.0,
-}
+STALL = {step.name: step.stall for step in STEPS}
 """Seconds that each step may go without progress, unless set otherwise."""
 
 CONFIG_FILE = "icfqueue.toml"

@@ -86,8 +86,13 @@ class Visit:
         """Return the visit whose tarball is called `name`, or None for another file."""
         if not name.endswith(TAR_SUFFIX):
             return None
+        return cls.named(project, name.removesuffix(TAR_SUFFIX))
+
+    @classmethod
+    def named(cls, project: str, name: str) -> Self | None:
+        """Return the visit called `name`, or None if no visit may be called so."""
         try:
-            return cls(project, name.removesuffix(TAR_SUFFIX))
+            return cls(project, name)
         except BadId:
             return None
 

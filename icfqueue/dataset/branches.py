@@ -25,8 +25,8 @@ from itertools import islice
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from icfqueue.core.guard import Watch
-from icfqueue.dataset.programs import AnnexKey
+from icfqueue.core.guard import Guard
+from icfqueue.dataset.annex_keys import AnnexKey
 from icfqueue.tarball.dicom_walk import NAMES
 
 UNCURL = "uncurl"
@@ -152,19 +152,19 @@ def _fields(given: tuple[tuple[str | int | float, ...], ...]) -> Fields:
     return tuple(found)
 
 
-def stream(contents: Contents, watch: Watch) -> Iterator[bytes]:
+def stream(contents: Contents, guard: Guard) -> Iterator[bytes]:
     """Yield the ``git fast-import`` stream of both branches.
 
-    Progress is reported to `watch` as DICOM files are written.
+    Progress is reported to `guard` as DICOM files are written.
     """
     yield b"feature done\n"
     yield from _master_head(contents)
     for links in _chunks(_links(contents)):
         yield b"".join(links)
-        watch.advance(dicoms=len(links))
+        guard.advance(dicoms=len(links))
     for logs in _chunks(_annex(contents)):
         yield b"".join(logs)
-        watch.advance()
+        guard.advance()
     yield b"done\n"
 
 

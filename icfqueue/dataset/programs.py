@@ -1,6 +1,6 @@
 """The one module that runs git and git-annex.
 
-Every program runs in its own process group, minded by the step's watch, with none of
+Every program runs in its own process group, minded by the step's guard, with none of
 the user's, the host's or the caller's git configuration, so that what it writes depends
 on its input alone. A failure carries the end of the program's stderr. Programs are
 looked for beside the running Python first: a worker started by its absolute path has a
@@ -13,53 +13,23 @@ Sources: ``git help fast-import``, ``git help read-tree``, the environment varia
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sysconfig
-import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
-from typing import IO, NamedTuple, Self, cast
+from typing import IO, cast
 
-from icfqueue.core.errors import BadTarball, DiskTrouble, PermanentError, ToolFailed
-from icfqueue.core.guard import Watch, end_group
-from icfqueue.store.directory import DISK_ERRORS, is_full
+from icfqueue.core.errors import DiskTrouble, PermanentError, ToolFailed
+from icfqueue.core.guard import Guard
+from icfqueue.core.process_groups import end_group
+from icfqueue.store.disk import of_last_words
 
 TAIL = 2048
 """Bytes of a program's stderr that an error keeps: its end, where the reason stands."""
-
-BATCH = 1000
-"""Keys asked for, or files written, between two safe points."""
-
-BARE_CONFIG = b"[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
-"""``config`` of a bare repository. ``git init`` writes the same on a POSIX file system,
-but probes it (``filemode``, ``symlinks``, ``ignorecase``), so that the store's file
-system would show in the deposit."""
-
-
-class AnnexKey(NamedTuple):
-    """A git-annex key and its two hash directories, as git-annex itself gives them.
-
-    All three are bytes: the extension in a key is a part of a file name, which need not
-    be UTF-8. The directories end with ``/``.
-    """
-
-    name: bytes
-    lower: bytes
-    mixed: bytes
-
-
-class WantedKey(NamedTuple):
-    """Content to be named by a key: size (bytes), MD5 (hex) and the file it is for."""
-
-    size: int
-    md5: str
-    path: bytes
 
 
 MALLOC = {
@@ -120,20 +90,7 @@ def find_program(name: str) -> str:
     return found
 
 
-def make_bare(folder: Path) -> Path:
-    """Make the empty bare repository `folder`, with ``master`` as its branch.
-
-    The four entries are what git asks of a repository (``git help
-    gitrepository-layout``); writing them saves a process per visit.
-    """
-    for part in ("objects/pack", "refs/heads"):
-        (folder / part).mkdir(parents=True)
-    (folder / "HEAD").write_bytes(b"ref: refs/heads/master\n")
-    (folder / "config").write_bytes(BARE_CONFIG)
-    return folder
-
-
-def run(args: list[str], *, repo: Path, watch: Watch) -> bytes:
+def run(args: list[str], *, repo: Path, guard: Guard) -> bytes:
     """Run a program to its end and return its stdout.
 
     Parameters
@@ -150,12 +107,12 @@ def run(args: list[str], *, repo: Path, watch: Watch) -> bytes:
     PermanentError
         It is not installed.
     """
-    with _running(args, repo, watch) as child:
+    with _running(args, repo, guard) as child:
         child.stdin.close()
         return child.stdout.read()
 
 
-def feed(args: list[str], chunks: Iterable[bytes], *, repo: Path, watch: Watch) -> None:
+def feed(args: list[str], chunks: Iterable[bytes], *, repo: Path, guard: Guard) -> None:
     """Run a program that reads `chunks` from its stdin and writes no stdout.
 
     Raises
@@ -163,171 +120,8 @@ def feed(args: list[str], chunks: Iterable[bytes], *, repo: Path, watch: Watch) 
     ToolFailed, PermanentError
         As :func:`run`. What `chunks` raises passes, and ends the program.
     """
-    with _running(args, repo, watch) as child:
+    with _running(args, repo, guard) as child:
         child.write(chunks)
-
-
-def fast_import(repo: Path, stream: Iterable[bytes], watch: Watch) -> None:
-    """Write a ``git fast-import`` stream into the bare repository `repo`, as one pack.
-
-    The stream must end with ``done``: one that breaks off then fails instead of making
-    half a dataset.
-    """
-    feed(
-        ["git", *_ONE_PACK, "fast-import", "--quiet", "--done"],
-        stream,
-        repo=repo,
-        watch=watch,
-    )
-
-
-_ONE_PACK = ("-c", "fastimport.unpackLimit=0")
-"""Else a small import would become loose files. Compression level and delta depth are
-git's own: no deltas make a deposit of 5,460 DICOM files a quarter larger and nothing
-faster, other levels change it by less than one per cent."""
-
-
-def check_tree(repo: Path, ref: str, watch: Watch) -> None:
-    """Ask git whether the tree of `ref` can be checked out, on any file system.
-
-    Raises
-    ------
-    BadTarball
-        A path that git refuses (``.git`` and what NTFS or HFS+ take for it).
-    """
-    strict = ["-c", "core.protectNTFS=true", "-c", "core.protectHFS=true"]
-    try:
-        run(
-            ["git", *strict, "read-tree", f"--index-output={repo / 'index'}", ref],
-            repo=repo,
-            watch=watch,
-        )
-    except ToolFailed as error:
-        refused = re.search(r"invalid path '(.*)'", error.message, re.DOTALL)
-        if refused is None:
-            raise
-        raise BadTarball(
-            f"member {refused[1]!r} has a name that git refuses to check out",
-            hint="the tarball must be made anew without it",
-        ) from error
-    (repo / "index").unlink(missing_ok=True)
-
-
-class KeySource:
-    """A ``git annex examinekey --batch`` that names keys, started when first asked.
-
-    One source can serve many visits, one after another: its start is then paid once. It
-    starts again by itself after it died. Not for use by two threads at once.
-
-    Parameters
-    ----------
-    repo
-        The bare repository to run in, which is left as it is; without it, an empty one in
-        the system's folder for temporary files, which is gone as soon as git-annex has
-        begun to answer: a worker that is killed leaves nothing behind.
-    """
-
-    _COMMAND = (
-        "git-annex",
-        "examinekey",
-        "--batch",
-        "--migrate-to-backend=MD5E",
-        "--format=${key} ${hashdirlower} ${hashdirmixed}\\n",
-    )
-
-    def __init__(self, repo: Path | None = None) -> None:
-        self._repo = repo
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._child: _Child | None = None
-        self._writer: threading.Thread | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the program; remove the repository that was made for it."""
-        if self._child is not None:
-            self._child.end()
-            self._child = None
-        self._forget_folder()
-
-    def _forget_folder(self) -> None:
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
-
-    def keys(self, wanted: Iterable[WantedKey], watch: Watch) -> Iterator[AnnexKey]:
-        """Yield the MD5E key of each of `wanted`, in order.
-
-        Raises
-        ------
-        ToolFailed
-            git-annex ended, or answered something else than was asked.
-        PermanentError
-            It is not installed.
-        """
-        remaining = iter(wanted)
-        batch = list(islice(remaining, BATCH))
-        try:
-            if batch:
-                self._ask(batch)
-            while batch:
-                answers = self._answers(batch, watch)
-                # It names these while those are being used.
-                if batch := list(islice(remaining, BATCH)):
-                    self._ask(batch)
-                yield from answers
-                watch.advance()
-        except BaseException:
-            # Answers to this batch must never be read as answers to another one.
-            self.close()
-            raise
-
-    def _ask(self, batch: list[WantedKey]) -> None:
-        child = self._running_child()
-        question = b"".join(
-            b"MD5-s%d--%s %s\n" % (item.size, item.md5.encode(), item.path)
-            for item in batch
-        )
-        # A pipe holds 64 kB: writing and reading must go on at the same time.
-        self._writer = threading.Thread(target=child.write, args=([question],), daemon=True)
-        self._writer.start()
-
-    def _answers(self, batch: list[WantedKey], watch: Watch) -> list[AnnexKey]:
-        child, writer = self._child, self._writer
-        assert child  # noqa: S101 - asked before
-        assert writer  # noqa: S101 - the same
-        with watch.minding(child.process):
-            answers = [_answer(child, item) for item in batch]
-            writer.join()
-        self._forget_folder()
-        return answers
-
-    def _running_child(self) -> _Child:
-        if self._child is not None and self._child.process.poll() is None:
-            return self._child
-        self.close()
-        repo = self._repo
-        if repo is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="icfqueue-keys-")
-            repo = make_bare(Path(self._folder.name) / "repo")
-        self._child = _Child(self._COMMAND, repo)
-        return self._child
-
-
-def _answer(child: _Child, item: WantedKey) -> AnnexKey:
-    line = child.stdout.readline()
-    if not line.endswith(b"\n"):
-        child.wait()
-        raise child.failure("broke off")
-    words = line.split()
-    wanted = b"MD5E-s%d--%s" % (item.size, item.md5.encode())
-    if len(words) != len(AnnexKey._fields) or not words[0].startswith(wanted):
-        raise child.failure(f"gave no key for {item.path.decode('utf-8', 'replace')!r}")
-    return AnnexKey(*words)
 
 
 class _Child:
@@ -388,11 +182,7 @@ class _Child:
         how = "" if code is None else f", {_ending(code)}"
         words = self._stderr.decode("utf-8", "replace").strip()
         message = f"{self.name} {what}{how}{': ' + words if words else ''}"
-        if any(os.strerror(number) in words for number in DISK_ERRORS) or is_full(
-            self.repo
-        ):
-            return DiskTrouble(message, hint="make room or repair the file system")
-        return ToolFailed(
+        return of_last_words(message, words, self.repo) or ToolFailed(
             message,
             hint="'icfqueue doctor' checks git and git-annex; the visit is tried again",
         )
@@ -408,11 +198,11 @@ class _Child:
 
 
 @contextmanager
-def _running(args: Sequence[str], repo: Path, watch: Watch) -> Iterator[_Child]:
+def _running(args: Sequence[str], repo: Path, guard: Guard) -> Iterator[_Child]:
     """Run a program for the length of a block; it is gone afterwards."""
     child = _Child(args, repo)
     try:
-        with watch.minding(child.process):
+        with guard.minding(child.process):
             yield child
             if child.wait():
                 raise child.failure("failed")

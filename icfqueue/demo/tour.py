@@ -13,15 +13,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import click
+from typing import Protocol
 
 from icfqueue.core.errors import IcfqueueError, UsageError
 from icfqueue.core.visit import Visit
-from icfqueue.dataset import programs
+from icfqueue.dataset import clone, programs
 from icfqueue.demo.server import DemoStore
 from icfqueue.demo.visits import build_project
-from icfqueue.operations import clone_proof
 from icfqueue.outputs.deposit import clone_url
 
 PROJECT = "study_1"
@@ -31,30 +29,55 @@ MARK = ".icfqueue-demo"
 CREDENTIAL = "icfqueue_demo"
 
 
-def tour(folder: Path, visits: int, jobs: int) -> int:
-    """Build, serve, process, clone, get and compare; return the exit code."""
+class Stage(Protocol):
+    """Where the demonstration is shown."""
+
+    def headline(self, words: str) -> None:
+        """Show what comes next."""
+
+    def command(self, words: str) -> None:
+        """Show a command that is run."""
+
+    def line(self, words: str, *, good: bool = False) -> None:
+        """Show a line; `good` news if it proves something."""
+
+
+def tour(folder: Path, visits: int, jobs: int, stage: Stage) -> int:
+    """Build, serve, process, clone, get and compare; return the exit code.
+
+    Raises
+    ------
+    UsageError
+        `folder` is there and is no demonstration's.
+    IcfqueueError
+        DataLad failed, or an image is not what the dataset promises.
+    """
     began = time.monotonic()
     folder = folder.absolute()
     _make_room(folder)
-    web, store, clone = folder / "web", folder / "store", folder / "clone"
-    _say(f"1. A project of {visits} visits, from the DICOM files that pydicom ships")
+    web, store = folder / "web", folder / "store"
+    stage.headline(
+        f"1. A project of {visits} visits, from the DICOM files that pydicom ships"
+    )
     made = build_project(web, PROJECT, visits)
     store.mkdir()
     for visit in made:
-        click.echo(f"   {web / PROJECT / visit.tarball}")
+        stage.line(f"{web / PROJECT / visit.tarball}")
     with DemoStore(web) as server, _surroundings(server) as environment:
-        _say(f"2. Served at {server.url}, with a password, as an institute's store is")
+        stage.headline(
+            f"2. Served at {server.url}, with a password, as an institute's store is"
+        )
         options = ["--store-dir", str(store), "--store-url", server.url]
-        _say("3. Downloaded, indexed, made into datasets, put into a catalog")
+        stage.headline("3. Downloaded, indexed, made into datasets, put into a catalog")
         command = ["run", PROJECT, "--remote", "--jobs", str(jobs), *options]
-        code = _icfqueue(command, environment)
-        _icfqueue(["status", PROJECT, "--store-dir", str(store)], environment)
+        code = _icfqueue(command, environment, stage)
+        _icfqueue(["status", PROJECT, "--store-dir", str(store)], environment, stage)
         if code:
             return code
         _publish(store, web)
-        _say("4. What a scientist does: clone a visit, get one image, look at it")
-        _look_as_a_scientist(made[0], server.url, clone, environment)
-    _farewell(folder, time.monotonic() - began)
+        stage.headline("4. What a scientist does: clone a visit, get one image, look at it")
+        _look_as_a_scientist(made[0], server.url, folder / "clone", environment, stage)
+    _farewell(folder, time.monotonic() - began, stage)
     return 0
 
 
@@ -66,7 +89,7 @@ def _make_room(folder: Path) -> None:
                 f"{folder} is there and was not made by the demonstration",
                 hint="choose another one with --folder",
             )
-        clone_proof.remove(folder)
+        clone.remove(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARK).touch()
 
@@ -78,8 +101,7 @@ def _surroundings(server: DemoStore) -> Iterator[dict[str, str]]:
     The credential goes through DataLad's own configuration; nothing is written into the
     user's.
     """
-    prefix = f"DATALAD_CREDENTIAL_{CREDENTIAL.upper()}_"
-    outside = clone_proof.without_repository(os.environ)
+    outside = clone.without_repository(os.environ)
     environment = {
         **{name: value for name, value in outside.items() if name[:9] != "ICFQUEUE_"},
         "PATH": programs.search_path(),
@@ -93,15 +115,14 @@ def _surroundings(server: DemoStore) -> Iterator[dict[str, str]]:
             }
         ),
     }
-    environment.pop(prefix, None)
     for name in ("GIT_AUTHOR", "GIT_COMMITTER"):
         environment.setdefault(f"{name}_NAME", "icfqueue demo")
         environment.setdefault(f"{name}_EMAIL", "demo@example.org")
     yield environment
 
 
-def _icfqueue(arguments: list[str], environment: dict[str, str]) -> int:
-    click.secho(f"   $ icfqueue {' '.join(arguments)}", dim=True)
+def _icfqueue(arguments: list[str], environment: dict[str, str], stage: Stage) -> int:
+    stage.command(f"icfqueue {' '.join(arguments)}")
     command = [sys.executable, "-m", "icfqueue", *arguments]
     return subprocess.run(command, env=environment, check=False).returncode
 
@@ -118,42 +139,46 @@ def _publish(store: Path, web: Path) -> None:
 
 
 def _look_as_a_scientist(
-    visit: Visit, url: str, clone: Path, environment: dict[str, str]
+    visit: Visit, url: str, target: Path, environment: dict[str, str], stage: Stage
 ) -> None:
-    """Clone, get and compare outside any repository; leave the clone at `clone`.
+    """Clone, get and compare outside any repository; leave the clone at `target`.
 
     The folder of the demonstration may lie in a repository of the user's, which the
     making of a clone would change:
-    :func:`icfqueue.operations.clone_proof.folder_of_its_own`.
+    :func:`icfqueue.dataset.clone.folder_of_its_own`.
     """
-    apart = clone_proof.folder_of_its_own("icfqueue-demo-")
+    apart = clone.folder_of_its_own("icfqueue-demo-")
     try:
-        _clone_and_get(visit, url, apart / "clone", environment)
-        shutil.copytree(apart / "clone", clone, symlinks=True)
+        _clone_and_get(visit, url, apart / "clone", environment, stage)
+        shutil.copytree(apart / "clone", target, symlinks=True)
     finally:
-        clone_proof.remove(apart)
+        clone.remove(apart)
 
 
 def _clone_and_get(
-    visit: Visit, url: str, clone: Path, environment: dict[str, str]
+    visit: Visit, url: str, target: Path, environment: dict[str, str], stage: Stage
 ) -> None:
-    _datalad(["clone", clone_url(url, visit), str(clone)], clone.parent, environment)
-    found = sorted(clone.rglob("*.dcm"))
+    command = ["clone", clone_url(url, visit), str(target)]
+    _datalad(command, target.parent, environment, stage)
+    found = sorted(target.rglob("*.dcm"))
     image = found[len(found) // 2]
-    name = str(image.relative_to(clone))
+    name = str(image.relative_to(target))
     promised = image.readlink().name.partition("--")[2].partition(".")[0]
-    click.echo(f"   {len(found)} images, none of them here yet")
-    _datalad(["get", name], clone, environment)
+    stage.line(f"{len(found)} images, none of them here yet")
+    _datalad(["get", name], target, environment, stage)
     got = hashlib.md5(image.read_bytes()).hexdigest()
-    click.echo(f"   MD5 promised {promised}\n   MD5 got      {got}")
+    stage.line(f"MD5 promised {promised}")
+    stage.line(f"MD5 got      {got}")
     if got != promised:
         raise IcfqueueError(f"{name} is not what the dataset promises")
-    click.secho("   the same", fg="green")
+    stage.line("the same", good=True)
 
 
-def _datalad(arguments: list[str], folder: Path, environment: dict[str, str]) -> None:
+def _datalad(
+    arguments: list[str], folder: Path, environment: dict[str, str], stage: Stage
+) -> None:
     shown = " ".join(f"'{word}'" if "&" in word else word for word in arguments)
-    click.secho(f"   $ datalad {shown}", dim=True)
+    stage.command(f"datalad {shown}")
     command = [programs.find_program("datalad"), "-l", "error", *arguments]
     done = subprocess.run(
         command,
@@ -171,25 +196,21 @@ def _datalad(arguments: list[str], folder: Path, environment: dict[str, str]) ->
         )
 
 
-def _farewell(folder: Path, seconds: float) -> None:
-    _say(f"Done in {seconds:.0f} s. What is there now")
+def _farewell(folder: Path, seconds: float, stage: Stage) -> None:
+    stage.headline(f"Done in {seconds:.0f} s. What is there now")
     store = folder / "store"
-    click.echo(f"   the store    {store / PROJECT}")
-    click.echo(f"   the catalog  {store / PROJECT / 'catalog'}")
-    click.echo(f"   the clone    {folder / 'clone'}")
-    _say("What to try next")
+    stage.line(f"the store    {store / PROJECT}")
+    stage.line(f"the catalog  {store / PROJECT / 'catalog'}")
+    stage.line(f"the clone    {folder / 'clone'}")
+    stage.headline("What to try next")
     python = shlex.quote(sys.executable)
     script = Path(sys.executable).with_name("icfqueue")
     # Nothing here is in the PATH of somebody who only typed `make demo`.
     program = shlex.quote(str(script)) if script.exists() else f"{python} -m icfqueue"
     pages = shlex.quote(str(store / PROJECT / "catalog"))
     where = shlex.quote(str(store))
-    click.echo(f"   {program} status {PROJECT} visit_01 --store-dir {where}")
-    click.echo(
-        f"   {python} -m http.server -d {pages} 8000   # and open http://localhost:8000"
+    stage.line(f"{program} status {PROJECT} visit_01 --store-dir {where}")
+    stage.line(
+        f"{python} -m http.server -d {pages} 8000   # and open http://localhost:8000"
     )
-    click.echo(f"   {program} run --help   # your own project")
-
-
-def _say(words: str) -> None:
-    click.secho(f"\n{words}", bold=True)
+    stage.line(f"{program} run --help   # your own project")

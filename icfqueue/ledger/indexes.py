@@ -1,21 +1,6 @@
-"""Keys of the ledger, and which indexes a record stands in: pure functions.
+"""Which indexes a record stands in, and how they change with it: pure functions.
 
-Keys, below ``icfqueue:``::
-
-    visit:<project>/<visit>   hash: v (version), t (token of the lease), r (record, JSON),
-                              w (word of the last write)
-    projects                  set of project ids
-    in:<project>:<state>      set of visit ids, for each of the six states
-    ready:<project>:<step>    set of visit ids that are queued at that step
-    totals:<project>          hash: tar_bytes, read_bytes, read_dicoms
-    progress:<project>        hash: visit id to "<bytes> <dicoms>" of the running step
-    leases                    sorted set of running visits by the end of their lease
-    due                       sorted set of waiting visits by the time they go on
-    sent:<queue>              sorted set of queued visits by when their message was sent
-    flush                     sorted set of projects by when their catalog is written
-    workers                   sorted set of workers by when they last said they live
-    lock:<name>, hold:<project>, rest:<name>, …   notes, most with an end of their own
-
+The keys are listed in :mod:`icfqueue.ledger.keys`.
 Times are the server's own, in milliseconds since 1970.
 """
 
@@ -24,11 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from icfqueue.core.visit import Visit
+from icfqueue.core.steps import INDEX_TAR, UPDATE_CATALOG, position, step
+from icfqueue.ledger.keys import key
 from icfqueue.ledger.record import Record, State
-from icfqueue.steps.registry import GATHERED, NAMES, step
-
-PREFIX = "icfqueue:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +25,6 @@ Command = list[Any]
 """A Redis command; words are strings, or :class:`In`, which becomes ``{"ms": n}``."""
 
 
-def key(*parts: str) -> str:
-    """Return the key made of `parts`."""
-    return PREFIX + ":".join(parts)
-
-
-def visit_key(visit: Visit) -> str:
-    """Return the key of the visit's record."""
-    return key("visit", str(visit))
-
-
 def totals(record: Record | None) -> dict[str, int]:
     """Return what the record adds to its project's sums."""
     size = (record.tar_bytes or 0) if record else 0
@@ -63,7 +36,7 @@ def totals(record: Record | None) -> dict[str, int]:
     }
 
 
-_INDEXING = NAMES.index("index_tar")
+_INDEXING = position(INDEX_TAR.name)
 
 
 def places(record: Record) -> tuple[set[tuple[str, str]], dict[tuple[str, str], str]]:
@@ -74,7 +47,7 @@ def places(record: Record) -> tuple[set[tuple[str, str]], dict[tuple[str, str], 
     scored: dict[tuple[str, str], str] = {}
     if state == State.QUEUED:
         sets.add((key("ready", project, record.step), name))
-        if record.step != GATHERED:
+        if record.step != UPDATE_CATALOG.name:
             queue = step(record.step).queue
             scored[key("sent", queue), member] = f"sent {record.generation}"
     elif state == State.RUNNING:
@@ -120,7 +93,7 @@ def changes(
             score = In(int(lease * 1000) if kind == "lease" else 0)
         commands.append(["ZADD", place[0], score, place[1]])
     project = new.visit.project
-    if new.state == State.QUEUED and new.step == GATHERED:
+    if new.state == State.QUEUED and new.step == UPDATE_CATALOG.name:
         soon = In(int(flush_after * 1000))
         commands.append(["ZADD", key("flush"), "NX", soon, project])
     if old and old.state == State.RUNNING and new.state != State.RUNNING:

@@ -1,36 +1,25 @@
-"""The ledger: one record per visit in Redis, and the indexes that answer questions.
+"""The ledger as others may use it: one record per visit, locks, notes.
 
-This is the one small interface to Redis; keys and indexes are described in
-:mod:`icfqueue.ledger.indexes`. No key of a record expires. Every change of a record and
-of all its indexes is one Lua script that first compares the version the change was made
-from.
-Ends of leases and locks are in the server's own time, so workers' clocks need not agree.
+:class:`icfqueue.ledger.redis_ledger.RedisLedger` keeps them in Redis. Nothing goes round
+this interface to the server.
 """
 
 from __future__ import annotations
 
-import json
-import secrets
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import Any
-
-import redis
+from dataclasses import dataclass
+from typing import Protocol
 
 from icfqueue.core.visit import Visit
-from icfqueue.ledger import lua_scripts
-from icfqueue.ledger.indexes import changes, key, totals, visit_key
-from icfqueue.ledger.lua_scripts import Script
+from icfqueue.ledger.locks import Locks
+from icfqueue.ledger.notes import Notes
 from icfqueue.ledger.record import Record, State
-from icfqueue.steps.registry import GATHERED
-
-SIGN_OF_LIFE = 15.0
-"""Seconds for which a worker that said it lives is believed."""
 
 BATCH = 500
 """Records per round trip where many are read or written."""
+
+Change = Callable[[Record], Record | None]
+"""What becomes of a record; None leaves it as it is. What it raises passes through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,74 +34,44 @@ class Entry:
         return Entry(record, str(int(self.version) + 1))
 
 
-class Ledger:
+class Ledger(Protocol):
     """Records of all visits of one broker.
 
-    Parameters
+    Attributes
     ----------
-    client
-        A connection whose replies are text (``decode_responses=True``).
-    flush_after
-        Seconds after which the first visit that waits for its study page is written.
+    locks
+        Locks of whole studies and of roles, each with an end of its own.
+    notes
+        What workers tell each other of disk and store.
     """
 
-    def __init__(self, client: redis.Redis, *, flush_after: float = 2.0) -> None:
-        self.client: Any = client
-        self.flush_after = flush_after
-        self._commit = Script(client, lua_scripts.COMMIT)
-        self._renew = Script(client, lua_scripts.RENEW)
-        self._past = Script(client, lua_scripts.PAST)
-        self._lock = Script(client, lua_scripts.LOCK)
-        self._renew_lock = Script(client, lua_scripts.RENEW_LOCK)
-        self._unlock = Script(client, lua_scripts.UNLOCK)
-        self._flushed = Script(client, lua_scripts.FLUSHED)
-        self._delay = Script(client, lua_scripts.DELAY)
+    @property
+    def locks(self) -> Locks: ...
+    @property
+    def notes(self) -> Notes: ...
 
     # Records
 
     def get(self, visit: Visit) -> Entry | None:
         """Return the record of `visit`, or None if it was never enqueued."""
-        version, text = self.client.hmget(visit_key(visit), "v", "r")
-        return Entry(Record.from_json(text), version) if text else None
 
     def get_many(self, visits: Iterable[Visit]) -> Iterator[Entry | None]:
         """Yield the records of `visits`, in their order."""
-        for chunk in _chunks(list(visits)):
-            pipe = self.client.pipeline(transaction=False)
-            for visit in chunk:
-                pipe.hmget(visit_key(visit), "v", "r")
-            for version, text in pipe.execute():
-                yield Entry(Record.from_json(text), version) if text else None
 
     def update(
-        self,
-        visit: Visit,
-        change: Callable[[Record], Record | None],
-        *,
-        lease: float = 0.0,
-        orphan: bool = False,
+        self, visit: Visit, change: Change, *, lease: float = 0.0, orphan: bool = False
     ) -> Record | None:
-        """Change a record as :meth:`change` does; return the record alone."""
-        entry = self.change(visit, change, lease=lease, orphan=orphan)
-        return entry.record if entry else None
+        """Change a record as :meth:`update_entry` does; return the record alone."""
 
-    def change(
-        self,
-        visit: Visit,
-        change: Callable[[Record], Record | None],
-        *,
-        lease: float = 0.0,
-        orphan: bool = False,
+    def update_entry(
+        self, visit: Visit, change: Change, *, lease: float = 0.0, orphan: bool = False
     ) -> Entry | None:
         """Change a record in one atomic step.
 
         Parameters
         ----------
-        visit
-            Whose record.
         change
-            Gives the new record, or None to leave it; called again if somebody else was
-            faster. What it raises passes through.
+            Called again if somebody else was faster.
         lease
             Seconds that a new token is good for.
         orphan
@@ -123,26 +82,15 @@ class Ledger:
         Entry or None
             The new record; None if there is none or it was left alone.
         """
-        while True:
-            entry = self.get(visit)
-            if entry is None:
-                return None
-            changed = change(entry.record)
-            if changed is None:
-                return None
-            if self.put_many([(entry, changed)], lease=lease, orphan=orphan)[0]:
-                return entry.after(changed)
-            if orphan:
-                return None
 
-    def change_many(
+    def update_many(
         self,
-        wanted: Mapping[Visit, Callable[[Record], Record | None]],
+        wanted: Mapping[Visit, Change],
         *,
         lease: float = 0.0,
         known: Iterable[Entry] = (),
     ) -> dict[Visit, Entry | None]:
-        """Change many records, each as :meth:`change` does, in two round trips.
+        """Change many records, each as :meth:`update_entry` does, in two round trips.
 
         Parameters
         ----------
@@ -153,25 +101,8 @@ class Ledger:
         Returns
         -------
         dict
-            What :meth:`change` returns, for each visit.
+            What :meth:`update_entry` returns, for each visit.
         """
-        entries = {entry.record.visit: entry for entry in known}
-        unknown = [visit for visit in wanted if visit not in entries]
-        entries |= {entry.record.visit: entry for entry in self.get_many(unknown) if entry}
-        found: dict[Visit, Entry | None] = dict.fromkeys(wanted)
-        pairs = []
-        for visit, change in wanted.items():
-            entry = entries.get(visit)
-            if entry and (changed := change(entry.record)):
-                pairs.append((entry, changed))
-                found[visit] = entry.after(changed)
-        for (_, changed), done in zip(
-            pairs, self.put_many(pairs, lease=lease), strict=True
-        ):
-            if not done:
-                visit = changed.visit
-                found[visit] = self.change(visit, wanted[visit], lease=lease)
-        return found
 
     def put_many(
         self,
@@ -187,43 +118,18 @@ class Ledger:
         pairs
             What was read (None: there was no record) and what it becomes.
         lease, orphan
-            As for :meth:`update`.
+            As for :meth:`update_entry`.
 
         Returns
         -------
         list of bool
             Which were written; the others were changed by somebody else meanwhile.
         """
-        written: list[bool] = []
-        for chunk in _chunks(pairs):
-            calls = []
-            for entry, record in chunk:
-                commands = changes(
-                    entry.record if entry else None,
-                    record,
-                    lease=lease,
-                    flush_after=self.flush_after,
-                    now=time.time(),
-                )
-                keys = [visit_key(record.visit), key("leases")]
-                args = [
-                    entry.version if entry else "0",
-                    "1" if orphan else "0",
-                    str(record.visit),
-                    record.to_json(),
-                    record.token,
-                    json.dumps(commands, default=asdict),
-                    secrets.token_hex(4),
-                ]
-                calls.append((keys, args))
-            written += [bool(answer) for answer in self._run_many(self._commit, calls)]
-        return written
 
     def renew(
         self, visit: Visit, token: str, lease: float, bytes: int = 0, dicoms: int = 0
     ) -> bool:
         """Prolong one lease; see :meth:`renew_all`."""
-        return self.renew_all({visit: token}, lease, bytes, dicoms)
 
     def renew_all(
         self, tokens: Mapping[Visit, str], lease: float, bytes: int = 0, dicoms: int = 0
@@ -244,97 +150,66 @@ class Ledger:
         bool
             False if any lease is no longer held with its token; then none was prolonged.
         """
-        keys, args = [key("leases")], [str(int(lease * 1000)), f"{bytes} {dicoms}"]
-        for visit, token in tokens.items():
-            keys += [visit_key(visit), key("progress", visit.project)]
-            args += [token, str(visit), visit.id]
-        return bool(self._renew(keys=keys, args=args))
 
     # Questions
 
     def projects(self) -> list[str]:
         """Return the ids of all projects that were ever enqueued."""
-        return sorted(self.client.smembers(key("projects")))
 
     def counts(self, project: str) -> dict[State, int]:
         """Return how many visits are in each state; its cost does not depend on them."""
-        # All at one moment: a visit that changes its state meanwhile must not be missed.
-        pipe = self.client.pipeline()
-        for state in State:
-            pipe.scard(key("in", project, state))
-        return dict(zip(State, pipe.execute(), strict=True))
 
     def totals(self, project: str) -> dict[str, int]:
         """Return bytes of all tarballs, and bytes and DICOMs of those that were read."""
-        found = self.client.hgetall(key("totals", project))
-        return {field: int(found.get(field, 0)) for field in totals(None)}
 
     def progress(self, project: str) -> dict[str, tuple[int, int]]:
         """Return the bytes and DICOMs that the running steps have dealt with."""
-        found = self.client.hgetall(key("progress", project))
-        return {
-            name: (int(text.split()[0]), int(text.split()[1]))
-            for name, text in found.items()
-        }
 
     def visits(self, project: str, states: Iterable[State] = State) -> list[Visit]:
         """Return the visits of `project` in `states`, by id."""
-        keys = [key("in", project, state) for state in states]
-        return [Visit(project, name) for name in sorted(self.client.sunion(keys))]
 
     def records(self, project: str, states: Iterable[State] = State) -> list[Record]:
         """Return the records of `project` in `states`, by visit id."""
-        found = self.get_many(self.visits(project, states))
-        return [entry.record for entry in found if entry]
 
     def ready(self, project: str, step_name: str) -> list[Visit]:
         """Return the visits that are queued at a step."""
-        names = self.client.smembers(key("ready", project, step_name))
-        return [Visit(project, name) for name in sorted(names)]
 
     def ready_count(self, project: str, step_name: str) -> int:
         """Return how many visits are queued at a step."""
-        return int(self.client.scard(key("ready", project, step_name)))
 
     def running_count(self) -> int:
         """Return how many visits of all projects are being worked on."""
-        return int(self.client.zcard(key("leases")))
+
+    def uptime(self) -> float:
+        """Return for how many seconds the server has been up."""
 
     # What the supervisor asks
 
     def orphans(self, limit: int = BATCH) -> list[Visit]:
         """Return running visits whose lease has run out."""
-        return self._parsed(self._past(keys=[key("leases")], args=[0, limit]))
 
     def due(self, limit: int = BATCH) -> list[Visit]:
         """Return waiting visits whose time has come."""
-        return self._parsed(self._past(keys=[key("due")], args=[0, limit]))
 
     def unsent(self, queue: str, age: float, limit: int = BATCH) -> list[Visit]:
         """Return visits queued on `queue` whose message was sent `age` seconds ago."""
-        ago = -int(age * 1000)
-        return self._parsed(self._past(keys=[key("sent", queue)], args=[ago, limit]))
 
     def queued_count(self, queue: str) -> int:
         """Return how many visits should have a message in `queue`."""
-        return int(self.client.zcard(key("sent", queue)))
 
     def sent(self, visits: Iterable[Visit], queue: str) -> None:
         """Note that messages for `visits` were sent just now."""
-        where = [key("sent", queue)]
-        self._run_many(self._delay, [(where, [str(visit), 0]) for visit in visits])
+
+    # When catalogs are written
 
     def flushes_due(self) -> list[str]:
         """Return projects whose catalog should be written now."""
-        return list(self._past(keys=[key("flush")], args=[0, BATCH]))
 
     def delay_flush(self, project: str, seconds: float) -> None:
         """Put off writing the catalog of `project`, if that is due at all."""
-        self._delay(keys=[key("flush")], args=[project, int(seconds * 1000)])
 
     def flush_now(self, project: str) -> None:
         """Have the catalog of `project` written at once, whenever that was due."""
-        self.client.zadd(key("flush"), {project: 0})
 
     def flushed(self, project: str, seconds: float) -> bool:
         """Note that the catalog was written; the next time is in `seconds`, if needed.
@@ -344,112 +219,11 @@ class Ledger:
         bool
             Whether no visit is left that waits for it.
         """
-        keys = [key("flush"), key("ready", project, GATHERED)]
-        return bool(self._flushed(keys=keys, args=[project, int(seconds * 1000)]))
+
+    # Workers
 
     def worker_lives(self, name: str) -> None:
         """Note that the worker `name` is alive."""
-        self.client.zadd(key("workers"), {name: time.time()})
 
     def workers(self) -> list[str]:
         """Return the workers that were alive a moment ago."""
-        self.client.zremrangebyscore(key("workers"), "-inf", time.time() - 3600)
-        found = self.client.zrangebyscore(
-            key("workers"), time.time() - SIGN_OF_LIFE, "+inf"
-        )
-        return list(found)
-
-    def uptime(self) -> float:
-        """Return for how many seconds the server has been up."""
-        info: dict[str, Any] = self.client.info("server")
-        return float(info["uptime_in_seconds"])
-
-    # Values with an end of their own
-
-    def lock(self, name: str, token: str, seconds: float) -> bool:
-        """Take the lock `name`, or renew it if `token` holds it."""
-        args = [token, int(seconds * 1000)]
-        return bool(self._lock(keys=[key("lock", name)], args=args))
-
-    def renew_lock(self, name: str, token: str, seconds: float) -> bool:
-        """Prolong the lock `name`; False if it was lost, even if it is free again."""
-        args = [token, int(seconds * 1000)]
-        return bool(self._renew_lock(keys=[key("lock", name)], args=args))
-
-    def unlock(self, name: str, token: str) -> None:
-        """Give the lock back, if `token` still holds it."""
-        self._unlock(keys=[key("lock", name)], args=[token])
-
-    @contextmanager
-    def locked(self, name: str, seconds: float, wait: float = 0.0) -> Iterator[str | None]:
-        """Hold the lock `name`; yields its token, or None if it is not to be had."""
-        token = secrets.token_hex(8)
-        end = time.monotonic() + wait
-        while not (got := self.lock(name, token, seconds)) and time.monotonic() < end:
-            time.sleep(0.1)
-        try:
-            yield token if got else None
-        finally:
-            if got:
-                self.unlock(name, token)
-
-    def put_note(self, name: str, text: str, seconds: float | None = None) -> None:
-        """Leave a note for all workers, for good or for `seconds`."""
-        end = None if seconds is None else max(1, int(seconds * 1000))
-        self.client.set(key(name), text, px=end)
-
-    def note(self, name: str) -> str | None:
-        """Return the note called `name`, or None."""
-        found = self.client.get(key(name))
-        return None if found is None else str(found)
-
-    def note_ends(self, name: str) -> float:
-        """Return for how many more seconds the note stands; 0 if there is none."""
-        left: int = self.client.pttl(key(name))
-        return max(0.0, left / 1000)
-
-    def drop_note(self, name: str) -> None:
-        """Remove a note."""
-        self.client.delete(key(name))
-
-    def count_up(self, name: str, seconds: float) -> int:
-        """Add one to a counter that is forgotten `seconds` after its last change."""
-        pipe = self.client.pipeline()
-        pipe.incr(key(name))
-        pipe.pexpire(key(name), int(seconds * 1000))
-        return int(pipe.execute()[0])
-
-    def _run_many(self, script: Any, calls: Sequence[tuple[list[str], list[Any]]]) -> Any:
-        """Run a script many times in one round trip; return the answers."""
-        if len(calls) == 1:
-            # A pipeline would first ask the server whether it has the script.
-            keys, args = calls[0]
-            return [script(keys=keys, args=args)]
-        answers: list[Any] = [redis.exceptions.NoScriptError()] * len(calls)
-        while missing := [
-            place
-            for place, answer in enumerate(answers)
-            if isinstance(answer, redis.exceptions.NoScriptError)
-        ]:
-            # The pipeline loads the script, but a server that restarts in that moment
-            # has forgotten it when the pipeline comes. What was answered stands.
-            pipe = self.client.pipeline(transaction=False)
-            for place in missing:
-                keys, args = calls[place]
-                script(keys=keys, args=args, client=pipe)
-            found = pipe.execute(raise_on_error=False)
-            for place, answer in zip(missing, found, strict=True):
-                answers[place] = answer
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
-        return answers
-
-    @staticmethod
-    def _parsed(members: Iterable[str]) -> list[Visit]:
-        return [Visit.parse(member) for member in members]
-
-
-def _chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(items), BATCH):
-        yield items[start : start + BATCH]

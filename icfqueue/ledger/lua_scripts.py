@@ -5,7 +5,7 @@ Times are the server's own, in milliseconds since 1970.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -127,3 +127,30 @@ class Script:
 
 
 _TRIES = 10
+
+
+def run_many(client: Any, script: Any, calls: Sequence[tuple[list[str], list[Any]]]) -> Any:
+    """Run a script many times in one round trip; return the answers."""
+    if len(calls) == 1:
+        # A pipeline would first ask the server whether it has the script.
+        keys, args = calls[0]
+        return [script(keys=keys, args=args)]
+    answers: list[Any] = [redis.exceptions.NoScriptError()] * len(calls)
+    while missing := [
+        place
+        for place, answer in enumerate(answers)
+        if isinstance(answer, redis.exceptions.NoScriptError)
+    ]:
+        # The pipeline loads the script, but a server that restarts in that moment
+        # has forgotten it when the pipeline comes. What was answered stands.
+        pipe = client.pipeline(transaction=False)
+        for place in missing:
+            keys, args = calls[place]
+            script(keys=keys, args=args, client=pipe)
+        found = pipe.execute(raise_on_error=False)
+        for place, answer in zip(missing, found, strict=True):
+            answers[place] = answer
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    return answers

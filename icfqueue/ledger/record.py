@@ -14,10 +14,10 @@ from enum import StrEnum
 from typing import Any
 
 from icfqueue.core.errors import Cancelled, LeaseLost, StepError
+from icfqueue.core.options import Options, Outcome
+from icfqueue.core.steps import NAMES
 from icfqueue.core.visit import Visit
-from icfqueue.ledger.retry_policy import Decision, RetryIn
-from icfqueue.steps.job import Options, Outcome
-from icfqueue.steps.registry import NAMES
+from icfqueue.ledger.retry_policy import Fail, RetryIn
 
 
 class State(StrEnum):
@@ -245,7 +245,7 @@ def cancelled(record: Record, now: float) -> Record:
 
 
 def claimable(record: Record, step: str, generation: int) -> bool:
-    """Whether a message for `step` of `generation` still says something."""
+    """Return whether a message for `step` and `generation` is current."""
     return (
         record.generation == generation
         and record.state == State.QUEUED
@@ -294,7 +294,9 @@ def finished(record: Record, outcome: Outcome, now: float) -> Record:
     return changed.at(state=State.QUEUED)
 
 
-def failed(record: Record, error: StepError, decision: Decision, now: float) -> Record:
+def failed(
+    record: Record, error: StepError, decision: Fail | RetryIn, now: float
+) -> Record:
     """Return the record after the running step failed."""
     current = record.steps[record.position]
     seconds = round(now - (record.began or now), 4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from icfqueue.core.errors import StepError, TransientError
+from icfqueue.core.errors import DiskTrouble, StepError, TransientError
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +19,14 @@ class RetryPolicy:
         Seconds before the first retry; doubled for each further one.
     cap
         The longest wait, in seconds.
+    disk_pause
+        Seconds to wait when the disk is full.
     """
 
     max_attempts: int
     base: float
     cap: float
+    disk_pause: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +36,19 @@ class Fail:
 
 @dataclass(frozen=True, slots=True)
 class RetryIn:
-    """Try again after so many seconds."""
+    """Try again after so many seconds; the attempt counts."""
 
     seconds: float
 
 
-Decision = Fail | RetryIn
+@dataclass(frozen=True, slots=True)
+class PostponeBy:
+    """Try again after so many seconds; the attempt does not count."""
+
+    seconds: float
+
+
+Decision = Fail | RetryIn | PostponeBy
 
 
 def decide(error: StepError, faults: int, policy: RetryPolicy, jitter: float) -> Decision:
@@ -58,12 +68,19 @@ def decide(error: StepError, faults: int, policy: RetryPolicy, jitter: float) ->
 
     Returns
     -------
-    Fail or RetryIn
-        The wait is at least what the other side asked for (`retry_after`).
+    Fail, RetryIn or PostponeBy
+        A full disk is no visit's fault, and neither is a store that says when to come
+        back (`retry_after`): such attempts are not counted.
     """
-    if not isinstance(error, TransientError) or faults >= policy.max_attempts:
+    if not isinstance(error, TransientError):
+        return Fail()
+    if isinstance(error, DiskTrouble) and error.full:
+        return PostponeBy(policy.disk_pause)
+    # "Retry-After: 0" names no time: taken at its word, it would be tried without end.
+    if error.retry_after:
+        return PostponeBy(error.retry_after)
+    if faults >= policy.max_attempts:
         return Fail()
     # The exponent is bounded so that a policy of very many attempts stays a number.
     ceiling = min(policy.cap, policy.base * 2.0 ** min(faults - 1, 60))
-    wait = ceiling * (0.5 + 0.5 * jitter)
-    return RetryIn(max(wait, error.retry_after or 0.0))
+    return RetryIn(ceiling * (0.5 + 0.5 * jitter))

@@ -20,12 +20,12 @@ from icfqueue.core.errors import (
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.ledger import Entry
 from icfqueue.ledger.record import Record, State
-from icfqueue.operations.reconcile import OF_A_STORE, present
-from icfqueue.outputs import completeness
+from icfqueue.outputs import completeness, freshness, metadata_files
 from icfqueue.remote.client import RemoteStore
-from icfqueue.steps import write_json
 from icfqueue.steps.job import Job
-from icfqueue.store.directory import HIDDEN, Fingerprint, Store
+from icfqueue.store.directory import HIDDEN, Store
+from icfqueue.store.fingerprint import Fingerprint
+from icfqueue.store.inventory import OF_A_STORE, present
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def _record(found: Record | None) -> Iterator[Difference]:
 
 def _dataset(job: Job, found: Record | None) -> Iterator[Difference]:
     try:
-        whole = completeness.whole_deposit(job)
+        whole = completeness.whole_deposit(job.store, job.visit, job.options.store_url)
     except StepError as error:
         yield Difference("dataset", error.message, error.hint)
         return
@@ -126,7 +126,7 @@ def _metadata(job: Job, found: Record | None) -> Iterator[Difference]:
     if missing or found is None or found.dicoms is None:
         return
     try:
-        count = len(write_json.read_dicoms(store, visit))
+        count = len(metadata_files.read_dicoms(store, visit))
     except StepError as error:
         yield Difference("metadata", error.message, error.hint)
         return
@@ -137,28 +137,21 @@ def _metadata(job: Job, found: Record | None) -> Iterator[Difference]:
 
 def _tarball(job: Job) -> Iterator[Difference]:
     """Compare the tarball here; read only if it was touched since."""
-    from icfqueue.steps import index_tar
-
-    visit = job.visit
-    present_one = Fingerprint.of(job.store.path(visit, visit.tarball))
-    recorded = completeness.recorded(job)
-    if present_one is None or recorded is None:
+    store, visit = job.store, job.visit
+    here = Fingerprint.of(store.path(visit, visit.tarball))
+    recorded = completeness.recorded(store, visit)
+    if here is None or recorded is None:
         return
-    if present_one.size != recorded.size:
-        words = f"{present_one.size} bytes, was {recorded.size} when the dataset was made"
-        yield Difference("tarball", words, REDO)
+    change = freshness.change_here(store, visit, here, recorded, job.guard)
+    if change is None:
         return
-    written = Fingerprint.of(job.store.path(visit, visit.metadata_tarball))
-    if written and present_one.ctime_ns < written.mtime_ns:
-        return
-    md5 = index_tar.md5_of(job.store.path(visit, visit.tarball), job.watch)
-    if md5 != recorded.md5:
-        words = f"MD5 {md5}, was {recorded.md5} when the dataset was made"
-        yield Difference("tarball", words, REDO)
+    was = f"was {change.recorded} when the dataset was made"
+    what = f"{change.found} bytes" if change.what == "size" else f"MD5 {change.found}"
+    yield Difference("tarball", f"{what}, {was}", REDO)
 
 
 def _store(job: Job, remote: RemoteStore | None) -> Iterator[Difference]:
-    recorded = completeness.recorded(job)
+    recorded = completeness.recorded(job.store, job.visit)
     if remote is None or recorded is None:
         return
     url = f"{job.options.store_url}/{job.visit.storepath}"
@@ -171,12 +164,12 @@ def _store(job: Job, remote: RemoteStore | None) -> Iterator[Difference]:
     except (NetworkTrouble, StoreBusy, AccessDenied) as error:
         yield Difference("store", error.message, error.hint, unreachable=True)
         return
-    if there.size != recorded.size:
-        words = f"{url} has {there.size} bytes, the dataset was made from {recorded.size}"
-        yield Difference("store", words, REDO)
-    elif md5 not in {None, recorded.md5}:
-        words = f"{url} has MD5 {md5}, the dataset was made from {recorded.md5}"
-        yield Difference("store", words, REDO)
+    change = freshness.change_in_store(there.size, md5, recorded)
+    if change is None:
+        return
+    made = f"the dataset was made from {change.recorded}"
+    what = f"{change.found} bytes" if change.what == "size" else f"MD5 {change.found}"
+    yield Difference("store", f"{url} has {what}, {made}", REDO)
 
 
 def _catalog(job: Job, found: Record | None, listed: set[Visit]) -> Iterator[Difference]:

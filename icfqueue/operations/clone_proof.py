@@ -10,19 +10,15 @@ import hashlib
 import json
 import os
 import random
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-from icfqueue.core.errors import UsageError
 from icfqueue.core.visit import Visit
 from icfqueue.dataset import programs
-from icfqueue.outputs import deposit
-from icfqueue.steps import write_json
+from icfqueue.dataset.clone import folder_of_its_own, remove, without_repository
+from icfqueue.outputs import deposit, metadata_files
 from icfqueue.store.directory import Store
 
 TAIL = 400
@@ -30,16 +26,6 @@ TAIL = 400
 
 REDO = "icfqueue enqueue --force makes it anew"
 LOOK = "can DataLad reach the store with this credential? icfqueue doctor"
-
-OF_A_REPOSITORY = (
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_COMMON_DIR",
-    "GIT_INDEX_FILE",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_PREFIX",
-)
-"""What ties git to one repository wherever it runs; hooks and aliases set it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +46,7 @@ class _NotProvenError(Exception):
         self.hint = hint
 
 
-def verify(
+def prove(
     store: Store, visit: Visit, sample: int, login: Mapping[str, str] | None = None
 ) -> Proof:
     """Prove one deposit.
@@ -87,80 +73,6 @@ def verify(
         return Proof(visit, good=False, words=str(error), hint=error.hint)
     finally:
         remove(folder)
-
-
-def folder_of_its_own(prefix: str) -> Path:
-    """Make a temporary folder that lies in no Git repository.
-
-    datalad-next's helper for ``datalad-annex::`` runs ``git annex init`` on the
-    repository around a clone that is being made (``GIT_CEILING_DIRECTORIES`` does not
-    keep it from that), which would change the user's own.
-
-    Raises
-    ------
-    UsageError
-        There is none.
-    """
-    for base in dict.fromkeys((tempfile.gettempdir(), "/var/tmp", "/tmp", "/dev/shm")):  # noqa: S108 - mkdtemp is safe there
-        if os.access(base, os.W_OK | os.X_OK) and not _in_repository(Path(base)):
-            return Path(tempfile.mkdtemp(prefix=prefix, dir=base))
-    raise UsageError(
-        f"{tempfile.gettempdir()} lies in a Git repository, which a clone would change",
-        hint="set TMPDIR to a folder that is in none",
-    )
-
-
-def _in_repository(folder: Path) -> bool:
-    # Git itself does not tell of one that belongs to another user.
-    whole = folder.resolve()
-    if any((place / ".git").exists() for place in (whole, *whole.parents)):
-        return True
-    asked = subprocess.run(
-        [programs.find_program("git"), "rev-parse", "--git-dir"],
-        cwd=whole,
-        env=without_repository(os.environ),
-        capture_output=True,
-        check=False,
-    )
-    return asked.returncode == 0
-
-
-def without_repository(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return `environment` without what ties git to one repository."""
-    return {
-        name: value for name, value in environment.items() if name not in OF_A_REPOSITORY
-    }
-
-
-def login_of(name: str | None, realm: str) -> dict[str, str]:
-    """Return DataLad's configuration that makes it use the credential `name`.
-
-    DataLad itself chooses a credential by realm, the last used one first; ``datalad
-    get`` cannot be told a name.
-
-    Parameters
-    ----------
-    realm
-        What the store asked for, as :class:`~icfqueue.remote.login.StoreLogin` notes it.
-        Without one no credential is needed.
-    """
-    if name is None or not realm:
-        return {}
-    from datalad_next.config import ConfigManager
-
-    from icfqueue.remote.login import no_prompt, silent_manager
-
-    with no_prompt():
-        found = silent_manager(ConfigManager()).get(name=name) or {}
-    if not found.get("secret"):
-        return {}
-    used = {key: str(found[key]) for key in ("type", "user", "secret") if found.get(key)}
-    used["realm"] = realm
-    used["last-used"] = datetime.now(UTC).replace(tzinfo=None).isoformat()
-    return {
-        f"datalad.credential.{name}.{key}": value
-        for key, value in ({"type": "user_password"} | used).items()
-    }
 
 
 def _prove(
@@ -203,9 +115,9 @@ def _promised(clone: Path, environment: dict[str, str]) -> dict[str, str]:
 
 
 def _recorded(store: Store, visit: Visit) -> set[str]:
-    if write_json.read_tarball(store, visit) is None:
+    if metadata_files.read_tarball(store, visit) is None:
         return set()
-    return {str(found["path"]) for found in write_json.read_dicoms(store, visit)}
+    return {str(found["path"]) for found in metadata_files.read_dicoms(store, visit)}
 
 
 def _call(
@@ -247,13 +159,3 @@ def _environment(login: Mapping[str, str]) -> dict[str, str]:
         given = json.loads(environment.get("DATALAD_CONFIG_OVERRIDES_JSON") or "{}")
         environment["DATALAD_CONFIG_OVERRIDES_JSON"] = json.dumps(given | dict(login))
     return environment
-
-
-def remove(folder: Path) -> None:
-    """Remove a folder with clones, which git-annex protects against deletion."""
-    for place, folders, _ in os.walk(folder):
-        for name in folders:
-            path = Path(place) / name
-            if not path.is_symlink():
-                path.chmod(0o700)
-    shutil.rmtree(folder, ignore_errors=True)

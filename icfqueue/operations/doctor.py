@@ -230,7 +230,7 @@ def _store_url(settings: Settings, project: str | None) -> Finding:
         return Finding("store URL", f"{settings.store_url} answers ({answer.status_code})")
     from icfqueue.remote.client import RemoteStore
 
-    with RemoteStore(settings.store_url, settings.credential) as remote:
+    with RemoteStore.of(settings) as remote:
         count = len(remote.visits(project))
     return Finding("store URL", f"{settings.store_url}/{project} lists {count} visits")
 

@@ -10,17 +10,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from icfqueue.core import steps
+from icfqueue.core.options import Options
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
 from icfqueue.ledger.ledger import Entry, Ledger
 from icfqueue.ledger.record import Record, State
-from icfqueue.pipeline import circuit_breaker
+from icfqueue.outputs.freshness import is_vouched
 from icfqueue.pipeline.catalog_schedule import send_flush
+from icfqueue.pipeline.circuit_breaker import CircuitBreaker
 from icfqueue.pipeline.messages import Messages
-from icfqueue.steps import registry
-from icfqueue.steps.job import Options
-from icfqueue.store.directory import Fingerprint, Store
+from icfqueue.store.directory import Store
+from icfqueue.store.fingerprint import Fingerprint
 
 CHUNK = 500
 """Visits that are written and sent together, so that the first is soon under way."""
@@ -71,6 +73,11 @@ class Producer:
     ledger: Ledger
     messages: Messages
 
+    @property
+    def breaker(self) -> CircuitBreaker:
+        """What a new try shall close again."""
+        return CircuitBreaker(self.ledger, self.settings)
+
     def plan(self, visits: Sequence[Visit], options: Options) -> list[Plan]:
         """Return what enqueueing `visits` with `options` would do."""
         entries = self.ledger.get_many(visits)
@@ -101,12 +108,12 @@ class Producer:
         return next(filter(None, (check(visit, found, options) for check in checks)), "")
 
     def _tarball_differs(self, visit: Visit, found: Record, options: Options) -> str:
-        present = Fingerprint.of(self.store.path(visit, visit.tarball))
+        here = Fingerprint.of(self.store.path(visit, visit.tarball))
         if options.store_url != found.options.store_url:
             return "the dataset is to name another store URL"
-        if present and present.size != found.tar_bytes:
+        if here and here.size != found.tar_bytes:
             return "the tarball has changed"
-        if present and present.ctime_ns > int((found.finished_at or 0.0) * 1e9):
+        if here and not is_vouched(self.store, visit, here):
             return "the tarball was touched: its MD5 is to be compared"
         return ""
 
@@ -150,7 +157,7 @@ class Producer:
             else:
                 counts[plan.deed] += 1
         if wanted:
-            circuit_breaker.lift(self.ledger, wanted[0].visit.project)
+            self.breaker.reset(wanted[0].visit.project)
         for start in range(0, len(wanted), CHUNK):
             now = time.time()
             pairs = [
@@ -201,10 +208,10 @@ class Producer:
             if changed:
                 again.append(changed)
         for project in {changed.visit.project for changed in again}:
-            circuit_breaker.lift(self.ledger, project)
+            self.breaker.reset(project)
             send_flush(self.ledger, self.messages, project)
         self.messages.send_many(
-            changed for changed in again if changed.step != registry.GATHERED
+            changed for changed in again if changed.step != steps.UPDATE_CATALOG.name
         )
         return [changed.visit for changed in again]
 

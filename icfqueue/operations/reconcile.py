@@ -10,15 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from icfqueue.core.errors import StepError, UsageError
+from icfqueue.core.options import Options, Outcome
 from icfqueue.core.settings import Settings
-from icfqueue.core.visit import Visit, check_id
+from icfqueue.core.steps import NAMES
+from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
 from icfqueue.ledger.ledger import Ledger
-from icfqueue.outputs import completeness
-from icfqueue.steps import index_tar, write_json
-from icfqueue.steps.job import Job, Options, Outcome
-from icfqueue.steps.registry import NAMES
-from icfqueue.store.directory import HIDDEN, Store
+from icfqueue.outputs import completeness, metadata_files
+from icfqueue.steps import index_tar
+from icfqueue.steps.job import Job
+from icfqueue.store.directory import Store
+from icfqueue.store.inventory import present
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,39 +71,6 @@ def reconcile(settings: Settings, store: Store, ledger: Ledger, project: str) ->
     return Reconciled(known, restored, left)
 
 
-def present(store: Store, project: str) -> list[Visit]:
-    """Return every visit of which the store directory has any file."""
-    folder = store.project_dir(check_id(project, "project"))
-    found = set()
-    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    for name in names:
-        for suffix in _SUFFIXES:
-            visit = Visit.of_tarball(project, name.replace(suffix, "_dicom.tar", 1))
-            if name.endswith(suffix) and visit:
-                found.add(visit)
-    begun = folder / HIDDEN
-    if begun.is_dir():
-        for path in begun.iterdir():
-            visit = Visit.of_tarball(project, f"{path.name}_dicom.tar")
-            # Commands that were given the project for the store left their own there.
-            if visit and path.is_dir() and path.name not in OF_A_STORE:
-                found.add(visit)
-    return sorted(found)
-
-
-OF_A_STORE = ("broker", "log")
-"""What lies in the hidden folder of a store directory, not in that of a project."""
-
-
-_SUFFIXES = (
-    "_dicom.tar",
-    "_metadata_tarball.json",
-    "_metadata_dicoms.json",
-    "_XDLRA--refs",
-    "_XDLRA--repo-export",
-)
-
-
 def _record(settings: Settings, store: Store, visit: Visit) -> record.Record | str:
     """Return the record of a visit that is complete, or what it lacks."""
     from icfqueue.catalog import study
@@ -109,18 +78,18 @@ def _record(settings: Settings, store: Store, visit: Visit) -> record.Record | s
     options = Options(store_url=settings.store_url)
     job = Job(visit, options, store, settings)
     try:
-        whole = completeness.whole_deposit(job)
+        whole = completeness.whole_deposit(store, visit, settings.store_url)
         if whole is None:
             return "no whole dataset for this store URL"
         deposit, source = whole
         if store.work_dir(visit).exists():
             return "its work folder is still to be removed"
         if store.path(visit, visit.tarball).exists():
-            if write_json.read_tarball(store, visit) is None:
+            if metadata_files.read_tarball(store, visit) is None:
                 return "no metadata"
             # Reads the tarball only if it may have changed since.
             index_tar.run(job)
-        elif not completeness.without_tarball(replace(job, options=_removed(options))):
+        elif not completeness.without_tarball(store, visit, _removed(options)):
             return "metadata without their counterpart"
     except StepError as error:
         return error.message

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from icfqueue.core.steps import NAMES
 from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.record import ACTIVE, Record, State
-from icfqueue.steps.registry import NAMES
 
 
 @dataclass(frozen=True, slots=True)

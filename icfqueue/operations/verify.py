@@ -2,125 +2,116 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import click
-
 from icfqueue.catalog import study
-from icfqueue.cli.session import Session
 from icfqueue.core.errors import StepError, UsageError
+from icfqueue.core.options import Options
+from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit, check_id
+from icfqueue.dataset import clone
+from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.record import ACTIVE, State
 from icfqueue.operations import audit, clone_proof
-from icfqueue.operations.reconcile import present
 from icfqueue.remote.client import RemoteStore
-from icfqueue.steps.job import Job, Options
-
-
-def examine(
-    opened: Session,
-    project: str,
-    names: tuple[str, ...],
-    sample: int | None,
-    *,
-    quiet: bool,
-) -> dict[str, Any]:
-    """Audit and prove; return the report that ``--format json`` prints.
-
-    Parameters
-    ----------
-    sample
-        Images to get from each visit; None clones nothing.
-    quiet
-        Print nothing.
-    """
-    visits = _visits(opened, project, names)
-    chosen = opened.settings
-    listed = study.listed(opened.store, project, chosen.store_url)
-    lines: list[dict[str, Any]] = []
-    with RemoteStore(
-        chosen.store_url,
-        chosen.credential,
-        connect_timeout=chosen.connect_timeout,
-        read_timeout=chosen.read_timeout,
-    ) as remote:
-        examiner = _Examiner(opened, listed, remote, sample)
-        for visit in visits:
-            line = examiner.line(visit)
-            lines.append(line)
-            if not quiet:
-                _print(line)
-    active = opened.ledger.visits(project, [*ACTIVE, State.FAILED])
-    orphans = [] if names else audit.orphans(opened.store, project, listed, active)
-    good = all(line["good"] for line in lines) and not orphans
-    if not quiet:
-        for found in orphans:
-            _print_difference(found.where, found.what, found.hint)
-        count = sum(line["good"] for line in lines)
-        click.echo(f"{project}: {count} of {len(lines)} visits as they should be")
-    return {
-        "project": project,
-        "good": good,
-        "unreachable": any(line["unreachable"] for line in lines),
-        "visits": lines,
-        "orphans": [asdict(found) for found in orphans],
-    }
-
-
-def _visits(opened: Session, project: str, names: tuple[str, ...]) -> list[Visit]:
-    check_id(project, "project")
-    if names:
-        return [Visit(project, name) for name in names]
-    known = set(opened.ledger.visits(project))
-    found = sorted(known | set(present(opened.store, project)))
-    if not found:
-        raise UsageError(
-            f"nothing of {project} in {opened.store.root}",
-            hint="is --store-dir right, and was anything done?",
-        )
-    return found
+from icfqueue.steps.job import Job
+from icfqueue.store.directory import Store
+from icfqueue.store.inventory import present
 
 
 @dataclass
-class _Examiner:
-    """Looks at visit after visit of one project.
+class Verification:
+    """Looks at visit after visit of one project; nothing is changed.
 
     Attributes
     ----------
-    listed
-        The visits on the study page.
     sample
         Images to get from each visit; None clones nothing.
-    silent
-        What was found when the store did not answer.
+    lines
+        What was found for each visit so far, as ``--format json`` prints it.
     """
 
-    opened: Session
-    listed: set[Visit]
-    remote: RemoteStore
+    settings: Settings
+    store: Store
+    ledger: Ledger
+    project: str
     sample: int | None
-    silent: audit.Difference | None = None
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    orphans: list[audit.Difference] = field(default_factory=list)
+    _silent: audit.Difference | None = None
+    """What was found when the store did not answer."""
 
-    def line(self, visit: Visit) -> dict[str, Any]:
+    def examine(self, named: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+        """Audit and prove visits; yield a line for each, and note it.
+
+        Parameters
+        ----------
+        named
+            Ids; without any, all of which the store directory or the ledger has anything,
+            and then also what belongs to no visit.
+
+        Raises
+        ------
+        UsageError
+            There is nothing of the project.
+        """
+        visits = self._visits(named)
+        listed = study.listed(self.store, self.project, self.settings.store_url)
+        with RemoteStore.of(self.settings) as remote:
+            for visit in visits:
+                line = self._line(visit, listed, remote)
+                self.lines.append(line)
+                yield line
+        if not named:
+            active = self.ledger.visits(self.project, [*ACTIVE, State.FAILED])
+            self.orphans = audit.orphans(self.store, self.project, listed, active)
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """What ``--format json`` prints."""
+        return {
+            "project": self.project,
+            "good": all(line["good"] for line in self.lines) and not self.orphans,
+            "unreachable": any(line["unreachable"] for line in self.lines),
+            "visits": self.lines,
+            "orphans": [asdict(found) for found in self.orphans],
+        }
+
+    def _visits(self, named: Sequence[str]) -> list[Visit]:
+        check_id(self.project, "project")
+        if named:
+            return [Visit(self.project, name) for name in named]
+        known = set(self.ledger.visits(self.project))
+        found = sorted(known | set(present(self.store, self.project)))
+        if not found:
+            raise UsageError(
+                f"nothing of {self.project} in {self.store.root}",
+                hint="is --store-dir right, and was anything done?",
+            )
+        return found
+
+    def _line(
+        self, visit: Visit, listed: set[Visit], remote: RemoteStore
+    ) -> dict[str, Any]:
         """Return the line of the report about `visit`."""
-        opened = self.opened
-        entry = opened.ledger.get(visit)
-        options = Options(store_url=opened.settings.store_url)
-        job = Job(visit, options, opened.store, opened.settings)
+        entry = self.ledger.get(visit)
+        options = Options(store_url=self.settings.store_url)
+        job = Job(visit, options, self.store, self.settings)
         try:
-            found = audit.differences(job, entry, self.listed, self.remote, self.silent)
+            found = audit.differences(job, entry, listed, remote, self._silent)
         except StepError as error:
             found = [audit.Difference("visit", error.message, error.hint)]
-        if self.silent is None and (first := [one for one in found if one.unreachable]):
-            self.silent = replace(
+        if self._silent is None and (first := [one for one in found if one.unreachable]):
+            self._silent = replace(
                 first[0], what="not asked again, for it did not answer", hint=""
             )
         proven = ""
         active = entry is not None and entry.record.active
         if self.sample is not None and not active and not _hopeless(found):
-            login = clone_proof.login_of(opened.settings.credential, self.remote.realm)
-            proof = clone_proof.verify(opened.store, visit, self.sample, login)
+            login = clone.login_of(self.settings.credential, remote.realm)
+            proof = clone_proof.prove(self.store, visit, self.sample, login)
             proven = proof.words
             if not proof.good:
                 found.append(audit.Difference("proof", proof.words, proof.hint))
@@ -135,19 +126,5 @@ class _Examiner:
 
 
 def _hopeless(found: list[audit.Difference]) -> bool:
-    """Whether there is no deposit that could be cloned, or no store to get from."""
+    """Return whether there is no deposit to clone, or no store to get from."""
     return any(one.where == "dataset" or one.unreachable for one in found)
-
-
-def _print(line: dict[str, Any]) -> None:
-    words = line["proof"] or (line["state"] or "no record")
-    colour = "green" if line["good"] else "red"
-    click.secho(
-        f"{line['visit']}: {words if line['good'] else 'not as it should be'}", fg=colour
-    )
-    for found in line["differences"]:
-        _print_difference(found["where"], found["what"], found["hint"])
-
-
-def _print_difference(where: str, what: str, hint: str) -> None:
-    click.echo(f"  {where}: {what}" + (f"\n    {hint}" if hint else ""))

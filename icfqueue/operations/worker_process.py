@@ -7,6 +7,7 @@ only the command, and so that nothing of it is left when it is killed.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -20,15 +21,16 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-import click
 import platformdirs
 
 from icfqueue.broker.connection import Broker
 from icfqueue.core.errors import UsageError
 from icfqueue.core.settings import Settings
+from icfqueue.core.steps import QUEUES
 from icfqueue.pipeline.heartbeat import LAST_WORD
-from icfqueue.steps.registry import QUEUES
 from icfqueue.store.directory import HIDDEN, Store
+
+log = logging.getLogger(__name__)
 
 RESTARTS = 5
 """How often within :data:`RESTART_SPAN` Celery is started again."""
@@ -42,7 +44,7 @@ MARGIN = 10.0
 """Seconds beyond the grace period after which a worker that is stopping is killed."""
 
 
-class Workforce:
+class WorkerProcess:
     """One Celery worker and its processes.
 
     Parameters
@@ -59,6 +61,8 @@ class Workforce:
         Time (seconds since 1970) after which no more work is taken.
     quiet
         Write Celery's log to a file in the store directory instead of to stderr.
+    say
+        Tells a person what becomes of the worker.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class Workforce:
         stop_at: float | None = None,
         loglevel: str = "info",
         quiet: bool = False,
+        say: Callable[[str], None] = log.warning,
     ) -> None:
         self.settings = settings
         self.concurrency = concurrency
@@ -79,6 +84,7 @@ class Workforce:
         self.stop_at = stop_at
         self.loglevel = loglevel
         self.quiet = quiet
+        self.say = say
         self.process: subprocess.Popen[bytes] | None = None
         self.gave_up = False
         self._log_folder = Store(settings.store_dir).root / HIDDEN / "log"
@@ -101,11 +107,9 @@ class Workforce:
             self.look()
             time.sleep(0.2)
         if self.gave_up:
-            click.secho(
+            self.say(
                 f"icfqueue: the Celery worker ended {RESTARTS + 1} times within "
-                f"{RESTART_SPAN / 60:.0f} minutes; giving up. Its last words are above.",
-                fg="red",
-                err=True,
+                f"{RESTART_SPAN / 60:.0f} minutes; giving up. Its last words are above."
             )
             return 1
         self.stop()
@@ -140,9 +144,8 @@ class Workforce:
                 self._starts.popleft()
             self.gave_up = len(self._starts) > RESTARTS
             if not self.quiet:
-                click.echo(
-                    f"icfqueue: the Celery worker ended (exit {self.process.returncode})",
-                    err=True,
+                self.say(
+                    f"icfqueue: the Celery worker ended (exit {self.process.returncode})"
                 )
         elif now >= self._again_at:
             self._again_at = 0.0
@@ -162,7 +165,7 @@ class Workforce:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             if not self._ends_soon(idle):
-                click.echo("icfqueue: the worker does not stop; it is killed", err=True)
+                self.say("icfqueue: the worker does not stop; it is killed")
         self.kill()
 
     def _ends_soon(self, idle: Callable[[], bool] | None) -> bool:

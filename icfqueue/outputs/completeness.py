@@ -6,11 +6,14 @@ need not download it, and `cleanup`, which may remove what is not needed any mor
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
+from icfqueue.core.options import Options
+from icfqueue.core.visit import Visit
+from icfqueue.outputs import deposit
 from icfqueue.outputs.deposit import FORMAT, Deposit, Source
-from icfqueue.steps.job import Job
+from icfqueue.outputs.metadata_files import DicomsFile, read_tarball
+from icfqueue.store.directory import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,68 +24,109 @@ class Recorded:
     md5: str
 
 
-def recorded(job: Job) -> Recorded | None:
+def recorded(store: Store, visit: Visit) -> Recorded | None:
     """Return the tarball that the visit's outputs were made from, if there are any.
 
     The metadata say it; where they were removed, the deposit does.
-    """
-    from icfqueue.outputs import deposit
-    from icfqueue.steps import write_json
 
-    tarball = write_json.read_tarball(job.store, job.visit)
+    Raises
+    ------
+    BadMetadata
+        The metadata file is damaged.
+    """
+    tarball = read_tarball(store, visit)
     if tarball is not None:
         return Recorded(tarball.size, tarball.md5)
-    found = deposit.read(job.store, job.visit)
+    found = deposit.read(store, visit)
     if found is not None and found.source is not None:
         return Recorded(found.source.size, found.source.md5)
     return None
 
 
-def whole_deposit(job: Job) -> tuple[Deposit, Source] | None:
+def whole_deposit(
+    store: Store, visit: Visit, store_url: str, dicoms: DicomsFile | None = None
+) -> tuple[Deposit, Source] | None:
     """Return the visit's deposit and what it was made from, if it is whole and right.
 
     Right means: for this store URL, in the present format, and from the tarball and the
     DICOM metadata that the metadata files stand for. Where a metadata file is missing,
     the deposit's own word is taken: `cleanup` removes them on request.
-    """
-    from icfqueue.outputs import deposit
-    from icfqueue.steps import write_json
 
-    found = deposit.read(job.store, job.visit)
+    Parameters
+    ----------
+    dicoms
+        The visit's list of DICOM files, for who goes on with it; read only if all else
+        is right.
+
+    Raises
+    ------
+    BadMetadata
+        The metadata file of the tarball is damaged.
+    """
+    found = deposit.read(store, visit)
+    source = right_source(found, store, visit, store_url, dicoms)
+    return (found, source) if found and source else None
+
+
+def right_source(
+    found: Deposit | None,
+    store: Store,
+    visit: Visit,
+    store_url: str,
+    dicoms: DicomsFile | None = None,
+) -> Source | None:
+    """Return what the deposit `found` was made from, if it is right: :func:`whole_deposit`.
+
+    Raises
+    ------
+    BadMetadata
+        The metadata file of the tarball is damaged.
+    """
     if found is None or found.source is None:
         return None
     source = found.source
-    url = f"{job.options.store_url.rstrip('/')}/{job.visit.storepath}"
+    url = f"{store_url.rstrip('/')}/{visit.storepath}"
     if (source.url, source.format) != (url, FORMAT):
         return None
-    tarball = write_json.read_tarball(job.store, job.visit)
+    tarball = read_tarball(store, visit)
     if tarball is not None and (tarball.size, tarball.md5) != (source.size, source.md5):
         return None
-    dicoms = _md5_of_dicoms(job)
-    if dicoms is not None and dicoms != source.metadata:
+    md5 = (dicoms or DicomsFile(store, visit)).md5
+    if md5 is not None and md5 != source.metadata:
         return None
-    return found, source
+    return source
 
 
-def without_tarball(job: Job) -> bool:
+def without_tarball(store: Store, visit: Visit, options: Options) -> bool:
     """Tell whether the visit needs no tarball here, because all else is.
 
     So it is when the tarball is not in the store directory, the deposit is whole, and the
     metadata are both there or were removed (the tarball's file goes first).
     """
-    here = job.store.path(job.visit, job.visit.tarball)
-    if job.options.force or here.exists() or whole_deposit(job) is None:
+    here = store.path(visit, visit.tarball)
+    if options.force or here.exists():
+        return False
+    if whole_deposit(store, visit, options.store_url) is None:
         return False
     tarball, dicoms = (
-        job.store.path(job.visit, name).exists()
-        for name in (job.visit.metadata_tarball, job.visit.metadata_dicoms)
+        store.path(visit, name).exists()
+        for name in (visit.metadata_tarball, visit.metadata_dicoms)
     )
-    return dicoms if tarball else (not dicoms or job.options.remove_metadata)
+    return dicoms if tarball else (not dicoms or options.remove_metadata)
 
 
-def _md5_of_dicoms(job: Job) -> str | None:
-    path = job.store.path(job.visit, job.visit.metadata_dicoms)
-    try:
-        return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-    except FileNotFoundError:
-        return None
+def count_of_dicoms(store: Store, visit: Visit, store_url: str) -> int:
+    """Return how many DICOM files the visit's metadata list.
+
+    The deposit says it, if it was made from this very list; else the list is parsed.
+
+    Raises
+    ------
+    BadMetadata
+        The list is missing or damaged.
+    """
+    dicoms = DicomsFile(store, visit)
+    found = whole_deposit(store, visit, store_url, dicoms)
+    if found is not None and found[1].metadata == dicoms.md5:
+        return found[1].dicoms
+    return len(dicoms.records())

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import IO
 
 from icfqueue.core.errors import TransientError
-from icfqueue.core.guard import Watch
+from icfqueue.core.guard import Guard
 from icfqueue.core.visit import Visit
 from icfqueue.store.directory import Store
 
@@ -150,7 +150,7 @@ def _refs_of_lines(lines: Iterable[str]) -> dict[str, str]:
 
 
 def publish(
-    store: Store, visit: Visit, export: Path, refs: dict[str, str], watch: Watch
+    store: Store, visit: Visit, export: Path, refs: dict[str, str], guard: Guard
 ) -> bool:
     """Let the deposit appear in the store; return whether anything changed.
 
@@ -176,11 +176,11 @@ def publish(
     if not same:
         # Never may a refs file stand beside a repository that it does not belong to.
         if listed is not None:
-            store.withdraw(visit, final_refs, watch)
-        store.publish(export, final_export, watch)
+            store.withdraw(visit, final_refs, guard)
+        store.publish(export, final_export, guard)
     new_refs = export.with_name("refs")
     new_refs.write_bytes(text)
-    store.publish(new_refs, final_refs, watch)
+    store.publish(new_refs, final_refs, guard)
     return True
 
 

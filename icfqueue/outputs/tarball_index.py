@@ -13,41 +13,22 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from icfqueue.core.errors import TransientError
+from icfqueue.core.errors import TarballTouched
+from icfqueue.core.guard import Guard
 from icfqueue.core.visit import Visit
-from icfqueue.store.directory import Fingerprint, Store
+from icfqueue.store.directory import Store
+from icfqueue.store.fingerprint import Fingerprint
+from icfqueue.tarball.scan import Tarball, newest_member
 
 INDEX: Final = "index.json"
 """Name of the note on the tarball in the visit's work folder."""
 
 DICOMS: Final = "dicoms.json"
 """Name of the list of DICOM files in the visit's work folder."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tarball:
-    """What a pass over a tarball told.
-
-    Attributes
-    ----------
-    size
-        In bytes.
-    md5
-        Of the whole file, in hex.
-    dicoms
-        Number of DICOM files.
-    newest
-        Latest modification time of a member, in whole seconds since 1970.
-    """
-
-    size: int
-    md5: str
-    dicoms: int
-    newest: int
 
 
 class Listing(NamedTuple):
@@ -71,10 +52,6 @@ class Index(NamedTuple):
     tarball: Tarball
     fingerprint: Fingerprint
     listing: Listing
-
-
-class TarballTouched(TransientError):
-    """The tarball changed while it was read; what was read is worth nothing."""
 
 
 def index_path(store: Store, visit: Visit) -> Path:
@@ -109,6 +86,30 @@ def read(store: Store, visit: Visit) -> Index | None:
         )
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
+
+
+def newest_time(store: Store, visit: Visit, guard: Guard) -> int:
+    """Return the newest member time of the visit's tarball, in whole seconds since 1970.
+
+    From ``index.json`` if it belongs to the tarball; else (the metadata were there
+    already, so nothing was indexed) by a pass over the tarball.
+
+    Raises
+    ------
+    BadTarball
+        It is no tar, or damaged.
+    TarballTouched
+        It has gone meanwhile.
+    """
+    tarball = store.path(visit, visit.tarball)
+    known = read(store, visit)
+    if known and known.fingerprint == Fingerprint.of(tarball):
+        return known.tarball.newest
+    try:
+        with open(tarball, "rb", buffering=0) as source:
+            return newest_member(source, guard, name=visit.tarball)
+    except FileNotFoundError as error:
+        raise touched(visit) from error
 
 
 def dump(index: Index) -> str:

@@ -9,79 +9,37 @@ from __future__ import annotations
 import logging
 import os
 import random
-import socket
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 
-from icfqueue.core import faultpoint
+from icfqueue.core import faultpoint, steps
 from icfqueue.core.errors import (
-    DiskTrouble,
     Interrupted,
-    PermanentError,
+    PutOff,
     StepError,
-    TransientError,
     Withdrawn,
 )
-from icfqueue.core.guard import Watch
-from icfqueue.core.settings import Settings
+from icfqueue.core.guard import Guard
+from icfqueue.core.options import Outcome
 from icfqueue.core.visit import Visit
-from icfqueue.dataset.programs import KeySource
 from icfqueue.ledger import record
-from icfqueue.ledger.ledger import Entry, Ledger
+from icfqueue.ledger.ledger import Entry
 from icfqueue.ledger.record import Record, State
-from icfqueue.ledger.retry_policy import RetryPolicy, decide
-from icfqueue.pipeline import circuit_breaker
+from icfqueue.ledger.retry_policy import PostponeBy, decide
 from icfqueue.pipeline.catalog_schedule import nobody_else_comes, send_flush
-from icfqueue.pipeline.heartbeat import CallOff, Heartbeat, Stopping
-from icfqueue.pipeline.messages import Messages
-from icfqueue.steps import registry
-from icfqueue.steps.job import Job, Outcome
-from icfqueue.store.directory import DISK_ERRORS, FULL, Store
+from icfqueue.pipeline.heartbeat import CallOff, Heartbeat
+from icfqueue.pipeline.worker_context import WorkerContext
+from icfqueue.steps.failures import as_step_error
+from icfqueue.steps.job import Job
 
 log = logging.getLogger(__name__)
 
-FORGETFUL = frozenset({"fetch", "index_tar"})
+FORGETFUL = frozenset({steps.FETCH.name, steps.INDEX_TAR.name})
 """Steps after whose failure nothing of use lies in the visit's work folder."""
 
 
-@dataclass
-class Worker:
-    """What a worker process has at hand.
-
-    Attributes
-    ----------
-    ledger
-        Waits for a broker that is away.
-    quick
-        The same records over a connection that does not wait.
-    name
-        ``host:pid``, as status shows it.
-    stopping
-        Whether the process was asked to stop.
-    keys
-        A git-annex that is kept running; None has one started for each visit.
-    """
-
-    settings: Settings
-    store: Store
-    ledger: Ledger
-    quick: Ledger
-    messages: Messages
-    stopping: Stopping = field(default_factory=Stopping)
-    name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
-    keys: KeySource | None = None
-
-    @property
-    def policy(self) -> RetryPolicy:
-        """How transient failures are retried."""
-        chosen = self.settings
-        return RetryPolicy(chosen.max_attempts, chosen.retry_base, chosen.retry_cap)
-
-
-Fault = StepError | Withdrawn | circuit_breaker.PutOff
+Fault = StepError | Withdrawn
 """What ends an attempt, if it is no outcome."""
 
 Work = Callable[[Sequence[Job]], Mapping[Visit, Outcome | StepError]]
@@ -103,23 +61,23 @@ class Attempt:
 
     def __init__(
         self,
-        worker: Worker,
+        worker: WorkerContext,
         step: str,
         held: Sequence[Entry],
         lock: tuple[str, str] | None = None,
     ) -> None:
         self.worker = worker
         self.step = step
-        self.claims = tuple(held)
+        self.claimed = tuple(held)
         self.held = {entry.record.visit: entry.record for entry in held}
         self.lock = lock
-        self.news = False
-        self.own = 0.0
+        self.started_work = False
+        self.work_seconds = 0.0
 
     def run(self, work: Work) -> str:
         """Do the work and record what became of every visit."""
         worker = self.worker
-        watch = Heartbeat(
+        guard = Heartbeat(
             worker.ledger,
             worker.quick,
             {visit: found.token for visit, found in self.held.items()},
@@ -132,27 +90,27 @@ class Attempt:
         for visit in self.held:
             say("step.began", visit, self.step)
             faultpoint.reach(f"began {visit} {self.step}")
-        with watch:
-            results = self._results(work, watch)
+        with guard:
+            results = self._results(work, guard)
         for visit in self.held:
             faultpoint.reach(f"ended {visit} {self.step}")
         words = self._settle(results)
         return words[0] if len(words) == 1 else f"{len(words)} visits"
 
-    def _results(self, work: Work, watch: Heartbeat) -> dict[Visit, Outcome | Fault]:
+    def _results(self, work: Work, guard: Heartbeat) -> dict[Visit, Outcome | Fault]:
         """Return an outcome or an error for each visit."""
         began = time.perf_counter()
         try:
             self._ask_leave()
-            self.news = True
+            self.started_work = True
             began = time.perf_counter()
-            results = work([self._job(found, watch) for found in self.held.values()])
+            results = work([self._job(found, guard) for found in self.held.values()])
         except Exception as error:  # noqa: BLE001 - the boundary that keeps a worker alive
             # A step that was called off fails in some way; why it was is what counts.
-            cause = watch.called_off or as_fault(error)
+            cause = guard.called_off or _as_fault(error)
             return dict.fromkeys(self.held, cause)
         finally:
-            self.own = round(time.perf_counter() - began, 4)
+            self.work_seconds = round(time.perf_counter() - began, 4)
         return {visit: results[visit] for visit in self.held}
 
     def _ask_leave(self) -> None:
@@ -162,14 +120,18 @@ class Attempt:
         worker = self.worker
         for url, visit in asked.items():
             here = worker.store.path(visit, visit.tarball).exists()
-            circuit_breaker.check(
-                worker.ledger, worker.settings, visit, self.step, url, here=here
-            )
+            worker.breaker.raise_if_open(visit, self.step, url, here=here)
 
-    def _job(self, found: Record, watch: Watch) -> Job:
+    def _job(self, found: Record, guard: Guard) -> Job:
         worker = self.worker
         return Job(
-            found.visit, found.options, worker.store, worker.settings, watch, worker.keys
+            found.visit,
+            found.options,
+            worker.store,
+            worker.settings,
+            guard,
+            worker.keys,
+            found.dicoms,
         )
 
     def _settle(self, results: Mapping[Visit, Outcome | Fault]) -> list[str]:
@@ -192,8 +154,8 @@ class Attempt:
 
         # As a rule nobody else touches a visit whose lease is held: it is not read again.
         wanted = {visit: changing(visit) for visit in placed}
-        known = [entry for entry in self.claims if entry.record.visit in wanted]
-        entries = self.worker.ledger.change_many(wanted, known=known)
+        known = [entry for entry in self.claimed if entry.record.visit in wanted]
+        entries = self.worker.ledger.update_many(wanted, known=known)
         changed = {v: entry.record if entry else None for v, entry in entries.items()}
         for visit, found in changed.items():
             if found is None:
@@ -209,26 +171,21 @@ class Attempt:
         """Return the result, an error with its place; others are told of it."""
         if isinstance(result, StepError):
             result = result.at(project=visit.project, visit=visit.id, step=self.step)
-            if self.news:
+            if self.started_work:
                 # What was only read off a note is not noted again: 'retry' may just have
                 # lifted it.
-                worker, options = self.worker, self.held[visit].options
-                return (
-                    circuit_breaker.note(
-                        worker.ledger, worker.settings, visit, result, options
-                    )
-                    or result
-                )
+                url = self.held[visit].options.store_url
+                return self.worker.breaker.record_failure(visit, result, url) or result
         return result
 
     def _note(self, changed: Record, result: Outcome | Fault) -> None:
         """Log what became of a visit, and clear up what it needs no more."""
         worker = self.worker
-        _say_outcome(changed.visit, self.step, changed, result, self.own)
-        if self.step == circuit_breaker.FETCH and isinstance(result, Outcome):
+        _say_outcome(changed.visit, self.step, changed, result, self.work_seconds)
+        if self.step == steps.FETCH.name and isinstance(result, Outcome):
             if result.worked:
-                circuit_breaker.well(worker.ledger, changed.options)
-            circuit_breaker.probed(worker.ledger, changed.visit, changed.options)
+                worker.breaker.record_success(changed.options.store_url)
+            worker.breaker.release_probe(changed.visit, changed.options.store_url)
         if changed.state == State.FAILED and self.step in FORGETFUL:
             worker.store.forget_work(changed.visit)
 
@@ -237,15 +194,14 @@ class Attempt:
         now = time.time()
         if isinstance(result, Outcome):
             return record.finished(found, result, now)
-        if isinstance(result, circuit_breaker.PutOff):
+        if isinstance(result, PutOff):
             return record.postponed(found, result.cause, now + result.seconds)
         if isinstance(result, Withdrawn):
             return record.given_back(found)
-        pause = circuit_breaker.uncounted_wait(result, self.worker.settings)
-        if pause is not None:
-            return record.postponed(found, result, now + pause)
         faults = found.steps[found.position].faults + 1
         decision = decide(result, faults, self.worker.policy, random.random())  # noqa: S311 - jitter, no secret
+        if isinstance(decision, PostponeBy):
+            return record.postponed(found, result, now + decision.seconds)
         return record.failed(found, result, decision, now)
 
     def _forget_if_cancelled(self, visit: Visit) -> None:
@@ -257,8 +213,8 @@ class Attempt:
     def _send_on(self, changed: Sequence[Record]) -> None:
         """Send the messages for the next steps; see to the catalogs of what has ended."""
         queued = [found for found in changed if found.state == State.QUEUED]
-        gathered = [found for found in queued if found.step == registry.GATHERED]
-        sent = [found for found in queued if found.step != registry.GATHERED]
+        gathered = [found for found in queued if found.step == steps.UPDATE_CATALOG.name]
+        sent = [found for found in queued if found.step != steps.UPDATE_CATALOG.name]
         if len(sent) == 1:
             self.worker.messages.send(sent[0])
         elif sent:
@@ -279,7 +235,7 @@ class Attempt:
     def _last_of_project(self, project: str) -> None:
         """Have the catalog written at once when nobody else is on the way to it."""
         ledger = self.worker.ledger
-        ready = ledger.ready_count(project, registry.GATHERED)
+        ready = ledger.ready_count(project, steps.UPDATE_CATALOG.name)
         if ready and nobody_else_comes(ledger, project, ready):
             send_flush(ledger, self.worker.messages, project)
 
@@ -292,37 +248,9 @@ class Attempt:
         os._exit(3)
 
 
-def as_fault(error: Exception) -> Fault:
+def _as_fault(error: Exception) -> Fault:
     """Return what `error`, which a step raised, means for the visit."""
-    if isinstance(error, Fault):
-        return error
-    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-        return DiskTrouble(
-            f"{error.strerror} ({error.filename or 'in the store directory'})",
-            hint="make room or repair the file system; the visit is tried again",
-            full=error.errno in FULL,
-        )
-    if isinstance(error, PermissionError):
-        return PermanentError(
-            f"{error.strerror} ({error.filename or 'in the store directory'})",
-            hint="look at owner and group of the file and its folder, and at the umask of "
-            "who made them: the workers must be able to read and write there; then "
-            "'icfqueue retry'",
-        )
-    if isinstance(error, OSError | MemoryError):
-        what = getattr(error, "strerror", None) or "out of memory"
-        where = getattr(error, "filename", None)
-        return TransientError(
-            f"{type(error).__name__}: {what}{f' ({where})' if where else ''}",
-            hint="the visit is tried again; the worker's log has more",
-        )
-    # Frames only: the exception's own words may hold a DICOM value or a credential.
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    log.error("unexpected %s\n%s", type(error).__name__, frames)
-    return PermanentError(
-        f"unexpected {type(error).__name__}: this is a fault of icfqueue",
-        hint="the worker's log has the traceback; please report it",
-    )
+    return error if isinstance(error, Withdrawn) else as_step_error(error)
 
 
 def say(
@@ -339,19 +267,26 @@ def _say_outcome(
     step: str,
     changed: Record,
     result: Outcome | Fault,
-    own: float,
+    work_seconds: float,
 ) -> None:
     """Log how an attempt ended.
 
     Parameters
     ----------
-    own
+    work_seconds
         Seconds of the step's own work: without claiming, asking and recording, which the
         record's seconds have in them.
     """
     if isinstance(result, Outcome):
-        seconds = changed.steps[registry.NAMES.index(step)].seconds
-        say("step.done", visit, step, worked=result.worked, seconds=seconds, own=own)
+        seconds = changed.steps[steps.position(step)].seconds
+        say(
+            "step.done",
+            visit,
+            step,
+            worked=result.worked,
+            seconds=seconds,
+            work_seconds=work_seconds,
+        )
     elif isinstance(result, Interrupted):
         say("step.given_back", visit, step)
     else:
@@ -362,6 +297,6 @@ def _say_outcome(
             step,
             level=logging.ERROR if changed.state == State.FAILED else logging.WARNING,
             error=type(result).__name__,
-            attempt=changed.steps[registry.NAMES.index(step)].attempts,
+            attempt=changed.steps[steps.position(step)].attempts,
             see=f"'icfqueue status {visit.project} {visit.id}'",
         )

@@ -5,18 +5,18 @@ Any message for the step ``update_catalog`` means all visits of the study that a
 
 from __future__ import annotations
 
+from icfqueue.core import steps
 from icfqueue.ledger import record
 from icfqueue.ledger.ledger import Ledger
 from icfqueue.pipeline.messages import Messages
-from icfqueue.steps import registry
 
 
 def send_flush(ledger: Ledger, messages: Messages, project: str) -> bool:
     """Send a message that has the study's catalog written; False if nobody waits."""
-    for visit in ledger.ready(project, registry.GATHERED):
+    for visit in ledger.ready(project, steps.UPDATE_CATALOG.name):
         entry = ledger.get(visit)
         if entry and record.claimable(
-            entry.record, registry.GATHERED, entry.record.generation
+            entry.record, steps.UPDATE_CATALOG.name, entry.record.generation
         ):
             messages.send(entry.record)
             return True

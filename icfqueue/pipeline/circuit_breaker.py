@@ -11,6 +11,8 @@ What one worker finds, the others need not find again. Notes in the ledger say s
     The store failed several times in a row, or asked to wait: no fetch asks it until
     the note ends. After a rest because of failures one fetch asks first, the others go
     on when it was successful (a circuit breaker that is half open).
+``faults:<host>``
+    How often the store failed in a row.
 
 Visits that meet a rest wait for its end, and no attempt is counted; nor is one that
 fails while the store is known to fail, until it did so for :data:`OUTAGE`.
@@ -19,24 +21,24 @@ fails while the store is known to fail, until it did so for :data:`OUTAGE`.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from icfqueue.core.errors import (
     AccessDenied,
     DiskTrouble,
-    IcfqueueError,
     NetworkTrouble,
     NotInStore,
+    PutOff,
     StepError,
     StoreBusy,
     TransientError,
 )
 from icfqueue.core.settings import Settings
+from icfqueue.core.steps import FETCH
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.ledger import Ledger
-from icfqueue.steps.job import Options
 
-FETCH = "fetch"
 MEMORY = 600.0
 """Seconds for which faults of a store count as being in a row, beyond its rest."""
 
@@ -47,140 +49,140 @@ night's outage is to fail none; visits that alone cannot be had must not wait fo
 SOON = 5.0
 """Seconds, at most, after which a fetch looks again whether the first was successful."""
 
+_DISK = "rest:disk"
 
-class PutOff(IcfqueueError):
-    """The step is put off, because trouble is known already.
 
-    Parameters
+@dataclass(frozen=True, slots=True)
+class CircuitBreaker:
+    """Keeps workers from trying what is known to fail.
+
+    Attributes
     ----------
-    cause
-        What the record shows meanwhile.
-    seconds
-        For how long.
+    ledger
+        Where the notes are that all workers see.
+    settings
+        How many faults open it, and for how long.
     """
 
-    def __init__(self, cause: StepError, seconds: float) -> None:
-        super().__init__(cause.message, hint=cause.hint)
-        self.cause = cause
-        self.seconds = seconds
+    ledger: Ledger
+    settings: Settings
 
+    def raise_if_open(
+        self, visit: Visit, step: str, store_url: str, *, here: bool = False
+    ) -> None:
+        """Raise if a step need not be tried now.
 
-def check(
-    ledger: Ledger,
-    settings: Settings,
-    visit: Visit,
-    step: str,
-    store_url: str,
-    *,
-    here: bool = False,
-) -> None:
-    """Raise if a step need not be tried now.
+        Parameters
+        ----------
+        here
+            The tarball is in the store directory: fetching it asks nobody.
 
-    Parameters
-    ----------
-    here
-        The tarball is in the store directory: fetching it asks nobody.
-
-    Raises
-    ------
-    AccessDenied
-        The store refused the project before.
-    PutOff
-        The disk or the store is being left alone.
-    """
-    host = _host(store_url)
-    asking = step == FETCH and not here
-    notes: list[tuple[str, type[TransientError]]] = [("rest:disk", DiskTrouble)]
-    if asking:
-        if refused := ledger.note(f"hold:{visit.project}"):
+        Raises
+        ------
+        AccessDenied
+            The store refused the project before.
+        PutOff
+            The disk or the store is being left alone.
+        """
+        asking = step == FETCH.name and not here
+        if asking and (refused := self.ledger.notes.get(_hold(visit.project))):
             words = json.loads(refused)
             raise AccessDenied(words["message"], hint=words["hint"])
-        notes.append((f"rest:{host}", StoreBusy))
-    for name, kind in notes:
-        if (text := ledger.note(name)) is not None:
-            words = json.loads(text)
-            cause = kind(words["message"], hint=words["hint"])
+        self._raise_if_resting(_DISK, DiskTrouble, visit, step)
+        if not asking:
+            return
+        host = _host(store_url)
+        self._raise_if_resting(_rest(host), StoreBusy, visit, step)
+        if int(self.ledger.notes.get(_faults(host)) or 0) < self.settings.store_faults:
+            return
+        # A fetch that lasts longer than a rest is no sign of trouble: another may ask, too.
+        pause = self.settings.store_pause
+        if not self.ledger.locks.take(_probe(host), str(visit), pause):
+            cause = StoreBusy(
+                f"{host} failed several times in a row; another visit asks it first",
+                hint="nothing is to be done: this visit goes on when the store answers",
+            )
             cause.at(project=visit.project, visit=visit.id, step=step)
-            raise PutOff(cause, ledger.note_ends(name) + 0.5)
-    if not asking or int(ledger.note(f"faults:{host}") or 0) < settings.store_faults:
-        return
-    # A fetch that lasts longer than a rest is no sign of trouble: another may ask, too.
-    if not ledger.lock(f"probe:{host}", str(visit), settings.store_pause):
-        cause = StoreBusy(
-            f"{host} failed several times in a row; another visit asks it first",
-            hint="nothing is to be done: this visit goes on when the store answers",
-        )
+            raise PutOff(cause, min(SOON, pause))
+
+    def record_failure(
+        self, visit: Visit, error: StepError, store_url: str
+    ) -> PutOff | None:
+        """Leave a note for the others if `error` concerns them.
+
+        Returns
+        -------
+        PutOff or None
+            In place of an error that is the store's known trouble and not the visit's.
+        """
+        host = _host(store_url)
+        if isinstance(error, AccessDenied):
+            self._leave(_hold(visit.project), error)
+        elif isinstance(error, DiskTrouble) and error.full:
+            self._leave(_DISK, error, self.settings.disk_pause)
+        elif isinstance(error, StoreBusy) and error.retry_after:
+            self._leave(_rest(host), error, error.retry_after)
+        elif isinstance(error, NetworkTrouble | StoreBusy):
+            return self._count_fault(visit, error, host)
+        if isinstance(error, AccessDenied | NotInStore):
+            # The store answered: it is well.
+            self.record_success(store_url)
+        self.release_probe(visit, store_url)
+        return None
+
+    def record_success(self, store_url: str) -> None:
+        """Forget the faults of a store that answered."""
+        self.ledger.notes.drop(_faults(_host(store_url)))
+
+    def release_probe(self, visit: Visit, store_url: str) -> None:
+        """Let another visit ask the store, if `visit` was the one that was to ask first."""
+        self.ledger.locks.release(_probe(_host(store_url)), str(visit))
+
+    def reset(self, project: str) -> None:
+        """Let the project's fetches ask the store again that refused them."""
+        self.ledger.notes.drop(_hold(project))
+
+    def _raise_if_resting(
+        self, name: str, kind: type[TransientError], visit: Visit, step: str
+    ) -> None:
+        text = self.ledger.notes.get(name)
+        if text is None:
+            return
+        words = json.loads(text)
+        cause = kind(words["message"], hint=words["hint"])
         cause.at(project=visit.project, visit=visit.id, step=step)
-        raise PutOff(cause, min(SOON, settings.store_pause))
+        raise PutOff(cause, self.ledger.notes.ends_in(name) + 0.5)
 
-
-def note(
-    ledger: Ledger, settings: Settings, visit: Visit, error: StepError, options: Options
-) -> PutOff | None:
-    """Leave a note for the others if `error` concerns them.
-
-    Returns
-    -------
-    PutOff or None
-        In place of an error that is the store's known trouble and not the visit's.
-    """
-    host = _host(options.store_url)
-    words = json.dumps({"message": error.message, "hint": error.hint})
-    if isinstance(error, AccessDenied):
-        ledger.put_note(f"hold:{visit.project}", words)
-    elif isinstance(error, DiskTrouble) and error.full:
-        ledger.put_note("rest:disk", words, settings.disk_pause)
-    elif isinstance(error, StoreBusy) and error.retry_after:
-        ledger.put_note(f"rest:{host}", words, error.retry_after)
-    elif isinstance(error, NetworkTrouble | StoreBusy):
-        return _count_fault(ledger, settings, visit, error, host)
-    if isinstance(error, AccessDenied | NotInStore):
-        well(ledger, options)
-    probed(ledger, visit, options)
-    return None
-
-
-def _count_fault(
-    ledger: Ledger, settings: Settings, visit: Visit, error: StepError, host: str
-) -> PutOff | None:
-    """Count a failure of the store; let it rest if there are too many in a row."""
-    pause = settings.store_pause
-    faults = ledger.count_up(f"faults:{host}", MEMORY + pause)
-    beyond = faults - settings.store_faults
-    if beyond >= 0:
+    def _leave(self, name: str, error: StepError, seconds: float | None = None) -> None:
         words = json.dumps({"message": error.message, "hint": error.hint})
-        ledger.put_note(f"rest:{host}", words, pause)
-    # Only now: the next one to ask must meet the rest.
-    ledger.unlock(f"probe:{host}", str(visit))
-    return PutOff(error, pause + 0.5) if 0 < beyond <= OUTAGE / pause else None
+        self.ledger.notes.put(name, words, seconds)
+
+    def _count_fault(self, visit: Visit, error: StepError, host: str) -> PutOff | None:
+        """Count a failure of the store; let it rest if there are too many in a row."""
+        pause = self.settings.store_pause
+        faults = self.ledger.notes.count_up(_faults(host), MEMORY + pause)
+        beyond = faults - self.settings.store_faults
+        if beyond >= 0:
+            self._leave(_rest(host), error, pause)
+        # Only now: the next one to ask must meet the rest.
+        self.ledger.locks.release(_probe(host), str(visit))
+        return PutOff(error, pause + 0.5) if 0 < beyond <= OUTAGE / pause else None
 
 
-def probed(ledger: Ledger, visit: Visit, options: Options) -> None:
-    """Let another visit ask the store, if `visit` was the one that was to ask first."""
-    ledger.unlock(f"probe:{_host(options.store_url)}", str(visit))
+def _hold(project: str) -> str:
+    return f"hold:{project}"
 
 
-def well(ledger: Ledger, options: Options) -> None:
-    """Forget the faults of a store that answered."""
-    ledger.drop_note(f"faults:{_host(options.store_url)}")
+def _rest(host: str) -> str:
+    return f"rest:{host}"
 
 
-def lift(ledger: Ledger, project: str) -> None:
-    """Let the project's fetches ask the store again."""
-    ledger.drop_note(f"hold:{project}")
+def _faults(host: str) -> str:
+    return f"faults:{host}"
 
 
-def uncounted_wait(error: StepError, settings: Settings) -> float | None:
-    """Return how long to wait without counting the attempt, or None to count it.
-
-    A full disk is no visit's fault; neither is a store that says when to come back.
-    """
-    if isinstance(error, DiskTrouble):
-        return settings.disk_pause if error.full else None
-    # "Retry-After: 0" names no time: taken at its word, it would be tried without end.
-    if isinstance(error, TransientError) and error.retry_after:
-        return error.retry_after
-    return None
+def _probe(host: str) -> str:
+    return f"probe:{host}"
 
 
 def _host(store_url: str) -> str:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import secrets
 import time
 
+from icfqueue.core import steps
 from icfqueue.core.errors import PermanentError
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
 from icfqueue.ledger.ledger import Entry
 from icfqueue.ledger.record import Record
-from icfqueue.pipeline.attempt import Attempt, Worker, say
+from icfqueue.pipeline.attempt import Attempt, say
 from icfqueue.pipeline.catalog_batch import update_catalog
+from icfqueue.pipeline.worker_context import WorkerContext
 from icfqueue.steps import registry
 
 
-def handle(worker: Worker, step: str, project: str, visit: str, generation: int) -> str:
+def handle(
+    worker: WorkerContext, step: str, project: str, visit: str, generation: int
+) -> str:
     """Act on a message.
 
     Parameters
@@ -29,22 +33,22 @@ def handle(worker: Worker, step: str, project: str, visit: str, generation: int)
         One word on what became of it, for Celery's own result: the record says more.
     """
     subject = Visit(project, visit)
-    if step not in registry.NAMES or not isinstance(generation, int):
+    if step not in steps.NAMES or not isinstance(generation, int):
         raise PermanentError(f"a message names the step {step!r}")
     if worker.stopping.asked:
         return "stopping"
-    if step == registry.GATHERED:
+    if step == steps.UPDATE_CATALOG.name:
         return update_catalog(worker, project)
     held = _claim(worker, subject, step, generation)
     if held is None:
         say("message.dropped", subject, step, generation=generation)
         return "dropped"
     attempt = Attempt(worker, step, [held])
-    return attempt.run(lambda jobs: {subject: registry.step(step).run(jobs[0])})
+    return attempt.run(lambda jobs: {subject: registry.run(step, jobs[0])})
 
 
-def _claim(worker: Worker, visit: Visit, step: str, generation: int) -> Entry | None:
-    """Take the visit's lease if the message still says something."""
+def _claim(worker: WorkerContext, visit: Visit, step: str, generation: int) -> Entry | None:
+    """Take the visit's lease if the message is current."""
     token = secrets.token_hex(8)
 
     def change(found: Record) -> Record | None:
@@ -52,4 +56,4 @@ def _claim(worker: Worker, visit: Visit, step: str, generation: int) -> Entry | 
             return None
         return record.claimed(found, token, worker.name, time.time())
 
-    return worker.ledger.change(visit, change, lease=worker.settings.lease)
+    return worker.ledger.update_entry(visit, change, lease=worker.settings.lease)

@@ -1,4 +1,4 @@
-"""The watch that a worker keeps over a step: lease, progress, stalls, stopping.
+"""The guard that a worker keeps over a step: lease, progress, stalls, stopping.
 
 A thread renews the lease and writes the progress about once a second. It calls the work
 off when the lease is lost, when the step makes no progress for longer than it may, or
@@ -20,7 +20,8 @@ from typing import Self
 import redis
 
 from icfqueue.core.errors import Interrupted, LeaseLost, Stalled, StepError, Withdrawn
-from icfqueue.core.guard import Watch, end_group, kill_group
+from icfqueue.core.guard import Guard
+from icfqueue.core.process_groups import end_group, kill_group
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.ledger import Ledger
 
@@ -67,7 +68,7 @@ class Stopping:
         return since is not None and time.monotonic() > since + self.grace
 
 
-class Heartbeat(Watch):
+class Heartbeat(Guard):
     """Holds the leases of one step's visits; used as a context manager.
 
     Parameters
@@ -210,7 +211,7 @@ class Heartbeat(Watch):
             self._call_off(LeaseLost("the lease is lost"))
 
     def _renew(self, ledger: Ledger) -> bool:
-        if self.lock and not ledger.renew_lock(*self.lock, self.lease):
+        if self.lock and not ledger.locks.renew(*self.lock, self.lease):
             return False
         return ledger.renew_all(self.tokens, self.lease, self._bytes, self._dicoms)
 

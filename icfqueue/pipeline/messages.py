@@ -6,79 +6,20 @@ task; nothing here imports the tasks.
 
 from __future__ import annotations
 
-import json
 import secrets
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from celery import Celery
-from kombu import Exchange, Queue
 
-from icfqueue.broker.connection import Broker
+from icfqueue.broker.celery_app import TASK_PREFIX
+from icfqueue.core.steps import step
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.record import MAX_PRIORITY, Record
-from icfqueue.steps.registry import QUEUES, step
-
-TASK_PREFIX = "icfqueue."
-"""The task of a step is called ``icfqueue.<step>``."""
-
-LEVELS = list(range(10))
-"""Celery's priorities on Redis; 0 is served first. Visits that have begun take the
-lower half, others the upper one, so that a project finishes visit by visit."""
-
-SEPARATOR = "\x06\x16"
-"""Kombu's own, between a queue's name and its priority in the key of a Redis list."""
-
-UNACKED = "unacked"
-"""Kombu's own: the hash of the messages that workers hold."""
-
-REDELIVERY = 7 * 24 * 3600
-"""Seconds after which Redis' transport hands out an unacknowledged message again. Far
-longer than any step: a healthy step must not run twice, and what a dead worker held is
-found by its lease, long before."""
 
 SEND_BATCH = 500
-
-
-def make_app(broker: Broker) -> Celery:
-    """Return a Celery application that can send, set up as the workers are.
-
-    JSON is the only serialiser: a pickle in a queue is a program that a stranger sends.
-    """
-    app = Celery("icfqueue", broker=broker.url, backend=broker.url, set_as_current=False)
-    app.conf.update(
-        task_serializer="json",
-        result_serializer="json",
-        accept_content=["json"],
-        result_accept_content=["json"],
-        task_queues=[Queue(name, Exchange(name), routing_key=name) for name in QUEUES],
-        task_default_queue=QUEUES[0],
-        task_create_missing_queues=False,
-        result_expires=3600,
-        broker_transport_options={
-            "visibility_timeout": REDELIVERY,
-            "priority_steps": LEVELS,
-            "sep": SEPARATOR,
-            "queue_order_strategy": "priority",
-            "socket_connect_timeout": 3.0,
-            "socket_keepalive": True,
-        },
-        # max_retries=None is silently capped; this is about 50 minutes.
-        task_publish_retry_policy={
-            "max_retries": 600,
-            "interval_start": 0.2,
-            "interval_step": 0.5,
-            "interval_max": 5,
-        },
-        broker_connection_retry_on_startup=True,
-        broker_connection_max_retries=None,
-    )
-    if broker.tls:
-        app.conf.update(broker_use_ssl=broker.tls, redis_backend_use_ssl=broker.tls)
-    return app
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +39,7 @@ class Nudge:
 
 
 class Messages:
-    """Sends nudges, and looks into the queues.
+    """Sends nudges.
 
     Parameters
     ----------
@@ -150,35 +91,3 @@ class Messages:
             # Or the result of each step would name the next one.
             add_to_parent=False,
         )
-
-    def depth(self, queue: str) -> int:
-        """Return how many messages wait in `queue`."""
-        pipe = self.ledger.client.pipeline(transaction=False)
-        for name in _lists(queue):
-            pipe.llen(name)
-        return sum(pipe.execute())
-
-    def unacknowledged(self) -> int:
-        """Return how many messages workers hold, or held when they vanished."""
-        return int(self.ledger.client.hlen(UNACKED))
-
-    def waiting(self, queue: str) -> Iterator[str]:
-        """Yield ``project/visit`` of every message that waits in `queue`.
-
-        Reads the whole queue, a thousand messages at a time; only asked for when the
-        numbers do not add up.
-        """
-        for name in _lists(queue):
-            start = 0
-            while messages := self.ledger.client.lrange(name, start, start + 999):
-                for message in messages:
-                    # What somebody else put there is no visit's.
-                    with suppress(ValueError, LookupError, TypeError):
-                        task = str(json.loads(message)["headers"]["id"])
-                        yield "/".join(task.split("/")[:2])
-                start += len(messages)
-
-
-def _lists(queue: str) -> list[str]:
-    """Return the Redis lists that make up `queue`, one for each priority."""
-    return [queue, *(f"{queue}{SEPARATOR}{level}" for level in LEVELS[1:])]

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 
 import redis
 
+from icfqueue.broker.queues import Queues
+from icfqueue.core import steps
 from icfqueue.core.errors import Crashed
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
@@ -26,7 +28,6 @@ from icfqueue.ledger.record import Record, State
 from icfqueue.ledger.retry_policy import Fail
 from icfqueue.pipeline.catalog_schedule import send_flush
 from icfqueue.pipeline.messages import Messages
-from icfqueue.steps import registry
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class Supervisor:
 
     ledger: Ledger
     messages: Messages
+    queues: Queues
     settings: Settings
     patience: float = 5.0
     token: str = field(default_factory=lambda: secrets.token_hex(8))
@@ -93,11 +95,11 @@ class Supervisor:
                 log.exception("supervisor: unexpected error")
         if self._leads:
             with suppress(redis.RedisError, OSError):
-                self.ledger.unlock(LEADER, self.token)
+                self.ledger.locks.release(LEADER, self.token)
 
     def leads(self) -> bool:
         """Whether this is the active supervisor; takes over from one that vanished."""
-        got = self.ledger.lock(LEADER, self.token, min(10.0, self.settings.lease))
+        got = self.ledger.locks.take(LEADER, self.token, min(10.0, self.settings.lease))
         if got and not self._leads:
             log.info("supervisor.active")
         self._leads = got
@@ -108,7 +110,7 @@ class Supervisor:
         self.send_due()
         self.recover()
         self.flush()
-        for queue in registry.QUEUES:
+        for queue in steps.QUEUES:
             try:
                 self.send_lost(queue)
             except (redis.RedisError, OSError):
@@ -159,7 +161,7 @@ class Supervisor:
             )
             if changed.state == State.QUEUED:
                 orphans.append(changed)
-                if changed.step == registry.GATHERED:
+                if changed.step == steps.UPDATE_CATALOG.name:
                     self.ledger.flush_now(visit.project)
         self._send(orphans)
 
@@ -204,13 +206,13 @@ class Supervisor:
         late = self.ledger.unsent(queue, self.patience)
         if not late:
             return
-        if self.messages.depth(queue) >= self.ledger.queued_count(queue):
+        if self.queues.depth(queue) >= self.ledger.queued_count(queue):
             # No visit may be lost, or stale messages make up for it.
             if now < self._next_compared.get(queue, 0.0):
                 return
             if not self.ledger.unsent(queue, VERY_LATE * self.patience, 1):
                 return
-        waiting = set(self.messages.waiting(queue))
+        waiting = set(self.queues.waiting(queue))
         lost = [visit for visit in late if str(visit) not in waiting]
         # Reading a long queue takes a while; it gets at most a fiftieth of the time.
         end = time.monotonic()
@@ -230,7 +232,7 @@ class Supervisor:
         ]
 
     def _send(self, records: list[Record], *, again: bool = False) -> None:
-        queued = [found for found in records if found.step != registry.GATHERED]
+        queued = [found for found in records if found.step != steps.UPDATE_CATALOG.name]
         if not queued:
             return
         if again:

@@ -25,11 +25,12 @@ from icfqueue.core.errors import (
     Unreachable,
     UsageError,
 )
+from icfqueue.core.options import Options
+from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit, check_id
 from icfqueue.remote.http_errors import MAX_REDIRECTS, asking, of_status, without_login
 from icfqueue.remote.listing import unusable_in_listing, visits_in_listing
 from icfqueue.remote.login import StoreLogin
-from icfqueue.steps.job import Job
 
 if TYPE_CHECKING:
     import requests
@@ -150,6 +151,16 @@ class RemoteStore:
         self._login = StoreLogin(self.url, credential)
         self._timeout = (connect_timeout, read_timeout)
         self._session: requests.Session | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return the store that the settings name."""
+        return cls(
+            settings.store_url,
+            settings.credential,
+            connect_timeout=settings.connect_timeout,
+            read_timeout=settings.read_timeout,
+        )
 
     @property
     def realm(self) -> str:
@@ -332,13 +343,13 @@ class RemoteStore:
         return body.decode(errors="replace")
 
 
-def remote_of(job: Job) -> RemoteStore:
-    """Return the store of a job; the same for as long as its thread asks for the same."""
+def remote_of(options: Options, settings: Settings) -> RemoteStore:
+    """Return the store of a visit; the same for as long as its thread asks for the same."""
     return _remote(
-        job.options.store_url,
-        job.options.credential,
-        job.settings.connect_timeout,
-        job.settings.read_timeout,
+        options.store_url,
+        options.credential,
+        settings.connect_timeout,
+        settings.read_timeout,
         # A forked child must not share its parent's connection, nor a thread another's.
         (os.getpid(), threading.get_ident()),
     )

@@ -8,12 +8,15 @@ same bytes.
 from __future__ import annotations
 
 from icfqueue.core.errors import NotInStore, PermanentError
-from icfqueue.outputs.completeness import whole_deposit
+from icfqueue.core.options import Outcome
+from icfqueue.outputs.completeness import Recorded, whole_deposit
 from icfqueue.outputs.deposit import Source
+from icfqueue.outputs.freshness import change_here, change_in_store
 from icfqueue.remote.client import remote_of
-from icfqueue.steps.fetch import tarball_here
-from icfqueue.steps.job import Job, Outcome
-from icfqueue.store.directory import disk_trouble
+from icfqueue.steps.job import Job
+from icfqueue.store.disk import disk_trouble
+from icfqueue.store.fingerprint import Fingerprint
+from icfqueue.store.inventory import tarball_here
 
 
 def run(job: Job) -> Outcome:
@@ -29,13 +32,13 @@ def run(job: Job) -> Outcome:
     Withdrawn
         The visit is no longer this worker's.
     """
-    store, visit, watch, options = job.store, job.visit, job.watch, job.options
+    store, visit, guard, options = job.store, job.visit, job.guard, job.options
     removed = []
     with disk_trouble("cleaning up"):
-        store.forget_work(visit, watch)
-        if options.remove_tarball and tarball_here(job) is not None:
+        store.forget_work(visit, guard)
+        if options.remove_tarball and tarball_here(store, visit) is not None:
             _check_tarball(job, _deposited(job, visit.tarball))
-            store.withdraw(visit, store.path(visit, visit.tarball), watch)
+            store.withdraw(visit, store.path(visit, visit.tarball), guard)
             removed.append("tarball")
         # The tarball's file first: a deposit that stands alone has neither.
         names = (visit.metadata_tarball, visit.metadata_dicoms)
@@ -43,7 +46,7 @@ def run(job: Job) -> Outcome:
         if options.remove_metadata and any(path.exists() for path in paths):
             _deposited(job, "the metadata")
             for path in paths:
-                store.withdraw(visit, path, watch)
+                store.withdraw(visit, path, guard)
             removed.append("metadata")
     note = f"removed: {', '.join(removed)}" if removed else ""
     return Outcome(worked=bool(removed), note=note)
@@ -51,7 +54,7 @@ def run(job: Job) -> Outcome:
 
 def _deposited(job: Job, what: str) -> Source:
     """Return what the visit's deposit was made from, if it is whole and right."""
-    found = whole_deposit(job)
+    found = whole_deposit(job.store, job.visit, job.options.store_url)
     if found is None:
         raise PermanentError(
             f"{what} of {job.visit} was kept: there is no deposit that was made from it",
@@ -63,8 +66,9 @@ def _deposited(job: Job, what: str) -> Source:
 def _check_tarball(job: Job, source: Source) -> None:
     """Raise unless deposit, tarball here and tarball in the store are of the same bytes."""
     kept = f"{job.visit.tarball} was kept: "
-    _check_here(job, source, kept)
-    remote = remote_of(job)
+    recorded = Recorded(source.size, source.md5)
+    _check_here(job, recorded, kept)
+    remote = remote_of(job.options, job.settings)
     try:
         there = remote.head(job.visit.storepath).size
     except NotInStore as error:
@@ -72,41 +76,38 @@ def _check_tarball(job: Job, source: Source) -> None:
             f"{kept}{error.message}",
             hint="the dataset points there: have the tarball put into the store",
         ) from None
-    if there != source.size:
+    if there is None:
         raise PermanentError(
-            f"{kept}it has {source.size} bytes, the store's has "
-            f"{'an unknown number' if there is None else there}",
+            f"{kept}it has {source.size} bytes, the store's has an unknown number",
             hint="the dataset could not be got from the store; find out which one is right",
         )
-    published = remote.md5sum(job.visit)
-    if published is not None and published != source.md5:
+    published = remote.md5sum(job.visit) if there == source.size else None
+    change = change_in_store(there, published, recorded)
+    if change is None:
+        return
+    if change.what == "size":
         raise PermanentError(
-            f"{kept}its MD5 is {source.md5}, the store publishes {published}",
-            hint="find out which one is right, and whether the md5sum file is up to date",
+            f"{kept}it has {change.recorded} bytes, the store's has {change.found}",
+            hint="the dataset could not be got from the store; find out which one is right",
         )
+    raise PermanentError(
+        f"{kept}its MD5 is {change.recorded}, the store publishes {change.found}",
+        hint="find out which one is right, and whether the md5sum file is up to date",
+    )
 
 
-def _check_here(job: Job, source: Source, kept: str) -> None:
-    """Raise unless the tarball here is the one that the deposit was made from.
-
-    It was read when it was indexed. Only if it was touched after that it is read again:
-    ``ctime`` cannot be set back.
-    """
-    from icfqueue.steps.index_tar import md5_of
-
-    visit, store = job.visit, job.store
-    tarball = store.path(visit, visit.tarball)
-    about = tarball.stat()
-    found, wanted = f"{about.st_size} bytes", f"one of {source.size}"
-    if about.st_size == source.size:
-        proofs = (store.path(visit, name) for name in (visit.metadata_tarball, visit.refs))
-        seen = max(path.stat().st_mtime_ns for path in proofs if path.exists())
-        if about.st_ctime_ns < seen:
-            return
-        md5 = md5_of(tarball, job.watch)
-        if md5 == source.md5:
-            return
-        found, wanted = f"the MD5 {md5}", f"one with {source.md5}"
+def _check_here(job: Job, recorded: Recorded, kept: str) -> None:
+    """Raise unless the tarball here is the one that the deposit was made from."""
+    tarball = Fingerprint.of(job.store.path(job.visit, job.visit.tarball))
+    if tarball is None:
+        return
+    change = change_here(job.store, job.visit, tarball, recorded, job.guard)
+    if change is None:
+        return
+    if change.what == "size":
+        found, wanted = f"{change.found} bytes", f"one of {change.recorded}"
+    else:
+        found, wanted = f"the MD5 {change.found}", f"one with {change.recorded}"
     raise PermanentError(
         f"{kept}it has {found}, the deposit was made from {wanted}",
         hint="run the visit with --force to make its dataset anew",

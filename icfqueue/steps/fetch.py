@@ -7,18 +7,19 @@ when it has the length that the store announced and, where the store publishes o
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import stat
 from contextlib import ExitStack
 
-from icfqueue.core.errors import DiskTrouble, NetworkTrouble, PermanentError, TarballChanged
+from icfqueue.core.errors import DiskTrouble, NetworkTrouble, TarballChanged
+from icfqueue.core.options import Outcome
 from icfqueue.outputs.completeness import Recorded, recorded, whole_deposit, without_tarball
+from icfqueue.outputs.freshness import change_in_store
 from icfqueue.remote import partial_download
 from icfqueue.remote.client import Download, RemoteStore, remote_of
 from icfqueue.remote.partial_download import Part
-from icfqueue.steps.job import Job, Outcome
-from icfqueue.store.directory import disk_trouble
+from icfqueue.steps.job import Job
+from icfqueue.store.disk import disk_trouble
+from icfqueue.store.inventory import tarball_here
 
 CHUNK = 1 << 20
 """Most bytes that are taken from the connection at once."""
@@ -39,50 +40,18 @@ def run(job: Job) -> Outcome:
         The visit is no longer this worker's.
     """
     with disk_trouble("fetching the tarball"):
-        size = tarball_here(job)
+        size = tarball_here(job.store, job.visit)
         if size is not None:
             return Outcome(worked=False, tar_bytes=size)
-        remote = remote_of(job)
-        if complete_without_tarball(job):
+        remote = remote_of(job.options, job.settings)
+        if without_tarball(job.store, job.visit, job.options):
             return _still_the_same(job, remote)
         return _download(job, remote)
 
 
-def complete_without_tarball(job: Job) -> bool:
-    """Tell whether the visit needs no tarball here, because all its outputs are."""
-    return without_tarball(job)
-
-
-def tarball_here(job: Job) -> int | None:
-    """Return the size in bytes of the tarball in the store directory, None without one.
-
-    Raises
-    ------
-    PermanentError
-        Something else has its name: a folder, a link that leads nowhere.
-    """
-    path = job.store.path(job.visit, job.visit.tarball)
-    try:
-        found = path.stat()
-    except OSError as error:
-        if error.errno not in {errno.ENOENT, errno.ELOOP}:
-            raise
-        if not path.is_symlink():
-            return None
-        raise PermanentError(
-            f"{path} is a symbolic link to {path.readlink()}, which is not there",
-            hint="remove the link to have the tarball downloaded, or bring its target back",
-        ) from None
-    if not stat.S_ISREG(found.st_mode):
-        raise PermanentError(
-            f"{path} is not a file", hint="remove it to have the tarball downloaded"
-        )
-    return found.st_size
-
-
 def _still_the_same(job: Job, remote: RemoteStore) -> Outcome:
     """Compare the store's tarball with the recorded one, without a download."""
-    found = whole_deposit(job)
+    found = whole_deposit(job.store, job.visit, job.options.store_url)
     # Nobody but the holder of the visit's lease changes the deposit.
     assert found is not None  # noqa: S101 - for the type checker
     deposit, source = found
@@ -102,14 +71,13 @@ def _compare(
     job: Job, known: Recorded | None, size: int | None, published: str | None
 ) -> None:
     """Raise TarballChanged if the store's tarball is not the recorded one."""
-    if known is None:
+    change = change_in_store(size, published, known) if known else None
+    if change is None:
         return
-    if size is not None and size != known.size:
-        found, expected = f"{size} bytes", f"{known.size}"
-    elif published is not None and published != known.md5:
-        found, expected = f"the MD5 {published}", known.md5
+    if change.what == "size":
+        found, expected = f"{change.found} bytes", f"{change.recorded}"
     else:
-        return
+        found, expected = f"the MD5 {change.found}", f"{change.recorded}"
     raise TarballChanged(
         f"{job.visit.storepath} has {found} in the store; the outputs here were made from "
         f"one with {expected}",
@@ -119,19 +87,19 @@ def _compare(
 
 def _download(job: Job, remote: RemoteStore) -> Outcome:
     """Receive the tarball and publish it."""
-    visit, watch = job.visit, job.watch
+    visit, guard = job.visit, job.guard
     published = remote.md5sum(visit)
-    known = None if job.options.force else recorded(job)
+    known = None if job.options.force else recorded(job.store, job.visit)
     work = job.store.work_dir(visit)
     with ExitStack() as stack:
-        kept = partial_download.take_over(work, watch.advance)
+        kept = partial_download.take_over(work, guard.advance)
         hasher = _Hasher(published)
         start, file = 0, None
         if kept is not None:
             stack.enter_context(kept)
             start, file = kept.have, kept.note.file
             # Before the connection is open: the store would not wait for ever.
-            kept.feed(hasher.update, watch.advance)
+            kept.feed(hasher.update, guard.advance)
         download = stack.enter_context(
             remote.open(visit.storepath, start=start, known=file)
         )
@@ -144,7 +112,7 @@ def _download(job: Job, remote: RemoteStore) -> Outcome:
             kept.restart(download.file)
             hasher = _Hasher(published)
         _receive(job, download, kept, hasher)
-        job.store.publish(kept.finish(), job.store.path(visit, visit.tarball), watch)
+        job.store.publish(kept.finish(), job.store.path(visit, visit.tarball), guard)
     partial_download.sweep(work)
     return Outcome(worked=True, tar_bytes=download.file.size, tar_md5=published)
 
@@ -154,7 +122,7 @@ def _receive(job: Job, download: Download, kept: Part, hasher: _Hasher) -> None:
     while piece := download.read(CHUNK):
         kept.write(piece)
         hasher.update(piece)
-        job.watch.advance(bytes=len(piece))
+        job.guard.advance(bytes=len(piece))
     if not hasher.agrees():
         kept.discard()
         raise NetworkTrouble(

@@ -1,45 +1,15 @@
-"""A job: one visit to be processed, and how.
-
-The options travel in the visit's record, so that whoever picks a visit up, days later
-on another machine, does what was asked when it was enqueued.
-"""
+"""A job: one visit to be processed, and the surroundings in which a step runs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from icfqueue.core.errors import StepError
-from icfqueue.core.guard import UNWATCHED, Watch
+from icfqueue.core.guard import UNGUARDED, Guard
+from icfqueue.core.options import Options
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
-from icfqueue.dataset.programs import KeySource
+from icfqueue.dataset.annex_keys import KeySource
 from icfqueue.store.directory import Store
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What was asked for when the visit was enqueued.
-
-    Attributes
-    ----------
-    store_url
-        Where the dataset says the tarball is; also where it is downloaded from.
-    credential
-        Name of the DataLad credential for it, or None for DataLad's own choice.
-    force
-        Make every output anew and accept a changed tarball.
-    catalog
-        Update the study's catalog.
-    remove_tarball, remove_metadata
-        What `cleanup` removes.
-    """
-
-    store_url: str
-    credential: str | None = None
-    force: bool = False
-    catalog: bool = True
-    remove_tarball: bool = False
-    remove_metadata: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,39 +20,14 @@ class Job:
     ----------
     keys
         A git-annex that a worker keeps running from one visit to the next, if it does.
+    dicoms
+        Number of DICOM files, if an earlier step of this run told it.
     """
 
     visit: Visit
     options: Options
     store: Store
     settings: Settings
-    watch: Watch = UNWATCHED
+    guard: Guard = UNGUARDED
     keys: KeySource | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a step tells of itself for the visit's record; None is nothing new.
-
-    Attributes
-    ----------
-    worked
-        False if the output was there already and belonged to this tarball.
-    tar_bytes, tar_md5, dicoms
-        Size (bytes) and MD5 (hex) of the tarball, number of DICOM files in it.
-    refs
-        Ref name to commit, as in the deposit.
-    note
-        What a person may want to know, in a few words; no DICOM value.
-    """
-
-    worked: bool
-    tar_bytes: int | None = None
-    tar_md5: str | None = None
     dicoms: int | None = None
-    refs: dict[str, str] | None = None
-    note: str = ""
-
-
-Results = dict[Visit, Outcome | StepError]
-"""How each visit of a batch fared."""

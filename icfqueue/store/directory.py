@@ -22,53 +22,20 @@ import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from icfqueue.core import faultpoint
-from icfqueue.core.errors import DiskTrouble, UsageError
-from icfqueue.core.guard import UNWATCHED, Watch
+from icfqueue.core.errors import UsageError
+from icfqueue.core.guard import UNGUARDED, Guard
 from icfqueue.core.visit import TAR_SUFFIX, Visit, check_id
+from icfqueue.store.fsync import sync_folder, to_disk
 
 HIDDEN = ".icfqueue"
 """Folder for what is no output, in the store directory and in each project."""
 
-DISK_ERRORS = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EROFS, errno.ENODEV}
-)
-"""``OSError.errno`` values that say the disk is in trouble, not the visit."""
-
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
-"""Those of them that say nothing can be written."""
-
 
 AT_ONCE = 50
-"""Files that are renamed after one question to the watch."""
-
-SYNCING = 4
-"""Files that are written to disk at the same time; more is no faster."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
-    """What ``stat`` tells of a file without reading it.
-
-    Two equal fingerprints mean the same bytes: ``ctime_ns`` cannot be set by a copy or
-    by ``touch``, so a replaced tarball of the same size and age still differs.
-    """
-
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-
-    @classmethod
-    def of(cls, path: Path) -> Fingerprint | None:
-        """Return the fingerprint of the file at `path`, or None if there is none."""
-        try:
-            found = path.stat()
-        except FileNotFoundError:
-            return None
-        return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+"""Files that are renamed after one question to the guard."""
 
 
 class Store:
@@ -137,7 +104,7 @@ class Store:
         return self.root / visit.project / HIDDEN / visit.id
 
     @contextmanager
-    def scratch(self, visit: Visit, watch: Watch = UNWATCHED) -> Iterator[Path]:
+    def scratch(self, visit: Visit, guard: Guard = UNGUARDED) -> Iterator[Path]:
         """Yield a new folder for unfinished files of `visit`; it is gone afterwards.
 
         Leftovers of earlier workers, which the visit's lease proves dead, go first.
@@ -146,7 +113,7 @@ class Store:
         ----------
         visit
             Whose work folder it lies in.
-        watch
+        guard
             Asked for the lease: the leftovers could be those of the next worker.
 
         Raises
@@ -154,7 +121,7 @@ class Store:
         Withdrawn
             The visit is no longer this worker's.
         """
-        watch.before_publish(visit.id)
+        guard.before_publish(visit.id)
         work = self.work_dir(visit)
         try:
             with self._scratch_in(work) as folder:
@@ -199,7 +166,7 @@ class Store:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def publish(self, source: Path, target: Path, watch: Watch) -> None:
+    def publish(self, source: Path, target: Path, guard: Guard) -> None:
         """Let the finished file `source` appear as `target`, whole or not at all.
 
         Parameters
@@ -208,7 +175,7 @@ class Store:
             A file of the visit's work folder; durable on disk before it is renamed.
         target
             Its name in the store.
-        watch
+        guard
             Asked once more right before the rename.
 
         Raises
@@ -218,13 +185,13 @@ class Store:
         OSError
             The disk is in trouble; nothing appeared.
         """
-        self.publish_all([(source, target)], watch)
+        self.publish_all([(source, target)], guard)
 
-    def publish_all(self, pairs: Sequence[tuple[Path, Path]], watch: Watch) -> None:
+    def publish_all(self, pairs: Sequence[tuple[Path, Path]], guard: Guard) -> None:
         """Let finished files appear, each whole or not at all, in this order.
 
         What is paid for each file otherwise is paid for many at once: the disk writes
-        them together, and `watch` is asked once for :data:`AT_ONCE` renames, which take
+        them together, and `guard` is asked once for :data:`AT_ONCE` renames, which take
         milliseconds. What a worker that falls asleep in between could still rename is
         gone when the next one has begun (:meth:`scratch`).
 
@@ -233,21 +200,21 @@ class Store:
         Withdrawn, OSError
             As :meth:`publish`; the files before it did appear.
         """
-        _to_disk([source for source, _ in pairs])
+        to_disk([source for source, _ in pairs])
         for source, target in pairs:
             self._share(source, 0o666)
             faultpoint.reach(f"ready {target.name}")
         for place, (source, target) in enumerate(pairs):
             if place % AT_ONCE == 0:
-                watch.before_publish(target.name)
+                guard.before_publish(target.name)
             faultpoint.reach(f"before {target.name}")
             source.replace(target)
             faultpoint.reach(f"after {target.name}")
         # The names, too, outlast a loss of power.
         for folder in {target.parent for _, target in pairs}:
-            _fsync_folder(folder)
+            sync_folder(folder)
 
-    def withdraw(self, visit: Visit, target: Path, watch: Watch) -> None:
+    def withdraw(self, visit: Visit, target: Path, guard: Guard) -> None:
         """Remove the published file `target` of `visit`, if it is there.
 
         It is renamed into the work folder first. A worker that falls asleep between the
@@ -266,7 +233,7 @@ class Store:
         self._make_dir(folder)
         try:
             faultpoint.reach(f"ready {target.name}")
-            watch.before_publish(target.name)
+            guard.before_publish(target.name)
             faultpoint.reach(f"removing {target.name}")
             target.replace(folder / target.name)
             faultpoint.reach(f"removed {target.name}")
@@ -276,10 +243,10 @@ class Store:
                 work.rmdir()
                 work.parent.rmdir()
 
-    def forget_work(self, visit: Visit, watch: Watch = UNWATCHED) -> None:
+    def forget_work(self, visit: Visit, guard: Guard = UNGUARDED) -> None:
         """Remove the visit's work folder, and the project's if it was the last.
 
-        The folder is opened before `watch` is asked, and emptied through that. A worker
+        The folder is opened before `guard` is asked, and emptied through that. A worker
         that falls asleep in between and wakes when the visit was done by another, and
         perhaps begun anew, empties a folder that is gone.
 
@@ -294,10 +261,10 @@ class Store:
         try:
             folder = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:
-            watch.before_publish(visit.id)
+            guard.before_publish(visit.id)
             return
         try:
-            watch.before_publish(visit.id)
+            guard.before_publish(visit.id)
             faultpoint.reach(f"removing {visit.id}")
             if os.fstat(folder).st_nlink:
                 _empty(folder)
@@ -350,86 +317,6 @@ class Store:
         path.chmod(mode & ~_UMASK | setgid)
 
 
-def is_full(folder: Path) -> bool:
-    """Tell whether a program that failed there may have failed for want of room.
-
-    git has many words for that, and not all name the error.
-    """
-    try:
-        found = os.statvfs(folder)
-    except OSError:
-        return False
-    # Some file systems do not count their inodes and report none at all.
-    inodes = found.f_files == 0 or found.f_favail > 0
-    read_only = bool(found.f_flag & os.ST_RDONLY)
-    return found.f_bavail * found.f_frsize < _LITTLE or not inodes or read_only
-
-
-@contextmanager
-def disk_trouble(doing: str) -> Iterator[None]:
-    """Turn an ``OSError`` of a disk in trouble into a transient error.
-
-    Parameters
-    ----------
-    doing
-        What was being done, for the message: ``"writing the metadata"``.
-
-    Raises
-    ------
-    DiskTrouble
-        For the errors in :data:`DISK_ERRORS`; others pass unchanged.
-    """
-    try:
-        yield
-    except shutil.Error as error:
-        # Copying a tree goes on after an error and collects them, in words.
-        found = [os.strerror(n) for n in FULL if os.strerror(n) in str(error)]
-        if not found:
-            raise
-        raise DiskTrouble(
-            f"{doing}: {found[0]}",
-            hint="make room or repair the file system; the visit is tried again",
-        ) from error
-    except OSError as error:
-        if error.errno not in DISK_ERRORS:
-            raise
-        where = f" ({error.filename})" if error.filename else ""
-        raise DiskTrouble(
-            f"{doing}{where}: {error.strerror}",
-            hint="make room or repair the file system; the visit is tried again",
-            full=error.errno in FULL,
-        ) from error
-
-
-def _to_disk(files: Sequence[Path]) -> None:
-    """Have `files` durable on disk; several wait for the disk at the same time."""
-    if len(files) == 1:
-        _fsync(files[0])
-        return
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(SYNCING) as pool:
-        # The list has what was raised raised here.
-        list(pool.map(_fsync, files))
-
-
-def _fsync(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def _fsync_folder(folder: Path) -> None:
-    """Have the names in `folder` durable; some file systems refuse that for folders."""
-    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(held)
-    except OSError as error:
-        if error.errno not in _NO_FSYNC:
-            raise
-    finally:
-        os.close(held)
-
-
 def _empty(folder: int) -> None:
     """Remove everything in a folder that is open."""
     with os.scandir(folder) as entries:
@@ -461,7 +348,3 @@ def _umask() -> int:
 
 _UMASK = _umask()
 _MAKE_DIR_TRIES = 10
-_NO_FSYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
-"""What file systems say that cannot fsync a folder."""
-_LITTLE = 1 << 20
-"""Bytes of room that count as none."""

@@ -214,7 +214,7 @@ def test_help_and_status_import_neither_datalad_nor_celery(icfqueue: Icfqueue) -
     code = (
         "import sys\n"
         "sys.argv = ['icfqueue', *sys.argv[1:]]\n"
-        "from icfqueue.cli import main\n"
+        "from icfqueue.cli.main import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
         "heavy = {'datalad', 'datalad_next', 'celery', 'kombu', 'pydicom', 'requests'}\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.commands import BIN, Icfqueue
 
-from icfqueue.operations import clone_proof
+from icfqueue.dataset import clone
 
 
 def test_the_demonstration_shows_the_whole_way_and_does_so_again(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_no_temporary_folder_is_made_in_a_repository(
 ) -> None:
     subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    folder = clone_proof.folder_of_its_own("icfqueue-test-")
+    folder = clone.folder_of_its_own("icfqueue-test-")
     try:
         assert tmp_path not in folder.parents
     finally:

@@ -124,7 +124,7 @@ def test_compose_has_no_default_secret_and_no_default_store() -> None:
 
 
 def test_compose_workers_serve_every_queue_once() -> None:
-    from icfqueue.steps.registry import QUEUES
+    from icfqueue.core.steps import QUEUES
 
     served = [
         name

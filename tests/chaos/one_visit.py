@@ -13,11 +13,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from icfqueue.core import faultpoint
+from icfqueue.core import faultpoint, steps
+from icfqueue.core.options import Options
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
-from icfqueue.steps import registry
-from icfqueue.steps.job import Job, Options
+from icfqueue.steps.job import Job
 from icfqueue.store.directory import Store
 
 
@@ -33,7 +33,7 @@ def do_steps(request: dict[str, Any]) -> None:
         Store(root),
         Settings(store_dir=root, keep_free=0),
     )
-    for step in registry.STEPS:
+    for step in steps.STEPS:
         step.run(job)
 
 

@@ -113,10 +113,10 @@ def test_a_store_that_asks_to_wait_or_fails_over_and_over_is_left_alone(
         web.seen.clear()
         web.fail("status", times=None, path="*_dicom.tar*", **fault)
         farm.start_worker(2)
-        farm.wait(lambda: farm.ledger.note(rest), 20, "a rest")
+        farm.wait(lambda: farm.ledger.notes.get(rest), 20, "a rest")
         farm.wait(lambda: State.RUNNING not in farm.counts(), 20, "nobody asks")
         now = time.monotonic()
-        rest_ends = now + farm.ledger.note_ends(rest)
+        rest_ends = now + farm.ledger.notes.ends_in(rest)
         asked = len(web.seen)
         assert asked <= 12
         while time.monotonic() < now + 0.8:

@@ -29,14 +29,15 @@ from support.faulty_store import FaultyStore
 from support.killable_cluster import LONG, PROJECT, SEED
 
 from icfqueue.core.errors import PermanentError
+from icfqueue.core.options import Options
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
 from icfqueue.dataset import programs
-from icfqueue.dataset.programs import KeySource
+from icfqueue.dataset.annex_keys import KeySource
 from icfqueue.demo.visits import shipped
 from icfqueue.outputs import deposit
 from icfqueue.steps import export_repo, fetch, index_tar, write_json
-from icfqueue.steps.job import Job, Options
+from icfqueue.steps.job import Job
 from icfqueue.store.directory import Store
 
 TARBALLS = 2000 if LONG else 120

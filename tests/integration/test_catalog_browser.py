@@ -20,11 +20,13 @@ from support.browser import Browser, find_browser, open_browser, serve
 
 from icfqueue.catalog import pages, study
 from icfqueue.catalog.pages import format_bytes
+from icfqueue.core.options import Options
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
 from icfqueue.demo.visits import build_project
+from icfqueue.outputs import ids, metadata_files
 from icfqueue.steps import export_repo, index_tar, write_json
-from icfqueue.steps.job import Job, Options
+from icfqueue.steps.job import Job
 from icfqueue.store.directory import Store
 from icfqueue.tarball.dicom_tags import NAMES
 
@@ -51,7 +53,7 @@ class Site:
         return f"{self.store_url}/{project}/catalog/"
 
     def of(self, visit: Visit) -> str:
-        dataset_id = export_repo.dataset_id(self.store_url, visit)
+        dataset_id = ids.dataset_id(self.store_url, visit)
         return f"{self.study(visit.project)}#/dataset/{dataset_id}/{pages.VERSION}"
 
 
@@ -142,7 +144,7 @@ def test_study_page_lists_every_visit_with_name_and_sums(
     text = browser.text()
     assert f"{NAME}: {PROJECT}" in text
     assert f"Subdatasets ({VISITS})" in text
-    told = [write_json.read_tarball(site.store, visit) for visit in site.visits]
+    told = [metadata_files.read_tarball(site.store, visit) for visit in site.visits]
     total = sum(one.size for one in told if one)
     assert f"Size of all TAR files: {format_bytes(total)}" in text
     screenshot("study")
@@ -152,8 +154,8 @@ def test_click_on_a_visit_opens_its_dicom_tab(
     site: Site, browser: Browser, screenshot: Screenshot
 ) -> None:
     visit = site.visits[1]
-    dicoms = write_json.read_dicoms(site.store, visit)
-    tarball = write_json.read_tarball(site.store, visit)
+    dicoms = metadata_files.read_dicoms(site.store, visit)
+    tarball = metadata_files.read_tarball(site.store, visit)
     assert tarball
     browser.open(site.study())
     browser.wait("h5 a.newlink", visit.id).click()

@@ -11,13 +11,14 @@ import pytest
 from support import datasets
 
 from icfqueue.core.errors import BadTarball
+from icfqueue.core.options import Options
 from icfqueue.core.settings import Settings
 from icfqueue.dataset import programs
 from icfqueue.demo.server import DemoStore
 from icfqueue.demo.visits import build_project, write_tar
-from icfqueue.outputs import deposit
+from icfqueue.outputs import deposit, metadata_files
 from icfqueue.steps import export_repo, index_tar, write_json
-from icfqueue.steps.job import Job, Options
+from icfqueue.steps.job import Job
 from icfqueue.store.directory import Store
 
 AWKWARD = [
@@ -104,7 +105,7 @@ def test_a_deposit_is_cloned_checked_fetched_and_viewed(
     here = clone(job, tmp_path / "clone")
     assert web.count(status=401)
     assert web.count("GET", f"/study_1/{visit.refs}", 200)
-    records = write_json.read_dicoms(store, visit)
+    records = metadata_files.read_dicoms(store, visit)
     found = deposit.read(store, visit)
     assert found is not None
     assert call("git", "rev-parse", "HEAD", cwd=here).strip() == found.refs[deposit.HEAD]
@@ -154,7 +155,7 @@ def test_allowed_names_come_back_by_content_and_refused_ones_could_not(
         with pytest.raises(BadTarball):
             index_tar.run(job)
     datasets.put_visit(job, ((name, contents[name]) for name in good))
-    assert len(write_json.read_dicoms(job.store, job.visit)) == len(good)
+    assert len(metadata_files.read_dicoms(job.store, job.visit)) == len(good)
     write_tar(tarball, contents.items())
     records = [
         {

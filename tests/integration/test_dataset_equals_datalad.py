@@ -26,7 +26,7 @@ from support import datasets
 
 from benchmarks import longheaders
 from icfqueue.demo.visits import members_of_visit, shipped
-from icfqueue.outputs import deposit
+from icfqueue.outputs import deposit, metadata_files
 from icfqueue.steps import export_repo, index_tar, write_json
 from icfqueue.steps.job import Job
 
@@ -56,7 +56,7 @@ def reference(
     for name in ("uncurl", "archivist"):
         kind = ["type=external", f"externaltype={name}", "encryption=none"]
         run(["initremote", name, *kind, "autoenable=true"])
-    tarball = write_json.read_tarball(job.store, job.visit)
+    tarball = metadata_files.read_tarball(job.store, job.visit)
     assert tarball is not None
     url = f"{job.options.store_url}/{tarball.storepath}"
     how: dict[str, Any] = {"key": "et:MD5-s{size}--{md5}", "exclude_autometa": "*", **quiet}
@@ -101,7 +101,7 @@ def compare(job: Job, ours: Path, other: Path, *, whole: bool) -> None:
     trees = [datasets.tree(repo, "master") for repo in (ours, other)]
     logs = [datasets.annex(repo) for repo in (ours, other)]
     ids = [found.pop(config).content.split()[-1].decode() for found in trees]
-    assert ids[0] == str(export_repo.dataset_id(job.options.store_url, job.visit))
+    assert ids[0] == str(ids.dataset_id(job.options.store_url, job.visit))
     if not whole:
         for full, part in (trees, logs):
             assert len(full) > len(part)
@@ -124,7 +124,7 @@ def test_pydicoms_files_give_the_dataset_that_datalad_makes(
     again = next(content for name, content in members if name.endswith("MR_small.dcm.dcm"))
     members += [("z z/the same.dcm", again), ('z z/"other" {x} %41 ü\\.IMA', again)]
     datasets.put_visit(job, dict(members).items())
-    records = write_json.read_dicoms(job.store, job.visit)
+    records = metadata_files.read_dicoms(job.store, job.visit)
     # addurls cannot carry a list; test_branches shows what becomes of one.
     assert not any(isinstance(value, list) for r in records for value in r.values())
     other = reference(tmp_path / "reference", job, records)
@@ -181,7 +181,7 @@ def test_a_visit_as_scanners_make_it_gives_the_dataset_that_datalad_makes(
     put_tarball(name, tarball)
     for step in (index_tar, write_json, export_repo):
         step.run(job)
-    records = write_json.read_dicoms(job.store, job.visit)
+    records = metadata_files.read_dicoms(job.store, job.visit)
     found = deposit.read(job.store, job.visit)
     assert found is not None
     assert found.source is not None

@@ -32,7 +32,7 @@ from icfqueue.core.errors import (
     StoreBusy,
     TarballChanged,
 )
-from icfqueue.core.guard import Watch
+from icfqueue.core.guard import Guard
 from icfqueue.core.visit import Visit
 from icfqueue.remote import partial_download
 from icfqueue.remote.client import RemoteFile
@@ -49,7 +49,7 @@ IMPATIENT = 0.8
 """Seconds without a byte after which a test's job gives up where a store stalls."""
 
 
-class Counting(Watch):
+class Counting(Guard):
     """Counts bytes, and raises `error` once `until` have come."""
 
     def __init__(self, error: Exception | None = None, until: int = 0) -> None:
@@ -88,7 +88,7 @@ def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyStore
 @pytest.fixture
 def job(web: FaultyStore, make_job: Callable[..., Job]) -> Job:
     made = make_job(VISIT.id, VISIT.project, store_url=web.url)
-    return replace(made, watch=Counting())
+    return replace(made, guard=Counting())
 
 
 def impatient(job: Job) -> Job:
@@ -119,9 +119,9 @@ def test_a_tarball_is_downloaded_checked_and_published(web: FaultyStore, job: Jo
     outcome = fetch.run(job)
     assert (outcome.worked, outcome.tar_bytes, outcome.tar_md5) == (True, len(CONTENT), MD5)
     assert_whole(job)
-    assert isinstance(job.watch, Counting)
-    assert job.watch.bytes == len(CONTENT)
-    assert job.watch.published == [VISIT.tarball]
+    assert isinstance(job.guard, Counting)
+    assert job.guard.bytes == len(CONTENT)
+    assert job.guard.published == [VISIT.tarball]
     assert web.count("GET", TAR) == 1
 
 
@@ -173,7 +173,7 @@ def test_a_download_that_breaks_off_is_resumed(
     assert have > 0
     web.clear()
     second = Counting()
-    fetch.run(replace(job, watch=second))
+    fetch.run(replace(job, guard=second))
     assert_whole(job)
     assert web.seen[-1][2]["Range"] == f"bytes={have}-"
     assert second.bytes == len(CONTENT) - have
@@ -187,8 +187,8 @@ def test_many_breaks_are_no_obstacle(web: FaultyStore, job: Job) -> None:
             fetch.run(job)
     fetch.run(job)
     assert_whole(job)
-    assert isinstance(job.watch, Counting)
-    assert job.watch.bytes == len(CONTENT)
+    assert isinstance(job.guard, Counting)
+    assert job.guard.bytes == len(CONTENT)
 
 
 def test_a_file_that_got_shorter_in_the_middle_is_noticed(
@@ -286,7 +286,7 @@ def test_where_a_part_is_not_granted_the_download_starts_over(
 def test_without_a_validator_nothing_is_resumed(web: FaultyStore, job: Job) -> None:
     web.fail("no_validators", path=TAR, times=None)
     with pytest.raises(Interrupted):
-        fetch.run(replace(job, watch=Counting(Interrupted("stop"), 500_000)))
+        fetch.run(replace(job, guard=Counting(Interrupted("stop"), 500_000)))
     fetch.run(job)
     assert_whole(job)
     assert all("Range" not in headers for *_, headers in web.seen)
@@ -401,7 +401,7 @@ def test_a_part_is_kept_for_a_visit_that_goes_on(
     job: Job, error: Exception, kept: bool
 ) -> None:
     with pytest.raises(type(error)):
-        fetch.run(replace(job, watch=Counting(error, 500_000)))
+        fetch.run(replace(job, guard=Counting(error, 500_000)))
     assert not here(job).exists()
     assert bool(litter(job)) is kept
     fetch.run(job)
@@ -410,7 +410,7 @@ def test_a_part_is_kept_for_a_visit_that_goes_on(
 
 def test_a_worker_that_lost_the_visit_publishes_nothing(job: Job) -> None:
     with pytest.raises(LeaseLost):
-        fetch.run(replace(job, watch=Counting(LeaseLost("gone"), len(CONTENT))))
+        fetch.run(replace(job, guard=Counting(LeaseLost("gone"), len(CONTENT))))
     assert not here(job).exists()
     assert litter(job) == []
 
@@ -435,10 +435,10 @@ def test_a_worker_that_wakes_up_cannot_spoil_its_successors_part(
             super().advance(bytes=bytes)
             zombie.write(b"brains" * 100)
 
-    watch = Waking()
-    fetch.run(replace(job, watch=watch))
+    guard = Waking()
+    fetch.run(replace(job, guard=guard))
     assert here(job).read_bytes() == CONTENT
-    assert watch.bytes == len(CONTENT) - 1_000_000
+    assert guard.bytes == len(CONTENT) - 1_000_000
     zombie.close()
     assert partial_download.take_over(work, lambda: None) is None
     assert here(job).read_bytes() == CONTENT
@@ -461,11 +461,11 @@ def test_a_worker_that_died_unmarked_leaves_nothing_to_use(
 def test_a_part_that_was_complete_is_not_downloaded_again(job: Job) -> None:
     """A worker was stopped right before publishing: one byte is asked for again."""
     with pytest.raises(Interrupted):
-        fetch.run(replace(job, watch=Counting(Interrupted("stop"), len(CONTENT))))
-    watch = Counting()
-    fetch.run(replace(job, watch=watch))
+        fetch.run(replace(job, guard=Counting(Interrupted("stop"), len(CONTENT))))
+    guard = Counting()
+    fetch.run(replace(job, guard=guard))
     assert_whole(job)
-    assert watch.bytes == 1
+    assert guard.bytes == 1
 
 
 KILLED = """
@@ -477,11 +477,11 @@ from icfqueue.steps.job import Job, Options
 from icfqueue.core.settings import Settings
 from icfqueue.store.directory import Store
 from icfqueue.core.visit import Visit
-from icfqueue.core.guard import Watch
+from icfqueue.core.guard import Guard
 
 partial_download.MARK = 500_000
 
-class Fatal(Watch):
+class Fatal(Guard):
     seen = 0
     def advance(self, *, bytes=0, dicoms=0):
         self.seen += bytes
@@ -507,8 +507,8 @@ def test_what_a_killed_worker_had_received_is_continued(web: FaultyStore, job: J
     assert 500_000 <= note.have <= left.stat().st_size
     fetch.run(job)
     assert_whole(job)
-    assert isinstance(job.watch, Counting)
-    assert job.watch.bytes == len(CONTENT) - note.have
+    assert isinstance(job.guard, Counting)
+    assert job.guard.bytes == len(CONTENT) - note.have
 
 
 def _etag(web: FaultyStore) -> str:

@@ -13,11 +13,12 @@ import pytest
 from conftest import SHARED_DATA
 from support.datasets import TAGS
 
+from icfqueue.core.options import Options
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
 from icfqueue.demo.visits import build_project
 from icfqueue.steps import index_tar, write_json
-from icfqueue.steps.job import Job, Options
+from icfqueue.steps.job import Job
 from icfqueue.store.directory import Store
 
 REAL = {

@@ -18,14 +18,16 @@ from support.valkey import Valkey, dump, token
 from support.waiting import pass_time
 
 from icfqueue.core.errors import BadTarball, NetworkTrouble
+from icfqueue.core.options import Options, Outcome
+from icfqueue.core.steps import NAMES, QUEUES, UPDATE_CATALOG
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
-from icfqueue.ledger.indexes import key, places, totals, visit_key
+from icfqueue.ledger.indexes import places, totals
+from icfqueue.ledger.keys import key, visit_key
 from icfqueue.ledger.ledger import Entry, Ledger
 from icfqueue.ledger.record import ACTIVE, Record, State
+from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.ledger.retry_policy import Fail, RetryIn
-from icfqueue.steps.job import Options, Outcome
-from icfqueue.steps.registry import GATHERED, NAMES, QUEUES
 
 OPTIONS = Options("https://data.example.org")
 V = Visit("p", "v")
@@ -48,7 +50,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         def connect() -> Any:
             return fakeredis.FakeRedis(server=server, decode_responses=True)
 
-        yield Bench(Ledger(connect(), flush_after=0.05), connect)
+        yield Bench(RedisLedger(connect(), flush_after=0.05), connect)
         return
     valkey: Valkey = request.getfixturevalue("valkey")
     opened = []
@@ -57,7 +59,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         opened.append(valkey.client())
         return opened[-1]
 
-    yield Bench(Ledger(open_one(), flush_after=0.05), open_one, valkey.restart)
+    yield Bench(RedisLedger(open_one(), flush_after=0.05), open_one, valkey.restart)
     for client in opened:
         client.close()
 
@@ -131,8 +133,10 @@ def check_indexes(ledger: Ledger) -> None:
             assert by_state[state] == sum(r.state == state for r in mine_too)
         running = {r.visit.id for r in mine_too if r.state == State.RUNNING}
         assert set(ledger.progress(project)) <= running
-        ready = [r for r in mine_too if r.state == State.QUEUED and r.step == GATHERED]
-        assert ledger.ready_count(project, GATHERED) == len(ready)
+        ready = [
+            r for r in mine_too if r.state == State.QUEUED and r.step == UPDATE_CATALOG.name
+        ]
+        assert ledger.ready_count(project, UPDATE_CATALOG.name) == len(ready)
         if ready:
             assert project in there.get(key("flush"), {})
 
@@ -174,7 +178,7 @@ def test_of_two_who_change_the_same_version_the_second_is_refused(bench: Bench) 
 
 def test_an_update_is_made_from_the_newest_record(bench: Bench) -> None:
     """Somebody else writes between reading and writing: the change is made again."""
-    ledger, other = bench.ledger, Ledger(bench.connect())
+    ledger, other = bench.ledger, RedisLedger(bench.connect())
     put(ledger)
     calls: list[str] = []
 
@@ -398,53 +402,56 @@ def test_visits_queued_for_long_are_known_with_their_queue(bench: Bench) -> None
     ledger.sent([V, Visit("p", "w"), Visit("p", "none")], "fetch")
     assert ledger.unsent("fetch", 60.0) == []
     assert ledger.queued_count("fetch") == 1
-    advance(ledger, V, GATHERED)
+    advance(ledger, V, UPDATE_CATALOG.name)
     assert [ledger.queued_count(queue) for queue in QUEUES] == [0, 0, 0, 0]
 
 
 def test_a_lock_belongs_to_one_token_until_it_ends(bench: Bench) -> None:
     ledger = bench.ledger
-    assert ledger.lock("l", "a", 30.0)
-    assert ledger.lock("l", "a", 600.0)
-    assert not ledger.lock("l", "b", 30.0)
-    ledger.unlock("l", "b")
+    assert ledger.locks.take("l", "a", 30.0)
+    assert ledger.locks.take("l", "a", 600.0)
+    assert not ledger.locks.take("l", "b", 30.0)
+    ledger.locks.release("l", "b")
     pass_time(ledger.client, 500.0)
-    assert not ledger.lock("l", "b", 30.0)
+    assert not ledger.locks.take("l", "b", 30.0)
     pass_time(ledger.client, 101.0)
-    assert ledger.lock("l", "b", 30.0)
-    assert not ledger.lock("l", "a", 30.0)
-    ledger.unlock("l", "b")
-    with ledger.locked("l", 30.0) as mine, ledger.locked("l", 30.0) as nobodys:
+    assert ledger.locks.take("l", "b", 30.0)
+    assert not ledger.locks.take("l", "a", 30.0)
+    ledger.locks.release("l", "b")
+    with (
+        ledger.locks.holding("l", 30.0) as mine,
+        ledger.locks.holding("l", 30.0) as nobodys,
+    ):
         assert mine
         assert nobodys is None
-    assert ledger.lock("l", "c", 30.0)
-    with ledger.locked("l", 30.0, wait=0.15) as late:
+    assert ledger.locks.take("l", "c", 30.0)
+    with ledger.locks.holding("l", 30.0, wait=0.15) as late:
         assert late is None
 
 
 def test_notes_stand_for_their_time(bench: Bench) -> None:
     ledger = bench.ledger
-    assert (ledger.note("n"), ledger.note_ends("n")) == (None, 0.0)
-    ledger.put_note("n", "für immer")
-    assert (ledger.note("n"), ledger.note_ends("n")) == ("für immer", 0.0)
-    ledger.put_note("n", "soon over", 600.0)
-    assert 500.0 < ledger.note_ends("n") <= 600.0
+    assert (ledger.notes.get("n"), ledger.notes.ends_in("n")) == (None, 0.0)
+    ledger.notes.put("n", "für immer")
+    assert (ledger.notes.get("n"), ledger.notes.ends_in("n")) == ("für immer", 0.0)
+    ledger.notes.put("n", "soon over", 600.0)
+    assert 500.0 < ledger.notes.ends_in("n") <= 600.0
     pass_time(ledger.client, 500.0)
-    assert ledger.note("n") == "soon over"
+    assert ledger.notes.get("n") == "soon over"
     pass_time(ledger.client, 101.0)
-    assert ledger.note("n") is None
-    ledger.put_note("n", "x")
-    ledger.drop_note("n")
-    assert ledger.note("n") is None
+    assert ledger.notes.get("n") is None
+    ledger.notes.put("n", "x")
+    ledger.notes.drop("n")
+    assert ledger.notes.get("n") is None
 
 
 def test_a_counter_is_forgotten_when_nothing_was_counted_for_a_while(bench: Bench) -> None:
     ledger = bench.ledger
     for count in (1, 2, 3):
-        assert ledger.count_up("c", 600.0) == count
+        assert ledger.notes.count_up("c", 600.0) == count
         pass_time(ledger.client, 500.0)
     pass_time(ledger.client, 101.0)
-    assert ledger.count_up("c", 600.0) == 1
+    assert ledger.notes.count_up("c", 600.0) == 1
 
 
 def test_the_catalog_is_written_a_while_after_the_first_visit_is_ready(
@@ -452,8 +459,8 @@ def test_the_catalog_is_written_a_while_after_the_first_visit_is_ready(
 ) -> None:
     ledger = bench.ledger
     put(ledger)
-    advance(ledger, V, GATHERED)
-    assert ledger.ready("p", GATHERED) == [V]
+    advance(ledger, V, UPDATE_CATALOG.name)
+    assert ledger.ready("p", UPDATE_CATALOG.name) == [V]
     time.sleep(0.1)
     assert ledger.flushes_due() == ["p"]
     ledger.delay_flush("p", 30.0)
@@ -500,7 +507,7 @@ def test_writers_at_once_lose_no_update(bench: Bench) -> None:
 
     def write() -> None:
         try:
-            ledger = Ledger(bench.connect())
+            ledger = RedisLedger(bench.connect())
             for _ in range(25):
                 assert ledger.update(
                     V, lambda r: record.enqueued(r, OPTIONS, 0, time.time())
@@ -526,7 +533,7 @@ def test_of_many_who_claim_at_once_one_gets_the_visit(bench: Bench) -> None:
 
     def try_it() -> None:
         word = token()
-        found = Ledger(bench.connect()).update(
+        found = RedisLedger(bench.connect()).update(
             V,
             lambda r: (
                 record.claimed(r, word, "w", 1.0)
@@ -559,7 +566,7 @@ def test_scripts_that_the_server_forgot_are_loaded_again(bench: Bench) -> None:
         ledger.client.script_flush()
         assert not ledger.renew(V, "t", 30.0)
         ledger.client.script_flush()
-        assert ledger.lock("l", "a", 30.0)
+        assert ledger.locks.take("l", "a", 30.0)
         assert ledger.orphans() == []
 
 

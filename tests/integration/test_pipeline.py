@@ -23,18 +23,19 @@ from icfqueue.core.errors import (
     NetworkTrouble,
     StoreBusy,
 )
-from icfqueue.core.guard import Watch
+from icfqueue.core.guard import Guard
+from icfqueue.core.options import Outcome
+from icfqueue.core.steps import NAMES, UPDATE_CATALOG
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
-from icfqueue.ledger.indexes import key
+from icfqueue.ledger.keys import key
 from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.record import State
 from icfqueue.operations import status
 from icfqueue.pipeline import circuit_breaker, supervisor
 from icfqueue.pipeline.heartbeat import Stopping
 from icfqueue.steps import export_repo, fetch, index_tar, write_json
-from icfqueue.steps.job import Job, Outcome
-from icfqueue.steps.registry import GATHERED, NAMES
+from icfqueue.steps.job import Job
 
 
 @pytest.fixture(autouse=True)
@@ -139,7 +140,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
         happened: list[str] = []
 
         def run(job: Job) -> Outcome:
-            before = job.watch.before_publish
+            before = job.guard.before_publish
 
             def publish(name: str) -> None:
                 if not happened:
@@ -147,7 +148,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
                 happened.append(name)
                 before(name)
 
-            monkeypatch.setattr(job.watch, "before_publish", publish)
+            monkeypatch.setattr(job.guard, "before_publish", publish)
             return real(job)
 
         monkeypatch.setattr(export_repo, "run", run)
@@ -212,7 +213,7 @@ def test_a_worker_that_stops_gives_its_visit_back_and_no_attempt_counts(
     def run(job: Job) -> Outcome:
         asked.append(time.monotonic())
         while True:
-            job.watch.advance(bytes=1)
+            job.guard.advance(bytes=1)
             time.sleep(0.01)
 
     monkeypatch.setattr(index_tar, "run", run)
@@ -320,7 +321,7 @@ def test_a_hold_that_was_lifted_is_not_put_back_by_a_visit_that_met_it(
     visit = Visit("study_1", "at_the_store")
     line.enqueue([visit])
     words = json.dumps({"message": "401", "hint": "h"})
-    line.ledger.put_note("hold:study_1", words)
+    line.ledger.notes.put("hold:study_1", words)
     check = circuit_breaker.check
 
     def check_then_lift(*args: Any, **more: Any) -> None:
@@ -334,7 +335,7 @@ def test_a_hold_that_was_lifted_is_not_put_back_by_a_visit_that_met_it(
     assert message
     assert line.handle(message) == "failed"
     assert error_of(line, visit)["message"] == "401"
-    assert line.ledger.note("hold:study_1") is None
+    assert line.ledger.notes.get("hold:study_1") is None
 
 
 def test_a_busy_store_is_asked_again_when_it_said_so(
@@ -422,7 +423,7 @@ def test_while_one_visit_asks_a_store_that_failed_the_others_wait_uncounted(
     line.enqueue(visits)
     line.worker = line.another(store_faults=4)
     for _ in range(4):
-        line.ledger.count_up("faults:127.0.0.1:9", 60.0)
+        line.ledger.notes.count_up("faults:127.0.0.1:9", 60.0)
     words: list[str] = []
 
     def run(_: Job) -> Outcome:
@@ -436,8 +437,8 @@ def test_while_one_visit_asks_a_store_that_failed_the_others_wait_uncounted(
     assert line.handle(message) == "queued"
     assert words == ["waiting"] * 4
     assert sorted(line.record(each).steps[0].attempts for each in visits) == [0] * 4 + [1]
-    assert line.ledger.note("faults:127.0.0.1:9") is None
-    assert line.ledger.note("lock:probe:127.0.0.1:9") is None
+    assert line.ledger.notes.get("faults:127.0.0.1:9") is None
+    assert line.ledger.notes.get("lock:probe:127.0.0.1:9") is None
 
 
 # The catalog
@@ -451,7 +452,7 @@ def ready(line: Line) -> Callable[[int], list[Visit]]:
         visits = [Visit("study_1", f"v{number:03d}") for number in range(count)]
         line.enqueue(visits)
         for visit in visits:
-            for _ in range(NAMES.index(GATHERED)):
+            for _ in range(NAMES.index(UPDATE_CATALOG.name)):
                 line.ledger.update(visit, lambda r: record.claimed(r, "t", "w:1", 1.0))
                 line.ledger.update(
                     visit, lambda r: record.finished(r, Outcome(worked=True), 2.0)
@@ -475,15 +476,15 @@ class Pages:
         self.go_on.set()
 
     def add_visits(
-        self, store: object, project: str, jobs: Sequence[Job], settings: object, watch: Any
+        self, store: object, project: str, jobs: Sequence[Job], settings: object, guard: Any
     ) -> dict[Visit, Any]:
         del store, project, settings
         assert self.lock.acquire(blocking=False), "two write at once"
         try:
             self.begun.set()
             assert self.go_on.wait(60)
-            watch.advance()
-            watch.before_publish("super.json")
+            guard.advance()
+            guard.before_publish("super.json")
         finally:
             self.lock.release()
         self.batches.append(len(jobs))
@@ -551,7 +552,7 @@ def test_while_somebody_writes_the_others_leave_it_to_the_holder(
     """The holder sees what became ready meanwhile: nobody need ask again."""
     visits = ready(3)
     pages.go_on.clear()
-    message = (GATHERED, "study_1", "v000", 1)
+    message = (UPDATE_CATALOG.name, "study_1", "v000", 1)
     words: list[str] = []
     holder = threading.Thread(target=lambda: words.append(line.handle(message)))
     holder.start()
@@ -559,7 +560,7 @@ def test_while_somebody_writes_the_others_leave_it_to_the_holder(
     late = [Visit("study_1", f"late{number}") for number in range(2)]
     line.enqueue(late)
     for found in late:
-        for _ in range(NAMES.index(GATHERED)):
+        for _ in range(NAMES.index(UPDATE_CATALOG.name)):
             line.ledger.update(found, lambda r: record.claimed(r, "t", "w:1", 1.0))
             line.ledger.update(
                 found, lambda r: record.finished(r, Outcome(worked=True), 2.0)
@@ -580,7 +581,7 @@ def test_a_writer_that_vanished_is_followed_by_another_within_its_lease(
     assert pages.batches == []
     lease = 60.0
     line.ledger.delay_flush("study_1", 600.0)
-    assert line.ledger.lock("catalog:study_1", "dead", lease)
+    assert line.ledger.locks.take("catalog:study_1", "dead", lease)
     for found in visits[:3]:
         line.ledger.update(
             found, lambda r: record.claimed(r, "x", "dead:1", time.time()), lease=lease
@@ -603,7 +604,7 @@ def test_a_writer_that_vanished_before_it_claimed_a_visit_is_followed_too(
         patch.setattr(Ledger, "ready", die)
         patch.setattr(Ledger, "unlock", lambda *_: None)
         with pytest.raises(SystemExit):
-            line.handle((GATHERED, "study_1", "v000", 1))
+            line.handle((UPDATE_CATALOG.name, "study_1", "v000", 1))
     pass_time(line.ledger.client, line.settings.lease + 1)
     written = Pages()
     monkeypatch.setattr(study, "add_visits", written.add_visits)
@@ -629,10 +630,14 @@ def test_a_writer_that_lost_the_lock_gives_its_visits_back(
     monkeypatch.setattr(supervisor, "FLUSH_AGAIN", 0.2)
     with monkeypatch.context() as patch:
         patch.setattr(study, "add_visits", robbed)
-        line.handle((GATHERED, "study_1", "v000", 1))
+        line.handle((UPDATE_CATALOG.name, "study_1", "v000", 1))
     assert pages.batches == []
     found = line.record(visits[0])
-    assert (found.state, found.step, found.error) == (State.QUEUED, GATHERED, None)
+    assert (found.state, found.step, found.error) == (
+        State.QUEUED,
+        UPDATE_CATALOG.name,
+        None,
+    )
     assert found.steps[4].attempts == 0
     line.drain()
     assert {line.record(found).state for found in visits} == {State.DONE}
@@ -652,10 +657,10 @@ def test_a_limit_for_one_step_does_not_break_the_others(
 
 
 def test_a_lease_lost_error_is_raised_by_the_real_publish(line: Line, visit: Visit) -> None:
-    """Nothing of the real export appears under a watch that refuses."""
+    """Nothing of the real export appears under a guard that refuses."""
     go_to(line, visit, "export_repo")
 
-    class Refusing(Watch):
+    class Refusing(Guard):
         def before_publish(self, name: str) -> None:
             raise LeaseLost(name)
 

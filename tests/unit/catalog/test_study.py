@@ -19,12 +19,12 @@ import pytest
 from icfqueue.catalog import pages, site, site_patches, study
 from icfqueue.core import faultpoint
 from icfqueue.core.errors import LeaseLost, PermanentError, StepError, UsageError
-from icfqueue.core.guard import Watch
+from icfqueue.core.guard import Guard
+from icfqueue.core.options import Outcome
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
-from icfqueue.outputs import deposit
-from icfqueue.steps import export_repo
-from icfqueue.steps.job import Job, Outcome
+from icfqueue.outputs import deposit, ids
+from icfqueue.steps.job import Job
 from icfqueue.store import swap_folder
 from icfqueue.store.directory import Store
 from icfqueue.tarball.dicom_tags import NAMES
@@ -63,10 +63,10 @@ def add_job(make_job: MakeJob) -> AddJob:
     return add
 
 
-def add(jobs: Iterable[Job], watch: Watch | None = None) -> study.Results:
+def add(jobs: Iterable[Job], guard: Guard | None = None) -> study.Results:
     jobs = list(jobs)
     first = jobs[0]
-    return study.add_visits(first.store, PROJECT, jobs, first.settings, watch or Watch())
+    return study.add_visits(first.store, PROJECT, jobs, first.settings, guard or Guard())
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -83,7 +83,7 @@ def inodes(folder: Path) -> dict[str, int]:
 
 
 def page_of(job: Job) -> dict[str, Any]:
-    dataset_id = str(export_repo.dataset_id(URL, job.visit))
+    dataset_id = str(ids.dataset_id(URL, job.visit))
     found = job.store.catalog_dir(PROJECT) / pages.page_path(dataset_id)
     content: dict[str, Any] = json.loads(found.read_bytes())
     return content
@@ -126,7 +126,7 @@ def test_visit_page_has_size_number_tags_keywords_and_clone_url(add_job: AddJob)
     study.run(job)
     found = page_of(job)
     assert found["name"] == "v1"
-    assert found["dataset_id"] == str(export_repo.dataset_id(URL, job.visit))
+    assert found["dataset_id"] == str(ids.dataset_id(URL, job.visit))
     assert found["url"] == deposit.clone_url(URL, job.visit)
     assert found["keywords"] == ["a", "b", "MR"]
     assert found["top_display"] == [
@@ -279,7 +279,7 @@ def test_folder_that_is_no_catalog_is_left_alone(add_job: AddJob, store: Store) 
     assert tree(folder) == {"mine.txt": b"mine"}
 
 
-class Losing(Watch):
+class Losing(Guard):
     """The lock is lost at the nth publication."""
 
     def __init__(self, left: int) -> None:
@@ -389,7 +389,7 @@ def test_pages_are_what_catalog_add_of_datalad_makes_of_the_same_records(
     for visit in visits:
         entry = dict.fromkeys(NAMES, "") | {"Modality": "MR", "SeriesNumber": 3}
         summary = pages.summarize(visit, 1000, [entry])
-        dataset_id = str(export_repo.dataset_id(URL, visit))
+        dataset_id = str(ids.dataset_id(URL, visit))
         records.append(pages.visit_record(summary, dataset_id, "datalad-annex::?x"))
         entries.append(pages.study_entry(summary, dataset_id))
     records.append(pages.study_record(PROJECT, pages.study_id(URL, PROJECT), entries))

@@ -11,10 +11,10 @@ from uuid import UUID
 import pytest
 from support.datasets import EMPTY_TAGS, git, tree
 
-from icfqueue.core.guard import UNWATCHED, Watch
-from icfqueue.dataset import branches, programs
+from icfqueue.core.guard import UNGUARDED, Guard
+from icfqueue.dataset import branches, repository
+from icfqueue.dataset.annex_keys import AnnexKey
 from icfqueue.dataset.branches import Contents, Dicom
-from icfqueue.dataset.programs import AnnexKey
 
 VALUES = [
     "plain",
@@ -121,8 +121,8 @@ def contents(paths: list[bytes], **changes: Any) -> Contents:
 
 
 def imported(made: Contents, folder: Path) -> Path:
-    repo = programs.make_bare(folder)
-    programs.fast_import(repo, branches.stream(made, UNWATCHED), UNWATCHED)
+    repo = repository.make_bare(folder)
+    repository.fast_import(repo, branches.stream(made, UNGUARDED), UNGUARDED)
     return repo
 
 
@@ -167,13 +167,13 @@ def test_files_of_equal_content_share_one_record(tmp_path: Path) -> None:
 
 
 def test_progress_counts_each_dicom_once() -> None:
-    class Counting(Watch):
+    class Counting(Guard):
         dicoms = 0
 
         def advance(self, *, bytes: int = 0, dicoms: int = 0) -> None:  # noqa: ARG002
             self.dicoms += dicoms
 
-    watch = Counting()
+    guard = Counting()
     made = contents([b"%d" % number for number in range(1234)])
-    assert b"".join(branches.stream(made, watch)).endswith(b"done\n")
-    assert watch.dicoms == 1234
+    assert b"".join(branches.stream(made, guard)).endswith(b"done\n")
+    assert guard.dicoms == 1234

@@ -7,13 +7,14 @@ from dataclasses import replace
 import pytest
 
 from icfqueue.core.errors import NetworkTrouble
+from icfqueue.core.options import Options, Outcome
+from icfqueue.core.steps import NAMES, UPDATE_CATALOG, step
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
-from icfqueue.ledger.indexes import In, changes, key, places, totals
+from icfqueue.ledger.indexes import In, changes, places, totals
+from icfqueue.ledger.keys import key
 from icfqueue.ledger.record import Record, State
 from icfqueue.ledger.retry_policy import RetryIn
-from icfqueue.steps.job import Options, Outcome
-from icfqueue.steps.registry import GATHERED, NAMES, step
 
 VISIT = Visit("p", "v")
 NEW = record.new(VISIT, Options("https://x"), 0, 1.0)
@@ -36,7 +37,7 @@ def test_a_queued_visit_stands_with_its_state_its_step_and_its_queue(position: i
         (f"icfqueue:ready:p:{NAMES[position]}", "v"),
     }
     # No message is sent for the gathered step: one for the study is enough.
-    if NAMES[position] == GATHERED:
+    if NAMES[position] == UPDATE_CATALOG.name:
         assert not scored
     else:
         queue = step(NAMES[position]).queue
@@ -94,7 +95,7 @@ def test_progress_is_forgotten_when_the_step_ends_however_it_ends() -> None:
 
 
 def test_the_first_visit_that_waits_for_its_page_sets_the_time_of_writing() -> None:
-    ready = advanced(NEW, NAMES.index(GATHERED))
+    ready = advanced(NEW, NAMES.index(UPDATE_CATALOG.name))
     before = replace(ready, steps=ready.steps).at(state=State.RUNNING)
     flush = ["ZADD", "icfqueue:flush", "NX", In(2000), "p"]
     assert flush in changes(before, ready, lease=30, flush_after=2, now=1.0)

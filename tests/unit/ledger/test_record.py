@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from icfqueue.core.errors import BadTarball, Cancelled, LeaseLost, NetworkTrouble
+from icfqueue.core.options import Options, Outcome
+from icfqueue.core.steps import NAMES
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
 from icfqueue.ledger.record import MAX_PRIORITY, Record, State
 from icfqueue.ledger.retry_policy import Fail, RetryIn
-from icfqueue.steps.job import Options, Outcome
-from icfqueue.steps.registry import NAMES
 
 VISIT = Visit("study_1", "v1")
 OPTIONS = Options("https://data.example.org")

@@ -12,15 +12,16 @@ import pytest
 from support.in_process_queue import URL, Line
 from support.valkey import Valkey
 
+from icfqueue.broker.celery_app import make_app
 from icfqueue.catalog import study
 from icfqueue.core.errors import BadTarball, NetworkTrouble
+from icfqueue.core.options import Options
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
 from icfqueue.ledger.record import State
 from icfqueue.ledger.retry_policy import Fail, RetryIn
 from icfqueue.operations.enqueue import Deed, Plan, Producer
-from icfqueue.pipeline.messages import Messages, make_app
-from icfqueue.steps.job import Options
+from icfqueue.pipeline.messages import Messages
 
 OPTIONS = Options(URL)
 

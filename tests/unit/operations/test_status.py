@@ -15,13 +15,13 @@ from support.schema import check_status
 
 from icfqueue.cli import tables
 from icfqueue.core.errors import BadTarball, NetworkTrouble
+from icfqueue.core.options import Options, Outcome
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
 from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.record import Record, State
 from icfqueue.ledger.retry_policy import Fail, RetryIn
 from icfqueue.operations import status
-from icfqueue.steps.job import Options, Outcome
 
 OPTIONS = Options("https://data.example.org")
 REFS = {"refs/heads/master": "a" * 40, "refs/heads/git-annex": "b" * 40}

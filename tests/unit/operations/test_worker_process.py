@@ -20,7 +20,7 @@ from icfqueue.core.errors import UsageError
 from icfqueue.core.settings import Settings, load
 from icfqueue.operations import worker_process
 from icfqueue.operations.worker_process import (
-    Workforce,
+    WorkerProcess,
     end_of_time,
     parse_queues,
     parse_time,
@@ -76,7 +76,7 @@ def test_only_our_queues_can_be_served() -> None:
             parse_queues(text)
 
 
-class Fake(Workforce):
+class Fake(WorkerProcess):
     """Runs another program where Celery would be."""
 
     program = "pass"
@@ -96,7 +96,7 @@ def store_settings(tmp_path: Path) -> Settings:
     return Settings(store_dir=tmp_path, grace=0.0)
 
 
-def wait_until_ended(force: Workforce) -> None:
+def wait_until_ended(force: WorkerProcess) -> None:
     assert force.process
     force.process.wait(30)
 
@@ -135,7 +135,7 @@ import pathlib, sys
 from icfqueue.operations import worker_process
 from icfqueue.core.settings import Settings
 worker_process.RESTART_PAUSE = 0.01
-class Fake(worker_process.Workforce):
+class Fake(worker_process.WorkerProcess):
     def _command(self):
         return [sys.executable, "-c", sys.argv[2]]
 chosen = Settings(store_dir=pathlib.Path(sys.argv[1]), grace=0.0)
@@ -217,9 +217,11 @@ def test_a_worker_that_does_not_stop_is_killed(
 def test_no_password_is_in_the_process_list(store_settings: Settings) -> None:
     url = "redis://:hunter2@host/0"
     for force in (
-        Workforce(store_settings, concurrency=2, broker=Broker(url)),
-        Workforce(structs.replace(store_settings, broker_url=None), concurrency=2),
-        Workforce(load(store_dir=store_settings.store_dir, broker_url=url), concurrency=2),
+        WorkerProcess(store_settings, concurrency=2, broker=Broker(url)),
+        WorkerProcess(structs.replace(store_settings, broker_url=None), concurrency=2),
+        WorkerProcess(
+            load(store_dir=store_settings.store_dir, broker_url=url), concurrency=2
+        ),
     ):
         assert "hunter2" not in " ".join(force._command())
     assert force._environment()["ICFQUEUE_BROKER_URL"] == url
@@ -227,7 +229,7 @@ def test_no_password_is_in_the_process_list(store_settings: Settings) -> None:
 
 def test_the_worker_gets_its_settings_by_the_environment(store_settings: Settings) -> None:
     chosen = structs.replace(store_settings, credential="icf", store_url="https://x")
-    force = Workforce(
+    force = WorkerProcess(
         chosen, concurrency=3, queues=("fetch", "index"), stop_at=99.5, loglevel="debug"
     )
     environment = force._environment()

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from icfqueue.core.errors import LeaseLost
-from icfqueue.core.guard import UNWATCHED, Watch
-from icfqueue.dataset import programs
+from icfqueue.core.guard import UNGUARDED, Guard
+from icfqueue.dataset import repository
 from icfqueue.outputs import deposit
 from icfqueue.outputs.deposit import Deposit, Source
 from icfqueue.steps.job import Job
@@ -34,7 +34,7 @@ def job(make_job: Callable[..., Job]) -> Job:
 
 def bare(folder: Path, refs: dict[str, str] = REFS) -> Path:
     """A repository as git leaves it, with a pack that nobody looks into."""
-    repo = programs.make_bare(folder)
+    repo = repository.make_bare(folder)
     for ref, sha in refs.items():
         (repo / ref).write_text(f"{sha}\n")
     for suffix in ("pack", "idx"):
@@ -42,12 +42,12 @@ def bare(folder: Path, refs: dict[str, str] = REFS) -> Path:
     return repo
 
 
-def put(job: Job, source: Source = SOURCE, watch: Watch = UNWATCHED) -> bool:
+def put(job: Job, source: Source = SOURCE, guard: Guard = UNGUARDED) -> bool:
     with job.store.scratch(job.visit) as scratch:
         repo = bare(scratch / "repo")
         refs = deposit.pack_refs(repo)
         deposit.write_export(repo, scratch / "export", source)
-        return deposit.publish(job.store, job.visit, scratch / "export", refs, watch)
+        return deposit.publish(job.store, job.visit, scratch / "export", refs, guard)
 
 
 def files(job: Job) -> list[Path]:
@@ -142,7 +142,7 @@ def test_another_tools_deposit_is_whole_but_of_unknown_source(
 def test_at_no_moment_do_refs_stand_beside_another_repository(job: Job) -> None:
     """The work is called off before each publication in turn; trying again ends well."""
 
-    class Losing(Watch):
+    class Losing(Guard):
         def __init__(self, allowed: int) -> None:
             self.allowed = allowed
 

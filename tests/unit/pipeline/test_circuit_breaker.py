@@ -15,12 +15,12 @@ from icfqueue.core.errors import (
     StepError,
     StoreBusy,
 )
+from icfqueue.core.options import Options
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.ledger import Ledger
 from icfqueue.pipeline import circuit_breaker
 from icfqueue.pipeline.circuit_breaker import PutOff
-from icfqueue.steps.job import Options
 
 HERE = Visit("study_1", "v1")
 THERE = Visit("study_2", "v1")
@@ -49,7 +49,7 @@ def test_refused_access_holds_the_fetches_of_that_project_alone(ledger: Ledger) 
     assert found.value.hint == "give a credential"
     check(ledger, "index_tar")
     check(ledger, visit=THERE)
-    assert ledger.note_ends("hold:study_1") == 0.0
+    assert ledger.notes.ends_in("hold:study_1") == 0.0
     circuit_breaker.lift(ledger, "study_1")
     check(ledger)
 
@@ -89,7 +89,7 @@ def test_a_store_that_fails_again_and_again_is_left_alone_for_a_while(
     note(ledger, error)
     with pytest.raises(PutOff):
         check(ledger)
-    ledger.drop_note("rest:store.example.org")
+    ledger.notes.drop("rest:store.example.org")
     # After the rest one more fault is enough.
     note(ledger, error)
     with pytest.raises(PutOff):
@@ -105,7 +105,7 @@ def test_after_the_rest_one_visit_asks_first_and_its_failure_does_not_count(
             circuit_breaker.note(ledger, CHOSEN, HERE, NetworkTrouble("x"), OPTIONS) is None
         )
     for first in (HERE, other):
-        ledger.drop_note("rest:store.example.org")
+        ledger.notes.drop("rest:store.example.org")
         check(ledger, visit=first)
         with pytest.raises(PutOff, match="another visit asks it first") as found:
             check(ledger, visit=other if first == HERE else HERE)
@@ -116,7 +116,7 @@ def test_after_the_rest_one_visit_asks_first_and_its_failure_does_not_count(
         assert put_off.seconds == 60.5
         with pytest.raises(PutOff, match=r"^x$"):
             check(ledger, visit=first)
-    ledger.drop_note("rest:store.example.org")
+    ledger.notes.drop("rest:store.example.org")
     check(ledger)
     circuit_breaker.well(ledger, OPTIONS)
     check(ledger, visit=other)
@@ -126,7 +126,7 @@ def first_asks(ledger: Ledger) -> None:
     """Have the store fail, the rest over, and one visit ask it."""
     for _ in range(3):
         note(ledger, NetworkTrouble("x"))
-    ledger.drop_note("rest:store.example.org")
+    ledger.notes.drop("rest:store.example.org")
     check(ledger)
 
 

@@ -23,10 +23,11 @@ from icfqueue.core.errors import (
 )
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.record import State
-from icfqueue.pipeline import attempt, catalog_schedule, handle_message
+from icfqueue.pipeline import catalog_schedule, handle_message
 from icfqueue.pipeline.circuit_breaker import PutOff
 from icfqueue.pipeline.heartbeat import Stopping
-from icfqueue.store.directory import DISK_ERRORS
+from icfqueue.steps import failures
+from icfqueue.store.disk import DISK_ERRORS
 
 V = Visit("study_1", "v")
 SECRET = "DOE^JANE hunter2"
@@ -43,12 +44,12 @@ SECRET = "DOE^JANE hunter2"
     ],
 )
 def test_errors_of_ours_stay_as_they_are(error: Exception) -> None:
-    assert attempt.as_fault(error) is error
+    assert failures.as_step_error(error) is error
 
 
 @pytest.mark.parametrize("number", sorted(DISK_ERRORS))
 def test_a_disk_in_trouble_is_disk_trouble_wherever_it_shows(number: int) -> None:
-    found = attempt.as_fault(OSError(number, os.strerror(number), "/store/x"))
+    found = failures.as_step_error(OSError(number, os.strerror(number), "/store/x"))
     assert isinstance(found, DiskTrouble)
     assert "/store/x" in found.message
 
@@ -61,14 +62,14 @@ def test_a_disk_in_trouble_is_disk_trouble_wherever_it_shows(number: int) -> Non
     ],
 )
 def test_other_trouble_with_the_machine_may_pass(error: Exception) -> None:
-    found = attempt.as_fault(error)
+    found = failures.as_step_error(error)
     assert type(found) is TransientError
     assert type(error).__name__ in found.message
 
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM])
 def test_a_file_that_may_not_be_used_is_permanent_and_named(code: int) -> None:
-    found = attempt.as_fault(OSError(code, os.strerror(code), "/store/x"))
+    found = failures.as_step_error(OSError(code, os.strerror(code), "/store/x"))
     assert type(found) is PermanentError
     assert "/store/x" in found.message
     for word in ("owner", "group", "umask"):
@@ -82,7 +83,7 @@ def test_what_nobody_expected_is_permanent_and_shows_no_value(
     caplog.set_level(logging.DEBUG)
     with pytest.raises(ValueError, match="hunter2") as raised:
         int(SECRET)
-    found = attempt.as_fault(raised.value)
+    found = failures.as_step_error(raised.value)
     assert type(found) is PermanentError
     assert "unexpected ValueError" in found.message
     assert "Traceback" not in found.message + found.hint
@@ -162,8 +163,8 @@ def test_the_catalog_waits_for_visits_that_are_still_on_their_way(
 
 
 def _advance(line: Line, step: str) -> None:
+    from icfqueue.core.options import Outcome
     from icfqueue.ledger import record
-    from icfqueue.steps.job import Outcome
 
     while line.record(V).step != step:
         line.ledger.update(V, lambda r: record.claimed(r, "t", "w:1", 1.0), lease=30.0)
@@ -172,4 +173,4 @@ def _advance(line: Line, step: str) -> None:
 
 def test_every_error_of_a_step_is_an_entry_of_the_record() -> None:
     for error in (BadTarball("x"), StoreBusy("x")):
-        assert isinstance(attempt.as_fault(error), StepError)
+        assert isinstance(failures.as_step_error(error), StepError)

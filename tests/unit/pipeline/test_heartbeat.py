@@ -1,4 +1,4 @@
-"""The watch over a step: leases renewed, work called off, children ended."""
+"""The guard over a step: leases renewed, work called off, children ended."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from support.valkey import Valkey
 from support.waiting import Clock, pass_time, wait_until
 
 from icfqueue.core.errors import IcfqueueError, Interrupted, LeaseLost, Stalled
+from icfqueue.core.options import Options
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
-from icfqueue.ledger.indexes import key
+from icfqueue.ledger.keys import key
 from icfqueue.ledger.ledger import Ledger
+from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.pipeline import heartbeat
 from icfqueue.pipeline.heartbeat import Heartbeat, Stopping
-from icfqueue.steps.job import Options
 
 V = Visit("p", "v")
 W = Visit("p", "w")
@@ -47,7 +48,7 @@ def held(ledger: Ledger) -> Ledger:
 
 
 @pytest.fixture
-def watch(held: Ledger) -> Callable[..., Heartbeat]:
+def guard(held: Ledger) -> Callable[..., Heartbeat]:
     def make(**more: object) -> Heartbeat:
         chosen = {"lease": 1.0, "stall": 60.0, **more}
         return Heartbeat(held, held, {V: "t", W: "u"}, **chosen)  # type: ignore[arg-type]
@@ -57,14 +58,14 @@ def watch(held: Ledger) -> Callable[..., Heartbeat]:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The time that the watch sees."""
+    """The time that the guard sees."""
     made = Clock()
     monkeypatch.setattr(heartbeat, "time", made)
     return made
 
 
 def look(found: Heartbeat) -> None:
-    """Let the watch look once, here and not in its thread."""
+    """Let the guard look once, here and not in its thread."""
     turns = iter([False, True])
     found._ended.wait = lambda _=None: next(turns)  # type: ignore[method-assign]
     found._beat()
@@ -86,9 +87,9 @@ def left(ledger: Ledger) -> list[float]:
 
 
 def test_leases_are_renewed_while_the_step_works_and_no_longer(
-    held: Ledger, watch: Callable[..., Heartbeat]
+    held: Ledger, guard: Callable[..., Heartbeat]
 ) -> None:
-    with watch(lease=60.0) as found:
+    with guard(lease=60.0) as found:
         for _ in range(8):
             found.advance(bytes=100, dicoms=1)
         for _ in range(3):
@@ -103,17 +104,17 @@ def test_leases_are_renewed_while_the_step_works_and_no_longer(
 
 
 def test_a_visit_that_was_taken_away_calls_the_work_off(
-    held: Ledger, watch: Callable[..., Heartbeat]
+    held: Ledger, guard: Callable[..., Heartbeat]
 ) -> None:
-    with watch() as found:
+    with guard() as found:
         held.update(W, lambda r: record.cancelled(r, 1.0))
         assert isinstance(called_off(found), LeaseLost)
 
 
 def test_right_before_a_file_appears_the_lease_is_asked_for(
-    held: Ledger, watch: Callable[..., Heartbeat]
+    held: Ledger, guard: Callable[..., Heartbeat]
 ) -> None:
-    found = watch()
+    found = guard()
     found.before_publish("x")
     held.update(V, lambda r: record.cancelled(r, 1.0))
     with pytest.raises(LeaseLost, match="refs is not published"):
@@ -121,9 +122,9 @@ def test_right_before_a_file_appears_the_lease_is_asked_for(
 
 
 def test_no_progress_for_too_long_calls_the_work_off(
-    watch: Callable[..., Heartbeat], clock: Clock
+    guard: Callable[..., Heartbeat], clock: Clock
 ) -> None:
-    found = watch(stall=60.0)
+    found = guard(stall=60.0)
     for _ in range(5):
         clock.now += 59.0
         look(found)
@@ -136,12 +137,12 @@ def test_no_progress_for_too_long_calls_the_work_off(
 
 
 def test_at_a_stop_the_step_has_its_grace_period_and_no_more(
-    watch: Callable[..., Heartbeat], clock: Clock
+    guard: Callable[..., Heartbeat], clock: Clock
 ) -> None:
     since = clock.now
     stopping = Stopping(lambda: since, grace=20.0)
     assert stopping.asked
-    found = watch(stopping=stopping)
+    found = guard(stopping=stopping)
     clock.now += 19.0
     assert not stopping.over
     look(found)
@@ -156,11 +157,11 @@ def test_at_a_stop_the_step_has_its_grace_period_and_no_more(
 
 
 def test_a_lock_is_renewed_with_the_leases_and_losing_it_calls_the_work_off(
-    held: Ledger, watch: Callable[..., Heartbeat]
+    held: Ledger, guard: Callable[..., Heartbeat]
 ) -> None:
     assert held.lock("catalog:p", "mine", 30.0)
     name = key("lock", "catalog:p")
-    with watch(lease=60.0, lock=("catalog:p", "mine")) as found:
+    with guard(lease=60.0, lock=("catalog:p", "mine")) as found:
         for _ in range(3):
             wait_until(lambda: held.client.pttl(name) > 45_000, 20, "it is renewed")
             pass_time(held.client, 40.0)
@@ -200,9 +201,9 @@ def group(leader: int) -> list[int]:
 
 
 def test_a_tool_and_its_children_end_when_the_work_is_called_off(
-    held: Ledger, watch: Callable[..., Heartbeat], child: subprocess.Popen[bytes]
+    held: Ledger, guard: Callable[..., Heartbeat], child: subprocess.Popen[bytes]
 ) -> None:
-    with watch() as found, found.minding(child):
+    with guard() as found, found.minding(child):
         assert len(group(child.pid)) == 2
         held.update(V, lambda r: record.cancelled(r, 1.0))
         assert child.wait(20) < 0
@@ -211,9 +212,9 @@ def test_a_tool_and_its_children_end_when_the_work_is_called_off(
 
 
 def test_a_tool_that_is_started_after_the_work_was_called_off_ends_at_once(
-    held: Ledger, watch: Callable[..., Heartbeat], child: subprocess.Popen[bytes]
+    held: Ledger, guard: Callable[..., Heartbeat], child: subprocess.Popen[bytes]
 ) -> None:
-    with watch() as found:
+    with guard() as found:
         held.update(V, lambda r: record.cancelled(r, 1.0))
         called_off(found)
         with pytest.raises(LeaseLost), found.minding(child):
@@ -222,7 +223,7 @@ def test_a_tool_that_is_started_after_the_work_was_called_off_ends_at_once(
 
 
 def test_a_step_that_does_not_end_is_given_up(
-    watch: Callable[..., Heartbeat], monkeypatch: pytest.MonkeyPatch
+    guard: Callable[..., Heartbeat], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(heartbeat, "LAST_WORD", 0.1)
     given_up = threading.Event()
@@ -232,18 +233,18 @@ def test_a_step_that_does_not_end_is_given_up(
         why.append(error)
         given_up.set()
 
-    with watch(stall=0.1, give_up=give_up):
+    with guard(stall=0.1, give_up=give_up):
         assert given_up.wait(20)
     assert isinstance(why[0], Stalled)
 
 
 def test_while_the_broker_is_away_the_step_works_on(
-    valkey: Valkey, held: Ledger, watch: Callable[..., Heartbeat]
+    valkey: Valkey, held: Ledger, guard: Callable[..., Heartbeat]
 ) -> None:
     """Only a file may not be published: for that a broker that is away is waited for."""
     with valkey.broker.connect(patient=True) as client:
-        found = watch()
-        found.ledger = Ledger(client)
+        found = guard()
+        found.ledger = RedisLedger(client)
         with found:
             valkey.kill()
             time.sleep(0.2)
@@ -263,22 +264,22 @@ def test_while_the_broker_is_away_the_step_works_on(
 
 
 def test_a_lock_that_was_lost_is_not_taken_again_even_if_it_is_free(ledger: Ledger) -> None:
-    assert ledger.lock("catalog:p", "mine", 0.05)
+    assert ledger.locks.take("catalog:p", "mine", 0.05)
     time.sleep(0.1)
-    with ledger.locked("catalog:p", 5.0) as other:
+    with ledger.locks.holding("catalog:p", 5.0) as other:
         assert other
     with (
         Heartbeat(
             ledger, ledger, {}, lease=5.0, stall=60.0, lock=("catalog:p", "mine")
-        ) as watch,
+        ) as guard,
         pytest.raises(LeaseLost),
     ):
-        watch.before_publish("index.html")
+        guard.before_publish("index.html")
 
 
 @pytest.mark.parametrize("away", [True, False])
 def test_a_broker_that_is_away_or_late_for_longer_than_a_stall_is_no_stall(
-    watch: Callable[..., Heartbeat],
+    guard: Callable[..., Heartbeat],
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
     away: bool,
@@ -291,7 +292,7 @@ def test_a_broker_that_is_away_or_late_for_longer_than_a_stall_is_no_stall(
             raise redis.TimeoutError("no answer")
         return renew(*args)
 
-    found = watch(stall=60.0)
+    found = guard(stall=60.0)
     with monkeypatch.context() as patch:
         patch.setattr(Ledger, "renew_all", late)
         look(found)

@@ -11,13 +11,14 @@ import pytest
 from kombu.exceptions import ContentDisallowed
 from support.in_process_queue import Line, decoded
 
+from icfqueue.broker.celery_app import LEVELS, SEPARATOR, make_app
 from icfqueue.broker.connection import Broker
+from icfqueue.core.options import Options, Outcome
+from icfqueue.core.steps import NAMES, QUEUES, STEPS
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
 from icfqueue.ledger.record import MAX_PRIORITY, Record
-from icfqueue.pipeline.messages import LEVELS, SEPARATOR, Nudge, make_app
-from icfqueue.steps.job import Options, Outcome
-from icfqueue.steps.registry import NAMES, QUEUES, STEPS
+from icfqueue.pipeline.messages import Nudge
 
 OPTIONS = Options("https://user:hunter2@data.example.org", credential="secret-name")
 

@@ -13,18 +13,18 @@ from support.in_process_queue import Line
 from support.valkey import Valkey
 from support.waiting import Clock, pass_time, wait_until
 
+from icfqueue.broker.celery_app import LEVELS, SEPARATOR
 from icfqueue.core.errors import NetworkTrouble
+from icfqueue.core.options import Outcome
+from icfqueue.core.steps import QUEUES, UPDATE_CATALOG
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
-from icfqueue.ledger.indexes import key
+from icfqueue.ledger.keys import key
 from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.record import State
 from icfqueue.ledger.retry_policy import RetryIn
 from icfqueue.pipeline import supervisor
-from icfqueue.pipeline.messages import LEVELS, SEPARATOR
 from icfqueue.pipeline.supervisor import Supervisor
-from icfqueue.steps.job import Outcome
-from icfqueue.steps.registry import GATHERED, QUEUES
 
 V = Visit("study_1", "v")
 
@@ -242,14 +242,14 @@ def test_a_study_whose_time_has_come_gets_one_message_for_all(line: Line) -> Non
     visits = [Visit("study_1", name) for name in ("a", "b", "c")]
     line.enqueue(visits)
     for visit in visits:
-        advance(line, visit, GATHERED)
+        advance(line, visit, UPDATE_CATALOG.name)
     empty(line)
     time.sleep(0.1)
     line.supervisor.look()
     line.supervisor.look()
     message = line.take()
     assert message
-    assert message[0] == GATHERED
+    assert message[0] == UPDATE_CATALOG.name
     assert line.take() is None
     # The message may be lost as any other: it is sent again after a while.
     line.ledger.flush_now("study_1")
@@ -262,17 +262,17 @@ def test_a_study_of_which_the_writer_vanished_goes_on_when_its_lease_is_over(
 ) -> None:
     """Not only when the next flush happens to be due."""
     line.enqueue([V])
-    advance(line, V, GATHERED)
+    advance(line, V, UPDATE_CATALOG.name)
     empty(line)
     line.ledger.delay_flush("study_1", 600.0)
     claim(line)
     line.supervisor.look()
-    assert line.take() == (GATHERED, "study_1", "v", 1)
+    assert line.take() == (UPDATE_CATALOG.name, "study_1", "v", 1)
 
 
 def test_a_flush_for_which_nobody_waits_is_forgotten(line: Line) -> None:
     line.enqueue([V])
-    advance(line, V, GATHERED)
+    advance(line, V, UPDATE_CATALOG.name)
     empty(line)
     line.producer.cancel([V])
     time.sleep(0.1)

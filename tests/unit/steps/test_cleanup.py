@@ -20,7 +20,7 @@ from icfqueue.core.errors import (
     PermanentError,
     StoreBusy,
 )
-from icfqueue.core.guard import Watch
+from icfqueue.core.guard import Guard
 from icfqueue.core.visit import Visit
 from icfqueue.steps import cleanup, fetch
 from icfqueue.steps.job import Job
@@ -101,13 +101,13 @@ def test_both_go_and_the_visit_stays_up_to_date(job: Job) -> None:
 def test_a_removal_that_was_interrupted_is_completed(job: Job) -> None:
     """The tarball's metadata went; the other file follows, the visit needs no tarball."""
 
-    class Lost(Watch):
+    class Lost(Guard):
         def before_publish(self, name: str) -> None:
             if name == VISIT.metadata_dicoms:
                 raise LeaseLost("gone")
 
     with pytest.raises(LeaseLost):
-        cleanup.run(replace(job, watch=Lost()))
+        cleanup.run(replace(job, guard=Lost()))
     assert left(job) == {VISIT.metadata_dicoms} | OUTPUTS
     assert fetch.complete_without_tarball(job)
     cleanup.run(job)
@@ -197,11 +197,11 @@ def test_a_tarball_that_was_only_touched_is_removed(job: Job) -> None:
 
 
 def test_a_worker_that_lost_the_visit_removes_nothing(job: Job) -> None:
-    class Lost(Watch):
+    class Lost(Guard):
         def before_publish(self, name: str) -> None:
             raise LeaseLost(name)
 
     with pytest.raises(LeaseLost):
-        cleanup.run(replace(job, watch=Lost()))
+        cleanup.run(replace(job, guard=Lost()))
     everything = {VISIT.tarball, ".icfqueue/v/index.json"} | METADATA | OUTPUTS
     assert left(job) == everything

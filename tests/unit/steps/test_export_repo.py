@@ -13,10 +13,11 @@ from support import datasets
 
 from icfqueue.core import faultpoint
 from icfqueue.core.errors import BadTarball, LeaseLost, PermanentError, TarballChanged
-from icfqueue.core.guard import Watch
-from icfqueue.dataset.programs import KeySource
+from icfqueue.core.guard import Guard
+from icfqueue.dataset import build
+from icfqueue.dataset.annex_keys import KeySource
 from icfqueue.demo.visits import members_of_visit, shipped
-from icfqueue.outputs import deposit, tarball_index
+from icfqueue.outputs import deposit, ids, tarball_index
 from icfqueue.steps import export_repo
 from icfqueue.steps.job import Job
 
@@ -58,7 +59,7 @@ def test_done_is_done_unless_it_is_forced(
     first = export_repo.run(job)
     before = datasets.deposit_bytes(job)
     with monkeypatch.context() as patch:
-        patch.setattr(export_repo, "_build", lambda *_: pytest.fail("built again"))
+        patch.setattr(build, "_build", lambda *_: pytest.fail("built again"))
         again = export_repo.run(job)
     assert not again.worked
     assert (again.refs, again.dicoms, again.tar_md5) == (
@@ -165,24 +166,19 @@ def test_ids_follow_from_store_and_visit_alone(make_job: Callable[..., Job]) -> 
     """Same for ever: a catalog and clones refer to them."""
     visits = [make_job(name).visit for name in ("visit_1", "visit_2")]
     url = "https://data.example.org"
-    assert (
-        str(export_repo.dataset_id(url, visits[0]))
-        == "00c0313b-4193-5dc6-bebd-9f7043293f88"
-    )
-    ids = {
+    assert str(ids.dataset_id(url, visits[0])) == "00c0313b-4193-5dc6-bebd-9f7043293f88"
+    made = {
         make(address, visit)
         for address in (url, "https://other.example.org")
         for visit in visits
         for make in (
-            export_repo.dataset_id,
-            lambda a, v: export_repo.remote_uuid(a, v, "uncurl"),
-            lambda a, v: export_repo.remote_uuid(a, v, "archivist"),
+            ids.dataset_id,
+            lambda a, v: ids.remote_uuid(a, v, "uncurl"),
+            lambda a, v: ids.remote_uuid(a, v, "archivist"),
         )
     }
-    assert len(ids) == 12
-    assert export_repo.dataset_id(f"{url}/", visits[0]) == export_repo.dataset_id(
-        url, visits[0]
-    )
+    assert len(made) == 12
+    assert ids.dataset_id(f"{url}/", visits[0]) == ids.dataset_id(url, visits[0])
 
 
 def test_dates_come_from_the_index_the_tarball_or_the_old_deposit(
@@ -285,7 +281,7 @@ def test_a_kill_at_any_publication_leaves_a_deposit_whole_or_without_refs(
 
 
 def test_called_off_between_any_two_safe_points_it_leaves_nothing(job: Job) -> None:
-    class Off(Watch):
+    class Off(Guard):
         def __init__(self, after: int) -> None:
             self.after = after
 

@@ -26,11 +26,11 @@ from icfqueue.core.errors import (
     TarballChanged,
     TransientError,
 )
-from icfqueue.core.guard import Watch
+from icfqueue.core.guard import Guard
 from icfqueue.demo.visits import NEWEST, shipped, write_tar
 from icfqueue.steps import index_tar, write_json
 from icfqueue.steps.job import Job
-from icfqueue.tarball import stream
+from icfqueue.tarball import scan, stream
 
 MakeJob = Callable[..., Job]
 FILES = shipped("dicomdirtests/98892003/MR1")
@@ -123,11 +123,11 @@ def test_published_metadata_of_an_older_tarball_need_no_reading(job: Job) -> Non
     published(job)
     advanced: list[int] = []
 
-    class Counting(Watch):
+    class Counting(Guard):
         def advance(self, *, bytes: int = 0, dicoms: int = 0) -> None:  # noqa: ARG002
             advanced.append(bytes)
 
-    outcome = index_tar.run(replace(job, watch=Counting()))
+    outcome = index_tar.run(replace(job, guard=Counting()))
     assert (outcome.worked, outcome.dicoms) == (False, 3)
     assert outcome.tar_bytes
     assert outcome.tar_md5
@@ -208,34 +208,34 @@ def test_a_folder_in_the_tarballs_place_is_a_clear_error(make_job: MakeJob) -> N
 def test_a_tarball_that_changes_while_it_is_read_is_tried_again(job: Job) -> None:
     path = job.store.path(job.visit, job.visit.tarball)
 
-    class Meddling(Watch):
+    class Meddling(Guard):
         def advance(self, *, bytes: int = 0, dicoms: int = 0) -> None:  # noqa: ARG002
             os.utime(path)
 
     with pytest.raises(TransientError, match="changed"):
-        index_tar.run(replace(job, watch=Meddling()))
+        index_tar.run(replace(job, guard=Meddling()))
     assert index_tar.read(job.store, job.visit) is None
 
 
 def test_work_that_is_called_off_leaves_nothing(job: Job) -> None:
-    class Off(Watch):
+    class Off(Guard):
         def advance(self, *, bytes: int = 0, dicoms: int = 0) -> None:  # noqa: ARG002
             raise Cancelled("called off")
 
     with pytest.raises(Cancelled):
-        index_tar.run(replace(job, watch=Off()))
+        index_tar.run(replace(job, guard=Off()))
     assert not job.store.work_dir(job.visit).exists()
 
 
 def test_every_byte_and_dicom_is_reported(job: Job) -> None:
     total = {"bytes": 0, "dicoms": 0}
 
-    class Counting(Watch):
+    class Counting(Guard):
         def advance(self, *, bytes: int = 0, dicoms: int = 0) -> None:
             total["bytes"] += bytes
             total["dicoms"] += dicoms
 
-    outcome = index_tar.run(replace(job, watch=Counting()))
+    outcome = index_tar.run(replace(job, guard=Counting()))
     assert total == {"bytes": outcome.tar_bytes, "dicoms": 3}
 
 
@@ -358,7 +358,7 @@ def test_memory_does_not_grow_with_the_tar() -> None:
     for size in (8 << 20, 80 << 20):
         tracemalloc.start()
         with pytest.raises(BadTarball, match=r"no end mark|ends"):
-            index_tar.index_stream(Endless(size), io.BytesIO())  # type: ignore[arg-type]
+            scan.index_stream(Endless(size), io.BytesIO())  # type: ignore[arg-type]
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] + (1 << 20)
@@ -379,7 +379,7 @@ def test_the_list_is_written_as_it_grows(tmp_path: Path) -> None:
 
     out = Out()
     with path.open("rb", buffering=0) as source:
-        assert index_tar.index_stream(source, out).dicoms == 2500
+        assert scan.index_stream(source, out).dicoms == 2500
     assert len(sizes) == 3
     assert len(json.loads(out.getvalue())) == 2500
 

@@ -12,11 +12,13 @@ import pytest
 
 from icfqueue.core import faultpoint
 from icfqueue.core.errors import LeaseLost, PermanentError, TransientError
-from icfqueue.core.guard import Watch
+from icfqueue.core.guard import Guard
 from icfqueue.demo.visits import shipped, write_tar
+from icfqueue.outputs import metadata_files
+from icfqueue.outputs.metadata_files import TarballMeta
 from icfqueue.steps import index_tar, write_json
 from icfqueue.steps.job import Job
-from icfqueue.steps.write_json import TarballMeta
+from icfqueue.store import fingerprint
 
 MakeJob = Callable[..., Job]
 FILES = shipped("dicomdirtests/98892003/MR1")
@@ -63,11 +65,11 @@ def test_publishes_both_files_in_the_documented_layout(job: Job) -> None:
 
 def test_reads_back_what_it_published(job: Job) -> None:
     write_json.run(job)
-    found = write_json.read_tarball(job.store, job.visit)
+    found = metadata_files.read_tarball(job.store, job.visit)
     size = job.store.path(job.visit, job.visit.tarball).stat().st_size
     assert isinstance(found, TarballMeta)
     assert (found.size, found.dspath) == (size, "icf/v1_dicom.tar")
-    records = write_json.read_dicoms(job.store, job.visit)
+    records = metadata_files.read_dicoms(job.store, job.visit)
     assert [record["path"] for record in records] == [f"s/{f.name}" for f in FILES[:2]]
 
 
@@ -108,14 +110,14 @@ def test_a_tarball_that_changed_since_it_was_indexed_is_not_described(job: Job) 
 def test_a_change_during_the_last_moment_is_noticed(job: Job) -> None:
     """The tarball is looked at again after the file that vouches for it was written."""
 
-    class Meddling(Watch):
+    class Meddling(Guard):
         def before_publish(self, name: str) -> None:
             if name == job.visit.metadata_dicoms:
                 os.utime(job.store.path(job.visit, job.visit.tarball))
 
     with pytest.raises(TransientError, match="changed"):
-        write_json.run(replace(job, watch=Meddling()))
-    assert write_json.read_tarball(job.store, job.visit) is None
+        write_json.run(replace(job, guard=Meddling()))
+    assert metadata_files.read_tarball(job.store, job.visit) is None
 
 
 def test_a_lost_list_is_made_again(job: Job) -> None:
@@ -134,16 +136,16 @@ def test_a_deposit_does_not_outlive_its_metadata(job: Job) -> None:
     index_tar.run(forced(job))
     assert write_json.run(forced(job)).dicoms == 3
     assert not paths(job)[2].exists()
-    assert len(write_json.read_dicoms(job.store, job.visit)) == 3
+    assert len(metadata_files.read_dicoms(job.store, job.visit)) == 3
 
 
 def test_a_worker_that_lost_its_lease_publishes_nothing(job: Job) -> None:
-    class Lost(Watch):
+    class Lost(Guard):
         def before_publish(self, name: str) -> None:
             raise LeaseLost(name)
 
     with pytest.raises(LeaseLost):
-        write_json.run(replace(job, watch=Lost()))
+        write_json.run(replace(job, guard=Lost()))
     assert not any(path.exists() for path in paths(job))
 
 
@@ -185,16 +187,16 @@ def test_a_kill_at_any_publication_is_made_good_by_the_next_run(
     )
     assert killed.returncode == -9
     if tarball.exists():
-        told = write_json.read_tarball(job.store, job.visit)
+        told = metadata_files.read_tarball(job.store, job.visit)
         assert told is not None
-        same = told.md5 == index_tar.md5_of(job.store.path(job.visit, job.visit.tarball))
-        assert len(write_json.read_dicoms(job.store, job.visit)) == (3 if same else 2)
+        same = told.md5 == fingerprint.md5_of(job.store.path(job.visit, job.visit.tarball))
+        assert len(metadata_files.read_dicoms(job.store, job.visit)) == (3 if same else 2)
         assert not (same and refs.exists())
     else:
         assert not refs.exists()
     index_tar.run(forced(job))
     write_json.run(forced(job))
-    assert len(write_json.read_dicoms(job.store, job.visit)) == 3
+    assert len(metadata_files.read_dicoms(job.store, job.visit)) == 3
     assert not refs.exists()
     job.store.forget_work(job.visit)
     left = {path.name for path in job.store.project_dir("study_1").iterdir()}
@@ -223,10 +225,10 @@ def test_a_damaged_tarball_file_is_a_clear_error_and_replaced_by_force(
     path = paths(job)[1]
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(PermanentError, match=r"v1_metadata_tarball\.json") as caught:
-        write_json.read_tarball(job.store, job.visit)
+        metadata_files.read_tarball(job.store, job.visit)
     assert "--force" in caught.value.hint
     assert write_json.run(forced(job)).worked
-    assert write_json.read_tarball(job.store, job.visit)
+    assert metadata_files.read_tarball(job.store, job.visit)
 
 
 @pytest.mark.parametrize(
@@ -236,13 +238,13 @@ def test_a_damaged_list_is_a_clear_error(job: Job, text: str) -> None:
     write_json.run(job)
     paths(job)[0].write_text(text)
     with pytest.raises(PermanentError, match=r"v1_metadata_dicoms\.json"):
-        write_json.read_dicoms(job.store, job.visit)
+        metadata_files.read_dicoms(job.store, job.visit)
 
 
 def test_a_missing_list_is_a_clear_error_and_a_missing_tarball_file_is_none(
     make_job: MakeJob,
 ) -> None:
     job = make_job("v1")
-    assert write_json.read_tarball(job.store, job.visit) is None
+    assert metadata_files.read_tarball(job.store, job.visit) is None
     with pytest.raises(PermanentError, match="missing"):
-        write_json.read_dicoms(job.store, job.visit)
+        metadata_files.read_dicoms(job.store, job.visit)

@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 
 from icfqueue.core.errors import BadId, DiskTrouble, LeaseLost, UsageError
-from icfqueue.core.guard import UNWATCHED, Watch
+from icfqueue.core.guard import UNGUARDED, Guard
 from icfqueue.core.visit import Visit
-from icfqueue.store.directory import DISK_ERRORS, Fingerprint, Store, disk_trouble
+from icfqueue.store.directory import Store
+from icfqueue.store.disk import DISK_ERRORS, disk_trouble
+from icfqueue.store.fingerprint import Fingerprint
 
 VISIT = Visit("study_1", "v1")
 
 
-class Lost(Watch):
+class Lost(Guard):
     def before_publish(self, name: str) -> None:
         raise LeaseLost(f"{name} is not published")
 
@@ -40,7 +42,7 @@ def test_a_file_appears_by_one_rename_with_the_stores_group(store: Store) -> Non
     with store.scratch(VISIT) as folder:
         source = folder / "refs"
         source.write_text("x")
-        store.publish(source, target, UNWATCHED)
+        store.publish(source, target, UNGUARDED)
     assert target.read_text() == "x"
     assert target.stat().st_gid == store.root.stat().st_gid
     assert stat.S_IMODE(target.stat().st_mode) & 0o111 == 0
@@ -176,8 +178,8 @@ def test_names_are_on_disk_once_per_batch_where_the_file_system_can(
         for source, _ in pairs:
             source.touch()
         if code == errno.EINVAL:
-            store.publish_all(pairs, UNWATCHED)
+            store.publish_all(pairs, UNGUARDED)
         else:
             with pytest.raises(OSError, match=os.strerror(code)):
-                store.publish_all(pairs, UNWATCHED)
+                store.publish_all(pairs, UNGUARDED)
     assert len(folders) == 1

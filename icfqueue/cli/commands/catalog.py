@@ -1,0 +1,29 @@
+"""``icfqueue catalog``: build a catalog anew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from icfqueue.cli.options import where_options
+from icfqueue.cli.session import session
+
+
+@click.command()
+@click.argument("project")
+@where_options
+def catalog(project: str, **where: Any) -> int:
+    """Build the catalog of PROJECT anew from the metadata files."""
+    from icfqueue.core.errors import StepError
+    from icfqueue.operations.rebuild_catalog import rebuild_catalog
+
+    with session(where) as opened:
+        results = rebuild_catalog(opened.settings, opened.store, opened.ledger, project)
+        bad = {v: r for v, r in results.items() if isinstance(r, StepError)}
+        for visit, error in bad.items():
+            click.secho(f"{visit.id}: {error.message}", fg="red", err=True)
+            click.echo(f"  {error.hint}", err=True)
+        where_is = opened.store.catalog_dir(project) / "index.html"
+        click.echo(f"{project}: {len(results) - len(bad)} visits in {where_is}")
+    return int(bool(bad))

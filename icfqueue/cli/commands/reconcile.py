@@ -1,0 +1,34 @@
+"""``icfqueue reconcile``: make lost records anew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from icfqueue.cli.options import where_options
+from icfqueue.cli.session import session
+
+
+@click.command()
+@click.argument("project")
+@where_options
+def reconcile(project: str, **where: Any) -> int:
+    """Make lost records of PROJECT anew from what lies in the store.
+
+    For a broker whose data are gone. Complete visits are done again; 'icfqueue enqueue'
+    goes on with the rest.
+    """
+    from icfqueue.operations import reconcile as records
+
+    with session(where) as opened:
+        found = records.reconcile(opened.settings, opened.store, opened.ledger, project)
+        for visit, why in found.left.items():
+            click.echo(f"{visit.id}: {why}")
+        click.echo(
+            f"{project}: {len(found.restored)} records made anew, "
+            f"{len(found.known)} were there, {len(found.left)} visits not complete"
+        )
+        if found.left:
+            click.echo(f"To go on with these: icfqueue enqueue {project}")
+    return 0

@@ -1,0 +1,38 @@
+"""``icfqueue retry``: let failed visits go on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from icfqueue.cli.options import visit_arguments, where_options
+from icfqueue.cli.session import session
+from icfqueue.cli.tables import tell_left_alone
+
+
+@click.command()
+@visit_arguments
+@click.option(
+    "--state",
+    type=click.Choice(["failed", "cancelled", "waiting"]),
+    default="failed",
+    show_default=True,
+    help="Visits in this state go on.",
+)
+@where_options
+def retry(project: str, visits: tuple[str, ...], state: str, **where: Any) -> int:
+    """Let failed visits go on from the step that failed."""
+    with session(where, asking=True) as opened:
+        from icfqueue.ledger.record import State
+        from icfqueue.operations.select_visits import select_recorded
+
+        wanted = select_recorded(opened.ledger, project, visits, [State(state)])
+        again = opened.producer.retry(wanted, [State(state)])
+        click.echo(f"{project}: {len(again)} visits go on")
+        tell_left_alone(wanted, again, f"not {state}")
+        if again and not opened.ledger.workers():
+            click.echo(
+                "No worker is running: start 'icfqueue worker', or use 'icfqueue run'."
+            )
+        return 0

@@ -1,0 +1,106 @@
+"""The entry point: runs a command, and says in a line what went wrong."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from urllib.parse import urlsplit
+
+from icfqueue.core.errors import IcfqueueError
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    # Imports make many objects and hardly any garbage: looking for it takes a tenth of
+    # the start of a command.
+    gc.set_threshold(50_000, 20, 20)
+    _hide_password(sys.argv)
+    from icfqueue.cli.group import cli
+
+    try:
+        code = cli.main(standalone_mode=False)
+    except IcfqueueError as error:
+        code = complain(error)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except Exception as error:
+        # Those of redis and kombu have no name here: both are slow to import.
+        foreign = _foreign(error)
+        if foreign is None:
+            raise
+        code = foreign
+    sys.exit(code or 0)
+
+
+def complain(error: IcfqueueError) -> int:
+    """Print what went wrong and what to do; return the exit code."""
+    import click
+
+    click.secho(f"icfqueue: {error.message}", fg="red", err=True)
+    if error.hint:
+        click.echo(f"  {error.hint}", err=True)
+    return error.exit_code
+
+
+def _foreign(error: Exception) -> int | None:
+    """Say what is wrong and return the exit code; None of an error nobody foresaw."""
+    import click
+
+    if isinstance(error, click.exceptions.Abort):
+        return INTERRUPTED
+    if isinstance(error, click.ClickException):
+        error.show()
+        return error.exit_code
+    if isinstance(error, BrokenPipeError):
+        # The reader of a pipe went away, as `| head` does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    if type(error).__module__.partition(".")[0] in {"redis", "kombu"}:
+        from icfqueue.core.errors import Unreachable
+
+        return complain(
+            Unreachable(
+                "the connection to the broker was lost",
+                hint="what was enqueued is kept; try again, or 'icfqueue doctor'",
+            )
+        )
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        said = error.strerror or str(error) or type(error).__name__
+        return complain(IcfqueueError(f"{where}{said}", hint="try 'icfqueue doctor'"))
+    return None
+
+
+def _hide_password(arguments: list[str]) -> None:
+    """Move a password out of the arguments, which every user of the machine can read.
+
+    The process replaces itself: what it was started with can be changed in no other way.
+    """
+    for place, word in enumerate(arguments):
+        name, equals, value = word.partition("=")
+        if name != "--broker":
+            continue
+        at = place if equals else place + 1
+        url = value if equals else (arguments[at] if at < len(arguments) else "")
+        secret = urlsplit(url).password if "://" in url else None
+        if secret is None:
+            continue
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+        bare = url.replace(parts.netloc, host, 1)
+        arguments[at] = f"--broker={bare}" if equals else bare
+        environment = {**os.environ, "ICFQUEUE_BROKER_URL": url, _TAKEN: "1"}
+        command = [sys.executable, *_interpreter_options(), *arguments]
+        os.execve(sys.executable, command, environment)  # noqa: S606 - this command again, no shell
+
+
+_TAKEN = "ICFQUEUE_BROKER_FROM_ENVIRONMENT"
+"""Set when ``--broker`` was given with a password: then the environment has it whole."""
+
+
+def _interpreter_options() -> list[str]:
+    return ["-I"] if sys.flags.isolated else []

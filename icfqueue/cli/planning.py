@@ -1,0 +1,98 @@
+"""What ``run`` and ``enqueue`` share: which visits, what is planned, what was enqueued."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from icfqueue.cli.session import Session
+from icfqueue.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from icfqueue.core.options import Options
+    from icfqueue.core.settings import Settings
+    from icfqueue.operations.enqueue import Enqueued, Plan
+    from icfqueue.operations.select_visits import Selection
+
+
+def options_of(chosen: Settings, wanted: dict[str, Any]) -> Options:
+    """Return what the options of ``run`` and ``enqueue`` ask for."""
+    from icfqueue.core.options import Options
+
+    return Options(
+        store_url=chosen.store_url,
+        credential=chosen.credential,
+        force=wanted["force"],
+        catalog=not wanted["no_catalog"],
+        remove_tarball=wanted["remove_tarball"],
+        remove_metadata=wanted["remove_metadata"],
+    )
+
+
+def chosen_visits(
+    opened: Session, project: str, named: Sequence[str], wanted: dict[str, Any]
+) -> Selection:
+    """Return the visits that a command is about; say what was left out or mistyped.
+
+    Raises
+    ------
+    UsageError
+        There are none, with a guess at why.
+    """
+    from icfqueue.operations.select_visits import select_visits
+
+    listed = _lines(wanted["visits_file"]) if wanted["visits_file"] else None
+    with ExitStack() as stack:
+        remote = stack.enter_context(opened.remote()) if wanted["remote"] else None
+        found = select_visits(opened.store, project, named, listed=listed, remote=remote)
+    for visit, near in found.mistyped:
+        click.secho(
+            f"{visit.id} has no tarball here and is looked for at the store URL; "
+            f"did you mean {near}?",
+            fg="yellow",
+            err=True,
+        )
+    for name, why in found.left_out:
+        click.secho(f"left out: {name!r} ({why})", fg="yellow", err=True)
+    found.check_found()
+    return found
+
+
+def _lines(listed: Path) -> list[str]:
+    """Return what a file of visits names, without comments."""
+    try:
+        with click.open_file(str(listed), encoding="utf-8") as lines:
+            texts = [line.strip() for line in lines]
+    except OSError as error:
+        raise UsageError(
+            f"{listed} cannot be read: {error.strerror}", hint="--visits-file names it"
+        ) from None
+    except UnicodeDecodeError:
+        raise UsageError(
+            f"{listed} is no text in UTF-8", hint="--visits-file names visits, one a line"
+        ) from None
+    return [text for text in texts if text and text[0] != "#"]
+
+
+def tell_plans(plans: Sequence[Plan]) -> None:
+    """Print what would be done, and why."""
+    for plan in plans:
+        click.echo(f"{plan.visit.id}\t{plan.deed}\t{plan.why}")
+    counts = Counter(plan.deed for plan in plans)
+    words = ", ".join(f"{count} {deed}" for deed, count in counts.items())
+    click.echo(f"{len(plans)} visits: {words}; nothing was changed")
+
+
+def tell_enqueued(project: str, done: Enqueued) -> None:
+    """Print how many visits were enqueued, and how many were not to be."""
+    words = [f"{done.enqueued} enqueued"]
+    if done.left:
+        words.append(f"{done.left} under way already")
+    if done.up_to_date:
+        words.append(f"{done.up_to_date} up to date")
+    click.echo(f"{project}: {', '.join(words)}")

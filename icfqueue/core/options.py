@@ -1,0 +1,66 @@
+"""What was asked for a visit, and what a step tells of itself.
+
+The options travel in the visit's record, so that whoever picks a visit up, days later
+on another machine, does what was asked when it was enqueued.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from icfqueue.core.errors import StepError
+from icfqueue.core.visit import Visit
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for when the visit was enqueued.
+
+    Attributes
+    ----------
+    store_url
+        Where the dataset says the tarball is; also where it is downloaded from.
+    credential
+        Name of the DataLad credential for it, or None for DataLad's own choice.
+    force
+        Make every output anew and accept a changed tarball.
+    catalog
+        Update the study's catalog.
+    remove_tarball, remove_metadata
+        What `cleanup` removes.
+    """
+
+    store_url: str
+    credential: str | None = None
+    force: bool = False
+    catalog: bool = True
+    remove_tarball: bool = False
+    remove_metadata: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a step tells of itself for the visit's record; None is nothing new.
+
+    Attributes
+    ----------
+    worked
+        False if the output was there already and belonged to this tarball.
+    tar_bytes, tar_md5, dicoms
+        Size (bytes) and MD5 (hex) of the tarball, number of DICOM files in it.
+    refs
+        Ref name to commit, as in the deposit.
+    note
+        What a person may want to know, in a few words; no DICOM value.
+    """
+
+    worked: bool
+    tar_bytes: int | None = None
+    tar_md5: str | None = None
+    dicoms: int | None = None
+    refs: dict[str, str] | None = None
+    note: str = ""
+
+
+Results = dict[Visit, Outcome | StepError]
+"""How each visit of a batch fared."""

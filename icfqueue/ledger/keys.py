@@ -1,0 +1,36 @@
+"""Keys of the ledger in Redis.
+
+Keys, below ``icfqueue:``::
+
+    visit:<project>/<visit>   hash: v (version), t (token of the lease), r (record, JSON),
+                              w (word of the last write)
+    projects                  set of project ids
+    in:<project>:<state>      set of visit ids, for each of the six states
+    ready:<project>:<step>    set of visit ids that are queued at that step
+    totals:<project>          hash: tar_bytes, read_bytes, read_dicoms
+    progress:<project>        hash: visit id to "<bytes> <dicoms>" of the running step
+    leases                    sorted set of running visits by the end of their lease
+    due                       sorted set of waiting visits by the time they go on
+    sent:<queue>              sorted set of queued visits by when their message was sent
+    flush                     sorted set of projects by when their catalog is written
+    workers                   sorted set of workers by when they last said they live
+    lock:<name>, hold:<project>, rest:<name>, …   notes, most with an end of their own
+
+Times are the server's own, in milliseconds since 1970.
+"""
+
+from __future__ import annotations
+
+from icfqueue.core.visit import Visit
+
+PREFIX = "icfqueue:"
+
+
+def key(*parts: str) -> str:
+    """Return the key made of `parts`."""
+    return PREFIX + ":".join(parts)
+
+
+def visit_key(visit: Visit) -> str:
+    """Return the key of the visit's record."""
+    return key("visit", str(visit))

@@ -1,0 +1,77 @@
+"""Locks with an end of their own: whoever vanishes holds none for long."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from icfqueue.ledger import lua_scripts
+from icfqueue.ledger.keys import key
+
+if TYPE_CHECKING:
+    import redis
+
+
+class Locks(Protocol):
+    """Locks by name; each is held with a token, for so many seconds."""
+
+    def take(self, name: str, token: str, seconds: float) -> bool:
+        """Take the lock `name`, or renew it if `token` holds it."""
+
+    def renew(self, name: str, token: str, seconds: float) -> bool:
+        """Prolong the lock `name`; False if it was lost, even if it is free again."""
+
+    def release(self, name: str, token: str) -> None:
+        """Give the lock back, if `token` still holds it."""
+
+    def holding(
+        self, name: str, seconds: float, wait: float = 0.0
+    ) -> AbstractContextManager[str | None]:
+        """Hold the lock `name`; yields its token, or None if it is not to be had.
+
+        Parameters
+        ----------
+        seconds
+            After which it is free again unless it is renewed.
+        wait
+            Seconds to wait for its holder.
+        """
+
+
+class RedisLocks:
+    """Locks in Redis; their ends are in the server's own time."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._take = lua_scripts.Script(client, lua_scripts.LOCK)
+        self._renew = lua_scripts.Script(client, lua_scripts.RENEW_LOCK)
+        self._release = lua_scripts.Script(client, lua_scripts.UNLOCK)
+
+    def take(self, name: str, token: str, seconds: float) -> bool:
+        """Take the lock `name`, or renew it if `token` holds it."""
+        args = [token, int(seconds * 1000)]
+        return bool(self._take(keys=[key("lock", name)], args=args))
+
+    def renew(self, name: str, token: str, seconds: float) -> bool:
+        """Prolong the lock `name`; False if it was lost, even if it is free again."""
+        args = [token, int(seconds * 1000)]
+        return bool(self._renew(keys=[key("lock", name)], args=args))
+
+    def release(self, name: str, token: str) -> None:
+        """Give the lock back, if `token` still holds it."""
+        self._release(keys=[key("lock", name)], args=[token])
+
+    @contextmanager
+    def holding(self, name: str, seconds: float, wait: float = 0.0) -> Iterator[str | None]:
+        """Hold the lock `name`; yields its token, or None if it is not to be had."""
+        token = secrets.token_hex(8)
+        end = time.monotonic() + wait
+        while not (got := self.take(name, token, seconds)) and time.monotonic() < end:
+            time.sleep(0.1)
+        try:
+            yield token if got else None
+        finally:
+            if got:
+                self.release(name, token)

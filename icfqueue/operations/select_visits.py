@@ -1,0 +1,162 @@
+"""From what a person names to visits: of the store, its directory, the ledger."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from icfqueue.core.errors import UsageError
+from icfqueue.core.visit import Visit, check_id
+from icfqueue.ledger.ledger import Ledger
+from icfqueue.ledger.record import State
+from icfqueue.remote.client import RemoteStore
+from icfqueue.store.directory import Store
+
+
+@dataclass
+class Selection:
+    """The visits that a command is about, and what a person is to be told of them.
+
+    Attributes
+    ----------
+    visits
+        By id.
+    left_out
+        Tarballs that cannot become visits: name, and why.
+    mistyped
+        Visits that were named and have no tarball here, and one here that is called
+        almost the same.
+    """
+
+    store: Store
+    project: str
+    visits: list[Visit] = field(default_factory=list)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    mistyped: list[tuple[Visit, str]] = field(default_factory=list)
+
+    def check_found(self) -> None:
+        """Raise if there is no visit.
+
+        Raises
+        ------
+        UsageError
+            With a guess at why.
+        """
+        if not self.visits:
+            raise UsageError(
+                f"no visits of {self.project} in {self.store.root / self.project}",
+                hint="tarballs are called <visit>_dicom.tar; is --store-dir right? "
+                "--remote takes the visits of the store URL" + self._near(),
+            )
+
+    def _near(self) -> str:
+        folders = [path.name for path in self.store.root.iterdir() if path.is_dir()]
+        near = difflib.get_close_matches(self.project, folders, 1)
+        return f". Did you mean {near[0]}?" if near else ""
+
+
+def select_visits(
+    store: Store,
+    project: str,
+    named: Sequence[str],
+    *,
+    listed: Sequence[str] | None = None,
+    remote: RemoteStore | None = None,
+) -> Selection:
+    """Return the visits that are to be worked on.
+
+    Parameters
+    ----------
+    named
+        Ids given one by one.
+    listed
+        Ids given by a file. Without either, all whose tarball is here are taken.
+    remote
+        The store whose listing is to be added.
+
+    Raises
+    ------
+    BadId
+        The project or a visit may not be called so.
+    StepError, Unreachable
+        The store's listing cannot be had.
+    """
+    check_id(project, "project")
+    found = {Visit(project, name) for name in named}
+    mistyped = _mistyped(store, found)
+    found |= {Visit(project, name) for name in listed or ()}
+    unusable: set[str] = set()
+    if remote is not None:
+        found |= set(remote.visits(project))
+        unusable |= set(remote.left_out)
+    if not named and listed is None:
+        found |= set(store.visits(project))
+        unusable |= set(store.unusable(project))
+    left_out = [(name, _why_left_out(project, name)) for name in sorted(unusable)]
+    return Selection(store, project, sorted(found), left_out, mistyped)
+
+
+def _mistyped(store: Store, named: Iterable[Visit]) -> list[tuple[Visit, str]]:
+    """Return the visits that are called almost like one that is here.
+
+    Almost is what differs in case and leading zeros; visits are numbered, so that any
+    other is like many.
+    """
+    away = [v for v in named if not store.path(v, v.tarball).exists()]
+    if not away:
+        return []
+    here = {_plain(other.id): other.id for other in store.visits(away[0].project)}
+    return [(visit, near) for visit in sorted(away) if (near := here.get(_plain(visit.id)))]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"(?<!\d)0+(?=\d)", "", name).casefold()
+
+
+def _why_left_out(project: str, name: str) -> str:
+    if Visit.of_tarball(project, name):
+        return "it is no file; a broken link?"
+    return "ids have letters, digits, '.', '_' and '-', and do not start with '.' or '-'"
+
+
+def select_recorded(
+    ledger: Ledger, project: str, named: Sequence[str], states: Iterable[State]
+) -> list[Visit]:
+    """Return the visits named, which must have a record, or all in `states`.
+
+    Raises
+    ------
+    UsageError
+        One of them, or the project, was never enqueued.
+    """
+    check_recorded(ledger, project)
+    if not named:
+        return ledger.visits(project, states)
+    visits = [Visit(project, name) for name in named]
+    for visit, entry in zip(visits, ledger.get_many(visits), strict=True):
+        if entry is None:
+            raise UsageError(
+                f"{visit} was never enqueued", hint=f"see 'icfqueue status {project}'"
+            )
+    return visits
+
+
+def check_recorded(ledger: Ledger, project: str) -> None:
+    """Raise unless `project` was ever enqueued.
+
+    Raises
+    ------
+    UsageError
+        It was not; names what may have been meant.
+    """
+    check_id(project, "project")
+    known = ledger.projects()
+    if project in known:
+        return
+    near = difflib.get_close_matches(project, known, 1)
+    guess = f"did you mean {near[0]}?" if near else f"known: {', '.join(known) or 'none'}"
+    raise UsageError(
+        f"nothing of project {project} was ever enqueued in this store", hint=guess
+    )

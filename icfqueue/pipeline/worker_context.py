@@ -1,0 +1,57 @@
+"""What a worker process has at hand."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass, field
+
+from icfqueue.core.settings import Settings
+from icfqueue.dataset.annex_keys import KeySource
+from icfqueue.ledger.ledger import Ledger
+from icfqueue.ledger.retry_policy import RetryPolicy
+from icfqueue.pipeline.circuit_breaker import CircuitBreaker
+from icfqueue.pipeline.heartbeat import Stopping
+from icfqueue.pipeline.messages import Messages
+from icfqueue.store.directory import Store
+
+
+@dataclass
+class WorkerContext:
+    """What a worker process has at hand.
+
+    Attributes
+    ----------
+    ledger
+        Waits for a broker that is away.
+    quick
+        The same records over a connection that does not wait.
+    name
+        ``host:pid``, as status shows it.
+    stopping
+        Whether the process was asked to stop.
+    keys
+        A git-annex that is kept running; None has one started for each visit.
+    """
+
+    settings: Settings
+    store: Store
+    ledger: Ledger
+    quick: Ledger
+    messages: Messages
+    stopping: Stopping = field(default_factory=Stopping)
+    name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
+    keys: KeySource | None = None
+
+    @property
+    def policy(self) -> RetryPolicy:
+        """How transient failures are retried."""
+        chosen = self.settings
+        return RetryPolicy(
+            chosen.max_attempts, chosen.retry_base, chosen.retry_cap, chosen.disk_pause
+        )
+
+    @property
+    def breaker(self) -> CircuitBreaker:
+        """What keeps this worker from trying what is known to fail."""
+        return CircuitBreaker(self.ledger, self.settings)
