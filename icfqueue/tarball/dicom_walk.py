@@ -121,10 +121,6 @@ class Layout:
         self.saying = check.unpack_from(head)
         self.end = max(check.size, values.size)
 
-    def fits(self, head: bytes | memoryview) -> bool:
-        """Tell whether `head` has the same element headers at the same places."""
-        return len(head) >= self.end and self.same(head) == self.saying
-
 
 def _picker(pieces: list[tuple[int, int]]) -> struct.Struct:
     """Return a structure that picks `pieces` (ascending) and passes over the rest."""
