@@ -47,13 +47,13 @@ catalog of another layout is made anew."""
 _SOURCES = [{"source_name": _SOURCE, "source_version": _LAYOUT}]
 
 Value = str | int
-Record = dict[str, Any]
+CatalogRecord = dict[str, Any]
 """A page as the catalog's JSON schema has it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
-    """What a visit's page says.
+class VisitSummary:
+    """The content of a visit's page.
 
     Attributes
     ----------
@@ -80,7 +80,9 @@ class Summary:
         return list(found)[:MAX_KEYWORDS]
 
 
-def summarize(visit: Visit, tar_bytes: int, dicoms: Sequence[Mapping[str, Any]]) -> Summary:
+def summarize(
+    visit: Visit, tar_bytes: int, dicoms: Sequence[Mapping[str, Any]]
+) -> VisitSummary:
     """Return the summary of a visit.
 
     Parameters
@@ -92,7 +94,7 @@ def summarize(visit: Visit, tar_bytes: int, dicoms: Sequence[Mapping[str, Any]])
         several values, a list of these; ``""`` is an absent one.
     """
     values = {tag: _distinct(entry.get(tag) for entry in dicoms) for tag in NAMES}
-    return Summary(visit, tar_bytes, len(dicoms), values)
+    return VisitSummary(visit, tar_bytes, len(dicoms), values)
 
 
 def _distinct(raw: Iterable[Any]) -> list[Value]:
@@ -128,7 +130,7 @@ def page_path(dataset_id: str) -> PurePosixPath:
     return PurePosixPath("metadata", dataset_id, VERSION, digest[:3], f"{digest[3:]}.json")
 
 
-def visit_record(summary: Summary, dataset_id: str, clone_url: str) -> Record:
+def visit_record(summary: VisitSummary, dataset_id: str, clone_url: str) -> CatalogRecord:
     """Return the record of a visit's page."""
     visit = summary.visit
     return _record(
@@ -157,7 +159,7 @@ def _capped(values: Sequence[Value]) -> list[Value] | None:
     return list(values) or None
 
 
-def study_entry(summary: Summary, dataset_id: str) -> Record:
+def study_entry(summary: VisitSummary, dataset_id: str) -> CatalogRecord:
     """Return the visit's entry on the study page.
 
     It has what the study page shows of the visit, so that neither the browser nor the
@@ -175,20 +177,22 @@ def study_entry(summary: Summary, dataset_id: str) -> Record:
     }
 
 
-def entries_of(record: Record) -> dict[str, Record] | None:
+def entries_of(record: CatalogRecord) -> dict[str, CatalogRecord] | None:
     """Return what a study page lists, by visit id.
 
     None if the page has another layout, or lists what somebody added by hand.
     """
     if record["metadata_sources"]["sources"] != _SOURCES:
         return None
-    listed: list[Record] = record.get("subdatasets", [])
+    listed: list[CatalogRecord] = record.get("subdatasets", [])
     if not all({"keywords", "nr_dicoms", "tar_bytes"} <= {*entry} for entry in listed):
         return None
     return {entry["dataset_path"]: entry for entry in listed}
 
 
-def study_record(project: str, dataset_id: str, entries: Iterable[Record]) -> Record:
+def study_record(
+    project: str, dataset_id: str, entries: Iterable[CatalogRecord]
+) -> CatalogRecord:
     """Return the record of the study page; `entries` by :func:`study_entry`."""
     listed = sorted(entries, key=lambda entry: str(entry["dataset_path"]))
     keywords = {word for entry in listed for word in entry["keywords"]}
@@ -208,7 +212,7 @@ def study_record(project: str, dataset_id: str, entries: Iterable[Record]) -> Re
     )
 
 
-def _record(dataset_id: str, name: str, description: str, **more: Any) -> Record:
+def _record(dataset_id: str, name: str, description: str, **more: Any) -> CatalogRecord:
     return {
         "type": "dataset",
         "dataset_id": dataset_id,
@@ -220,14 +224,14 @@ def _record(dataset_id: str, name: str, description: str, **more: Any) -> Record
     }
 
 
-def _top(label: str, tar_bytes: int, dicoms: int) -> list[Record]:
+def _top(label: str, tar_bytes: int, dicoms: int) -> list[CatalogRecord]:
     return [
         {"name": label, "value": format_bytes(tar_bytes)},
         {"name": "Nr of DICOMs", "value": dicoms},
     ]
 
 
-def node(record: Record) -> Record:
+def node(record: CatalogRecord) -> CatalogRecord:
     """Return what ``catalog_add`` of datalad-catalog 1.1 writes for a new `record`.
 
     Written here because ``catalog_add`` merges into the published file in place, keeps
@@ -256,7 +260,7 @@ def node(record: Record) -> Record:
     return {**fixed, "children": children, "metadata_sources": sources, **given}
 
 
-def encode(value: Record) -> bytes:
+def encode(value: CatalogRecord) -> bytes:
     """Return `value` as JSON, all ASCII: an odd letter of a tag cannot spoil the file."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode("ascii")
 

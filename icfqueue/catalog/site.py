@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from icfqueue.catalog import site_patches
-from icfqueue.catalog.pages import VERSION, Record, encode
+from icfqueue.catalog.pages import VERSION, CatalogRecord, encode
 from icfqueue.core.errors import PermanentError
 from icfqueue.core.settings import Settings
 
@@ -101,7 +101,7 @@ def _config(settings: Settings, *, logo_name: str) -> dict[str, Any]:
     }
 
 
-def check_record(record: Record) -> None:
+def check_record(record: CatalogRecord) -> None:
     """Check a page's record against the JSON schema of datalad-catalog.
 
     Raises

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from icfqueue.catalog import pages, site
-from icfqueue.catalog.pages import Record, Summary
+from icfqueue.catalog.pages import CatalogRecord, VisitSummary
 from icfqueue.core import faultpoint
 from icfqueue.core.errors import PermanentError, StepError, UsageError
 from icfqueue.core.guard import UNGUARDED, Guard
@@ -190,7 +190,7 @@ class _Study:
         """Return the id of the visit's page: that of its DataLad dataset."""
         return str(ids.dataset_id(self.store_url, visit))
 
-    def entries(self) -> dict[Visit, Record] | None:
+    def entries(self) -> dict[Visit, CatalogRecord] | None:
         """Return what the study page lists, or None if the catalog cannot be used."""
         try:
             home = json.loads((self.folder / site.SUPER).read_bytes())
@@ -211,7 +211,7 @@ class _Study:
         """Finish what a writer that died between two renames left behind."""
         swap_folder.recover(self.folder, self._aside())
 
-    def keeps(self, visit: Visit, entries: Mapping[Visit, Record]) -> bool:
+    def keeps(self, visit: Visit, entries: Mapping[Visit, CatalogRecord]) -> bool:
         """Tell whether the visit's page stays, as its metadata files were removed."""
         wanted = (visit.metadata_tarball, visit.metadata_dicoms)
         return (
@@ -221,7 +221,9 @@ class _Study:
             and self.page(self.id_of(visit)).exists()
         )
 
-    def extend(self, visits: Sequence[Visit], entries: dict[Visit, Record]) -> Results:
+    def extend(
+        self, visits: Sequence[Visit], entries: dict[Visit, CatalogRecord]
+    ) -> Results:
         """Write the pages of `visits` into the catalog that is there."""
         results: Results = {
             visit: Outcome(worked=False) for visit in visits if self.keeps(visit, entries)
@@ -242,7 +244,7 @@ class _Study:
         return results
 
     def _differing(
-        self, dataset_id: str, record: Record, scratch: Path
+        self, dataset_id: str, record: CatalogRecord, scratch: Path
     ) -> list[tuple[Path, Path]]:
         """Write the page of `record`, to be published; nothing if it is there already."""
         content, target = pages.encode(pages.node(record)), self.page(dataset_id)
@@ -256,7 +258,10 @@ class _Study:
         return [(new, target)]
 
     def write_whole(
-        self, visits: Iterable[Visit], kept: Mapping[Visit, Record], settings: Settings
+        self,
+        visits: Iterable[Visit],
+        kept: Mapping[Visit, CatalogRecord],
+        settings: Settings,
     ) -> Results:
         """Write a catalog of `visits` aside and put it in the place of the old one.
 
@@ -319,11 +324,11 @@ class _Made:
     """A visit's page and its entry on the study page."""
 
     dataset_id: str
-    record: Record
-    entry: Record
+    record: CatalogRecord
+    entry: CatalogRecord
 
 
-def _read(store: Store, visit: Visit) -> Summary:
+def _read(store: Store, visit: Visit) -> VisitSummary:
     """Return what the visit's metadata files say.
 
     Raises

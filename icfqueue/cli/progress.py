@@ -25,7 +25,7 @@ from icfqueue.cli.session import Session
 from icfqueue.core.errors import Unreachable
 from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.record import State
-from icfqueue.operations.status import Summary, summary
+from icfqueue.operations.status import ProjectSummary, summary
 from icfqueue.operations.worker_process import WorkerProcess
 
 PAUSE = 0.1
@@ -126,7 +126,9 @@ Running = list[int]
 """Bytes that each running step has dealt with."""
 
 
-def _look(opened: Session, project: str, force: WorkerProcess) -> tuple[Summary, Running]:
+def _look(
+    opened: Session, project: str, force: WorkerProcess
+) -> tuple[ProjectSummary, Running]:
     """Return how far the project is; waits for a broker that is away."""
     ledger = opened.ledger
     while True:
@@ -154,7 +156,7 @@ class _Reasons:
         self.told: set[str] = set()
         self.next = 0.0
 
-    def news(self, line: Summary) -> str:
+    def news(self, line: ProjectSummary) -> str:
         """Return a line about the latest error of the visits that wait, if it is new."""
         if not line.counts[State.WAITING] or time.monotonic() < self.next:
             return ""
@@ -177,7 +179,7 @@ class _Reasons:
         return f"waiting: {message}"
 
 
-Show = Callable[[Summary, Running], None]
+Show = Callable[[ProjectSummary, Running], None]
 Say = Callable[[str], None]
 
 
@@ -202,7 +204,7 @@ def _shown(project: str) -> Iterator[tuple[Show, Say]]:
     task = bar.add_task(project, total=None, found="")
     furthest = 0
 
-    def show_line(line: Summary, running: Running) -> None:
+    def show_line(line: ProjectSummary, running: Running) -> None:
         nonlocal furthest
         amount = min(line.tar_bytes, line.read_bytes + sum(running))
         furthest = max(furthest, amount)
@@ -219,7 +221,7 @@ def _shown(project: str) -> Iterator[tuple[Show, Say]]:
         yield show_line, lambda words: bar.console.print(Text(words))
 
 
-def _troubled(line: Summary) -> str:
+def _troubled(line: ProjectSummary) -> str:
     counts = ((line.counts[state], state) for state in (State.WAITING, State.FAILED))
     return "".join(f", {count} {state.value}" for count, state in counts if count)
 
@@ -230,7 +232,7 @@ class _Lines:
     def __init__(self) -> None:
         self.said = time.monotonic()
 
-    def show(self, line: Summary, _: Running) -> None:
+    def show(self, line: ProjectSummary, _: Running) -> None:
         if time.monotonic() - self.said > LINE_EVERY and not line.drained:
             self.said = time.monotonic()
             click.echo(tables.counts_line(line).plain)

@@ -1,4 +1,4 @@
-"""What a command works with: settings, store, broker, and what is made of them."""
+"""Everything a command works with: settings, store, broker, and what is made of them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Session:
 
     @cached_property
     def producer(self) -> Producer:
-        """What hands visits over to the queue; Celery is imported only for this."""
+        """Hands visits over to the queue; Celery is imported only for this."""
         from icfqueue.broker.celery_app import make_app
         from icfqueue.operations.enqueue import Producer
         from icfqueue.pipeline.messages import Messages

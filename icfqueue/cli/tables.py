@@ -165,7 +165,7 @@ def _count(state: State, count: int) -> Text:
     return Text(str(count), style=COLOURS[state] if count else "dim")
 
 
-def counts_line(line: status.Summary) -> Text:
+def counts_line(line: status.ProjectSummary) -> Text:
     """Return the counts of a project in one line."""
     text = Text(f"{line.project}: {line.visits} visits  ")
     for state, count in line.counts.items():

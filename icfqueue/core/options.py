@@ -14,7 +14,7 @@ from icfqueue.core.visit import Visit
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for when the visit was enqueued.
+    """The request with which the visit was enqueued.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a step tells of itself for the visit's record; None is nothing new.
+    """The result of a step, for the visit's record; None is nothing new.
 
     Attributes
     ----------

@@ -9,7 +9,7 @@ from icfqueue.core.errors import DiskTrouble, StepError, TransientError
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """What a site sets.
+    """The part of a site's settings that decides about retries.
 
     Attributes
     ----------

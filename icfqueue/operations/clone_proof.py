@@ -30,7 +30,7 @@ LOOK = "can DataLad reach the store with this credential? icfqueue doctor"
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What was found for one visit."""
+    """The result for one visit."""
 
     visit: Visit
     good: bool

@@ -29,7 +29,7 @@ CHUNK = 500
 
 
 class Deed(StrEnum):
-    """What is done with a visit."""
+    """The ways to deal with a visit."""
 
     ENQUEUE = "enqueue"
     """It goes, or goes again, through all steps."""
@@ -41,7 +41,7 @@ class Deed(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done with one visit, and why."""
+    """The way to deal with one visit, and why."""
 
     visit: Visit
     deed: Deed
@@ -51,7 +51,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Enqueued:
-    """What became of a request, as numbers of visits."""
+    """The result of a request, as numbers of visits."""
 
     enqueued: int
     left: int
@@ -75,7 +75,7 @@ class Producer:
 
     @property
     def breaker(self) -> CircuitBreaker:
-        """What a new try shall close again."""
+        """Closed again by a new try."""
         return CircuitBreaker(self.ledger, self.settings)
 
     def plan(self, visits: Sequence[Visit], options: Options) -> list[Plan]:

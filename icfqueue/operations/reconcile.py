@@ -25,7 +25,7 @@ from icfqueue.store.inventory import present
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """What became of the visits of a project.
+    """The visits of a project, by what became of them.
 
     Attributes
     ----------

@@ -14,7 +14,7 @@ from icfqueue.ledger.record import ACTIVE, Record, State
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class ProjectSummary:
     """A project in one line; what it costs does not depend on the number of visits.
 
     Attributes
@@ -48,10 +48,10 @@ class Summary:
         return self.active == 0
 
 
-def summary(ledger: Ledger, project: str) -> Summary:
+def summary(ledger: Ledger, project: str) -> ProjectSummary:
     """Return the line of one project."""
     totals = ledger.totals(project)
-    return Summary(
+    return ProjectSummary(
         project,
         ledger.counts(project),
         totals["tar_bytes"],
@@ -60,7 +60,7 @@ def summary(ledger: Ledger, project: str) -> Summary:
     )
 
 
-def summary_json(found: Summary) -> dict[str, Any]:
+def summary_json(found: ProjectSummary) -> dict[str, Any]:
     """Return the line of one project for ``status --format json``."""
     return {
         "project": found.project,

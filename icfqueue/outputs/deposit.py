@@ -46,7 +46,7 @@ _PARTS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a dataset was made from. Two equal sources give the same dataset.
+    """The things that a dataset was made from. Two equal sources give the same dataset.
 
     Attributes
     ----------

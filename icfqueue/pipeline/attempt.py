@@ -40,10 +40,10 @@ FORGETFUL = frozenset({steps.FETCH.name, steps.INDEX_TAR.name})
 
 
 Fault = StepError | Withdrawn
-"""What ends an attempt, if it is no outcome."""
+"""The end of an attempt that is no outcome."""
 
 Work = Callable[[Sequence[Job]], Mapping[Visit, Outcome | StepError]]
-"""What an attempt does: from jobs to how each visit fared."""
+"""The work of an attempt: from jobs to how each visit fared."""
 
 
 class Attempt:

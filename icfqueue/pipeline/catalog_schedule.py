@@ -1,4 +1,4 @@
-"""When a study's catalog is written: its visits gather until then.
+"""The time at which a study's catalog is written: its visits gather until then.
 
 Any message for the step ``update_catalog`` means all visits of the study that are ready.
 """
@@ -24,7 +24,7 @@ def send_flush(ledger: Ledger, messages: Messages, project: str) -> bool:
 
 
 def nobody_else_comes(ledger: Ledger, project: str, ready: int) -> bool:
-    """Whether all active visits of `project` are ready for the catalog or beyond it."""
+    """Return whether all active visits of `project` are ready for the catalog or beyond it."""
     counts = ledger.counts(project)
     active = sum(counts[state] for state in record.ACTIVE)
     return active - ready - ledger.ready_count(project, "cleanup") <= 0

@@ -1,4 +1,4 @@
-"""The queues: what both ends must agree on, and how messages get in.
+"""Messages: what they carry, and how they get into the queues.
 
 A message carries ids alone: project, visit, generation. It is sent by the name of its
 task; nothing here imports the tasks.
@@ -24,7 +24,7 @@ SEND_BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class Nudge:
-    """What a message says: this visit can go on with this step."""
+    """The content of a message: this visit can go on with this step."""
 
     visit: Visit
     step: str

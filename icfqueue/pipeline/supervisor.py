@@ -1,4 +1,4 @@
-"""What recovers work: a look over the ledger, every second, by one worker at a time.
+"""Recovers work: a look over the ledger, every second, by one worker at a time.
 
 Redelivery by the broker cannot be trusted to do it (it is slow, comes too often or not
 at all), so a visit whose worker vanished is found by its lease, one whose retry is due
@@ -45,7 +45,7 @@ VERY_LATE = 12
 
 
 _AWAY = (redis.ConnectionError, redis.TimeoutError, OSError)
-"""What a call raises when the broker cannot be reached; others are answers."""
+"""Errors of a call that say the broker cannot be reached; others are answers."""
 
 
 @dataclass
@@ -98,7 +98,7 @@ class Supervisor:
                 self.ledger.locks.release(LEADER, self.token)
 
     def leads(self) -> bool:
-        """Whether this is the active supervisor; takes over from one that vanished."""
+        """Return whether this is the active supervisor; take over from one that vanished."""
         got = self.ledger.locks.take(LEADER, self.token, min(10.0, self.settings.lease))
         if got and not self._leads:
             log.info("supervisor.active")

@@ -1,4 +1,4 @@
-"""What a worker process has at hand."""
+"""Everything that a worker process works with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from icfqueue.store.directory import Store
 
 @dataclass
 class WorkerContext:
-    """What a worker process has at hand.
+    """Everything that a worker process works with.
 
     Attributes
     ----------
@@ -53,5 +53,5 @@ class WorkerContext:
 
     @property
     def breaker(self) -> CircuitBreaker:
-        """What keeps this worker from trying what is known to fail."""
+        """Keeps this worker from trying what is known to fail."""
         return CircuitBreaker(self.ledger, self.settings)

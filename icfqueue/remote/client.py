@@ -41,7 +41,7 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """What the store tells of a file without sending it.
+    """A file as the store describes it without sending it.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class RemoteFile:
 
     @property
     def validator(self) -> str | None:
-        """What If-Range may carry: a strong tag, else the date (RFC 9110, 13.1.5)."""
+        """The value for If-Range: a strong tag, else the date (RFC 9110, 13.1.5)."""
         if self.etag and not self.etag.startswith("W/"):
             return self.etag
         return self.last_modified
@@ -164,7 +164,7 @@ class RemoteStore:
 
     @property
     def realm(self) -> str:
-        """What the store called its area when it asked for a log-in; empty before."""
+        """The store's name for its area, told when it asked for a log-in; empty before."""
         return self._login.realm
 
     def __enter__(self) -> Self:

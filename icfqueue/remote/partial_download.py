@@ -37,7 +37,7 @@ BLOCK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What stands beside a part.
+    """The note beside a part.
 
     Attributes
     ----------

@@ -14,7 +14,7 @@ _CHUNK: Final = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What ``stat`` tells of a file without reading it.
+    """A file as ``stat`` describes it, without reading it.
 
     Two equal fingerprints mean the same bytes: ``ctime_ns`` cannot be set by a copy or
     by ``touch``, so a replaced tarball of the same size and age still differs.

@@ -19,12 +19,12 @@ from icfqueue.tarball.stream import SMALL, TarStream
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-    from icfqueue.tarball.stream import Source
+    from icfqueue.tarball.stream import ByteStream
 
 
 @dataclass(frozen=True, slots=True)
 class Tarball:
-    """What a pass over a tarball told.
+    """The result of a pass over a tarball.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ _LINES: Final = 1000
 
 
 def index_stream(
-    stream: Source,
+    stream: ByteStream,
     dicoms_out: BinaryIO | Counted,
     guard: Guard = UNGUARDED,
     *,
@@ -162,7 +162,7 @@ class Counted:
         return self._out.write(content)
 
 
-def newest_member(stream: Source, guard: Guard = UNGUARDED, *, name: str) -> int:
+def newest_member(stream: ByteStream, guard: Guard = UNGUARDED, *, name: str) -> int:
     """Return the newest member time of a tar, in whole seconds since 1970.
 
     Raises

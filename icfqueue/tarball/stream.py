@@ -38,7 +38,7 @@ from icfqueue.tarball.header import (
 if TYPE_CHECKING:
     from typing import Protocol
 
-    class Source(Protocol):
+    class ByteStream(Protocol):
         """Where the bytes come from: a file, a pipe, the body of a response."""
 
         def read(self, size: int, /) -> bytes | None: ...
@@ -124,7 +124,7 @@ class TarStream:
     """
 
     def __init__(
-        self, source: Source, advance: Callable[[int], None], *, name: str
+        self, source: ByteStream, advance: Callable[[int], None], *, name: str
     ) -> None:
         self.name = name
         self.size = 0
@@ -382,7 +382,7 @@ class TarStream:
         )
 
 
-def _readinto(source: Source) -> Callable[[memoryview], int]:
+def _readinto(source: ByteStream) -> Callable[[memoryview], int]:
     """Return a ``readinto`` for a source that only has ``read``."""
 
     def readinto(view: memoryview) -> int:
