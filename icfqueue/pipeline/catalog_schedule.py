@@ -24,7 +24,7 @@ def send_flush(ledger: Ledger, messages: Messages, project: str) -> bool:
 
 
 def nobody_else_comes(ledger: Ledger, project: str, ready: int) -> bool:
-    """Return whether all active visits of `project` are ready for the catalog or beyond it."""
+    """Return whether no active visit of `project` is before its catalog."""
     counts = ledger.counts(project)
     active = sum(counts[state] for state in record.ACTIVE)
     return active - ready - ledger.ready_count(project, "cleanup") <= 0

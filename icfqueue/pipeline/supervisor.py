@@ -98,7 +98,7 @@ class Supervisor:
                 self.ledger.locks.release(LEADER, self.token)
 
     def leads(self) -> bool:
-        """Return whether this is the active supervisor; take over from one that vanished."""
+        """Return whether this one is active; take over from one that vanished."""
         got = self.ledger.locks.take(LEADER, self.token, min(10.0, self.settings.lease))
         if got and not self._leads:
             log.info("supervisor.active")
