@@ -1,4 +1,5 @@
-"""The step ``update_catalog`` for all visits of a study that are ready for it."""
+"""The catalog of a whole study: the step ``update_catalog`` for all visits that are ready
+for it, and its making anew, by one writer at a time."""
 
 from __future__ import annotations
 
@@ -6,14 +7,20 @@ import secrets
 import time
 from collections.abc import Sequence
 
-from icfqueue.core import steps
-from icfqueue.core.visit import Visit
+from icfqueue.catalog import study
+from icfqueue.core.errors import Unreachable
+from icfqueue.core.options import Results
+from icfqueue.core.settings import Settings
+from icfqueue.core.steps import UPDATE_CATALOG
+from icfqueue.core.visit import Visit, check_id
 from icfqueue.ledger import record
-from icfqueue.ledger.ledger import Entry
+from icfqueue.ledger.ledger import Entry, Ledger
 from icfqueue.ledger.record import Record
 from icfqueue.pipeline.attempt import Attempt
+from icfqueue.pipeline.heartbeat import Heartbeat
 from icfqueue.pipeline.worker_context import WorkerContext
 from icfqueue.steps.update_catalog import run_batch
+from icfqueue.store.directory import Store
 
 LARGEST_BATCH = 200
 """Most visits whose pages are written in one go."""
@@ -42,14 +49,12 @@ def update_catalog(worker: WorkerContext, project: str) -> str:
         ledger.delay_flush(project, worker.settings.lease)
         # Once the lock is lost, its new holder sees to all that is ready.
         while ledger.locks.renew(name, token, worker.settings.lease):
-            ready = ledger.ready(project, steps.UPDATE_CATALOG.name)[:LARGEST_BATCH]
+            ready = ledger.ready(project, UPDATE_CATALOG.name)[:LARGEST_BATCH]
             held = _claim_ready(worker, ready)
             if not held:
                 break
             count += len(held)
-            Attempt(worker, steps.UPDATE_CATALOG.name, held, lock=(name, token)).run(
-                run_batch
-            )
+            Attempt(worker, UPDATE_CATALOG.name, held, lock=(name, token)).run(run_batch)
             if worker.stopping.asked:
                 break
         # Writing takes longer the larger a study is; it gets at most a tenth of the time.
@@ -63,7 +68,7 @@ def _claim_ready(worker: WorkerContext, visits: Sequence[Visit]) -> list[Entry]:
     now = time.time()
 
     def change(found: Record) -> Record | None:
-        if not record.claimable(found, steps.UPDATE_CATALOG.name, found.generation):
+        if not record.claimable(found, UPDATE_CATALOG.name, found.generation):
             return None
         return record.claimed(found, secrets.token_hex(8), worker.name, now)
 
@@ -71,3 +76,35 @@ def _claim_ready(worker: WorkerContext, visits: Sequence[Visit]) -> list[Entry]:
         dict.fromkeys(visits, change), lease=worker.settings.lease
     )
     return [found for found in changed.values() if found]
+
+
+def rebuild_catalog(
+    settings: Settings, store: Store, ledger: Ledger, project: str
+) -> Results:
+    """Make the catalog of `project` anew from its metadata files.
+
+    Returns
+    -------
+    dict
+        How each visit fared: :func:`icfqueue.catalog.study.rebuild`.
+
+    Raises
+    ------
+    Unreachable
+        A worker is writing it and does not end.
+    UsageError
+        There is no such project.
+    StepError
+        It cannot be written; the old catalog stays.
+    """
+    check_id(project, "project")
+    name, lease = lock_of(project), settings.lease
+    with ledger.locks.holding(name, lease, wait=2 * lease) as token:
+        if token is None:
+            raise Unreachable(
+                f"the catalog of {project} is being written by a worker",
+                hint="try again in a minute",
+            )
+        stall, lock = settings.stall[UPDATE_CATALOG.name], (name, token)
+        with Heartbeat(ledger, ledger, {}, lease=lease, stall=stall, lock=lock) as guard:
+            return study.rebuild(store, project, settings.store_url, settings, guard)

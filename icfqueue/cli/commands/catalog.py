@@ -16,7 +16,7 @@ from icfqueue.cli.session import session
 def catalog(project: str, **where: Any) -> int:
     """Build the catalog of PROJECT anew from the metadata files."""
     from icfqueue.core.errors import StepError
-    from icfqueue.operations.rebuild_catalog import rebuild_catalog
+    from icfqueue.pipeline.catalog_batch import rebuild_catalog
 
     with session(where) as opened:
         results = rebuild_catalog(opened.settings, opened.store, opened.ledger, project)
