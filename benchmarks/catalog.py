@@ -20,7 +20,6 @@ WARM = 10
 """Visits whose pages are there before: the site is made once, not for each visit."""
 
 PORTIONS = 10
-GATHERED = "update_catalog"
 
 
 def rows(scale: Scale) -> Iterator[Row]:
@@ -79,6 +78,7 @@ def through_the_queue(visits: int) -> Facts:
     all steps up to the deposit done. They come in ten portions, each with a message, a
     new one as soon as the last is being written. The site and a few pages are there.
     """
+    from icfqueue.core.steps import UPDATE_CATALOG
     from icfqueue.ledger.record import State
 
     facts: Facts = {}
@@ -88,6 +88,9 @@ def through_the_queue(visits: int) -> Facts:
 
         def done() -> int:
             return int(ledger.counts(project)[State.DONE])
+
+        def ready() -> int:
+            return int(ledger.ready_count(project, UPDATE_CATALOG.name))
 
         def hand_over(part: list[Any]) -> None:
             ledger.put_many([(None, record) for record in part])
@@ -100,7 +103,7 @@ def through_the_queue(visits: int) -> Facts:
             with timed(facts):
                 for part in portions:
                     hand_over(part)
-                    wait_for(lambda: ledger.ready_count(project, GATHERED) == 0, 120, 0.005)
+                    wait_for(lambda: not ready(), 120, 0.005)
                 wait_for(lambda: _listed(store) == WARM + visits, 120, 0.05)
             left = wait_for(lambda: done() == WARM + visits, 120)
             facts["until_all_done_seconds"] = round(facts["seconds"] + left, 3)

@@ -89,7 +89,7 @@ def used_memory(ledger: Any) -> int:
     return int(ledger.client.info("memory")["used_memory"])
 
 
-def held_by_keys(ledger: Any) -> int:
+def memory_of_keys(ledger: Any) -> int:
     """Return the bytes that all keys of the broker take, queues and results included.
 
     Unlike :func:`used_memory` it leaves out what the server needs anyway, about 1 MB,

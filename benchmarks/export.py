@@ -138,15 +138,15 @@ def export(tarball: str, fast_import: list[str] | None = None) -> Facts:
     A git-annex that was asked before is used again, as in a worker.
     """
     from icfqueue.core.visit import Visit
-    from icfqueue.dataset import annex_keys, programs
+    from icfqueue.dataset import annex_keys
     from icfqueue.steps import export_repo, index_tar, write_json
 
     facts: Facts = {}
     for word in fast_import or []:
         if word.startswith("--"):
-            _add_options(programs, after=(word,))
+            _add_options(after=(word,))
         else:
-            _add_options(programs, before=("-c", word))
+            _add_options(before=("-c", word))
     with inputs.workspace() as root, annex_keys.KeySource() as keys:
         jobs = {name: _job(root, name) for name in ("warm", "measured")}
         _warm(jobs["warm"], keys)
@@ -243,13 +243,13 @@ def _warm(job: Any, keys: Any) -> None:
     export_repo.run(job, keys)
 
 
-def _add_options(
-    programs: Any, before: tuple[str, ...] = (), after: tuple[str, ...] = ()
-) -> None:
+def _add_options(before: tuple[str, ...] = (), after: tuple[str, ...] = ()) -> None:
     """Have ``git fast-import`` started with other options."""
-    original = programs.feed
+    from icfqueue.dataset import repository
+
+    original = repository.feed
 
     def feed(args: list[str], chunks: Any, **more: Any) -> None:
         original([args[0], *before, *args[1:], *after], chunks, **more)
 
-    programs.feed = feed
+    repository.feed = feed

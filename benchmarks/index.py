@@ -13,8 +13,8 @@ from typing import Any
 
 from benchmarks import inputs
 from benchmarks.measure import Facts, Row, Side, against_slow, compare, mid, row_of, timed
-from benchmarks.reference import TAGS
 from benchmarks.scale import Scale
+from icfqueue.tarball.dicom_walk import NAMES
 
 MD5SUM_MOST = {"structural": 1.5, "functional": 4.0}
 DATALAD_LEAST = 12
@@ -190,8 +190,8 @@ def by_datalad(tarball: str) -> Facts:
             if (file := item.get("fp")) is None:
                 continue
             file.seek(0)
-            read = dcmread(file, stop_before_pixels=True, specific_tags=list(TAGS))
-            values = {tag: getattr(read, tag, "") for tag in TAGS}
+            read = dcmread(file, stop_before_pixels=True, specific_tags=list(NAMES))
+            values = {tag: getattr(read, tag, "") for tag in NAMES}
             found.append({"path": str(item["item"]), "md5": item["hash-md5"], **values})
         json.dumps(found)
     facts["dicoms"] = len(found)
@@ -230,9 +230,9 @@ def scan_by_pydicom(tarball: str) -> Facts:
     with timed(facts):
         for file in files:
             read = dcmread(
-                io.BytesIO(file), stop_before_pixels=True, specific_tags=list(TAGS)
+                io.BytesIO(file), stop_before_pixels=True, specific_tags=list(NAMES)
             )
-            found.append({tag: getattr(read, tag, "") for tag in TAGS})
+            found.append({tag: getattr(read, tag, "") for tag in NAMES})
     facts["values"] = _digest(json.loads(json.dumps(found)))
     return facts
 

@@ -203,7 +203,7 @@ def small_visits(folder: Path, count: int, dicoms: int, size: int = 0) -> None:
 def write_metadata(project: Path, visit: str, records: list[dict[str, Any]]) -> None:
     """Write what the steps before ``export_repo`` leave of a visit."""
     from icfqueue.core.visit import Visit
-    from icfqueue.steps import index_tar
+    from icfqueue.outputs import tarball_index
     from icfqueue.store.directory import Store
 
     project.mkdir(parents=True, exist_ok=True)
@@ -220,7 +220,7 @@ def write_metadata(project: Path, visit: str, records: list[dict[str, Any]]) -> 
         "fingerprint": {"size": 1 << 20, "mtime_ns": 0, "ctime_ns": 0},
         "listing": {"size": 0, "md5": ""},
     }
-    place = index_tar.index_path(Store(project.parent), subject)
+    place = tarball_index.index_path(Store(project.parent), subject)
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(json.dumps(note))
 

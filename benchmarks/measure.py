@@ -253,7 +253,7 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @contextmanager
 def peak_of(pid: int, pause: float = 0.02) -> Iterator[Peak]:
-    """Guard the resident memory of a process and all its descendants.
+    """Watch the resident memory of a process and all its descendants.
 
     Pages that two of them share count twice; what a process held between two looks is
     seen by its own high-water mark (``VmHWM``), if it is alone.

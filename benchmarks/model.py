@@ -53,7 +53,7 @@ PAGE, PAGE_A_VISIT = 3e-3, 17e-6
 Measured with 2,000 listed visits; a page of 500 costs less than half of it for each.
 """
 
-TOGETHER, REST, GATHER = 200, 10, 2.0
+LARGEST_BATCH, REST, GATHER = 200, 10, 2.0
 """Visits of a batch at most; the writer's rest in times of its work, and in seconds."""
 
 
@@ -271,7 +271,7 @@ def limits(site: Site, cost: Costs, nodes: int) -> dict[str, float]:
         "network": nodes * site.network / size / passes(site),
         "CPU": nodes * site.cores / cost.cpu,
         "Redis": max(0.0, 1 - polls) / cost.redis,
-        "catalog": site.studies / (cost.catalog + cost.page / TOGETHER),
+        "catalog": site.studies / (cost.catalog + cost.page / LARGEST_BATCH),
     }
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks import inputs
 from benchmarks.commands import (
     CpuMeter,
-    held_by_keys,
+    memory_of_keys,
     program,
     server,
     status,
@@ -23,13 +23,12 @@ from benchmarks.commands import (
 )
 from benchmarks.measure import Facts, Row, Side, environment, mid
 from benchmarks.scale import Scale
+from icfqueue.core.steps import NAMES, UPDATE_CATALOG
 
 OVERHEAD_MOST = 1.5
 BUSY_LEAST = 0.8
 BYTES_MOST = 6_000
 JOBS = 2
-GATHERED = "update_catalog"
-STEPS = ("fetch", "index_tar", "write_json", "export_repo", GATHERED, "cleanup")
 
 
 def rows(scale: Scale) -> Iterator[Row]:
@@ -50,13 +49,13 @@ def rows(scale: Scale) -> Iterator[Row]:
     )
     ratio = mid([{"r": run["seconds"] / run["ideal_seconds"]} for run in runs], "r")
     yield row.judge(ratio, f"{ratio:.2f} x", most=OVERHEAD_MOST, unit=" x")
-    own = mid([{"r": run["seconds"] / run["own_seconds"]} for run in runs], "r")
+    bare = mid([{"r": run["seconds"] / run["work_seconds"]} for run in runs], "r")
     alone = Row(
         f"the same, {visits} small visits, without claims and renewals",
         ours=row.ours,
-        reference=mid(runs, "own_seconds"),
+        reference=mid(runs, "work_seconds"),
         against=f"seconds inside the steps / {JOBS}",
-        figure_text=f"{own:.2f} x",
+        figure_text=f"{bare:.2f} x",
     )
     yield alone
     bytes_each = mid(runs, "bytes_a_visit")
@@ -100,7 +99,7 @@ def small(visits: int) -> Facts:
             before, began = used_memory(ledger), time.perf_counter()
             _run(store)
             facts["seconds"] = round(time.perf_counter() - began, 3)
-            facts["bytes_a_visit"] = round(held_by_keys(ledger) / visits)
+            facts["bytes_a_visit"] = round(memory_of_keys(ledger) / visits)
             facts["used_memory_grew"] = used_memory(ledger) - before
             info: dict[str, Any] = ledger.client.info()
         spent = info["used_cpu_user"] + info["used_cpu_sys"]
@@ -117,29 +116,29 @@ def _spent(found: dict[str, Any], store: Path) -> Facts:
     """Return the seconds of all steps; a batch of catalog pages counts once.
 
     ``ideal_seconds`` are those of the records, which a step's claim and renewals are in;
-    ``own_seconds`` leave these out: nothing but the step itself.
+    ``work_seconds`` leave these out: nothing but the step itself.
     """
     steps = [step for visit in found["visits"] for step in visit["steps"]]
     by_step: dict[str, float] = {}
     for step in steps:
-        if step["step"] != GATHERED:
+        if step["step"] != UPDATE_CATALOG.name:
             by_step[step["step"]] = by_step.get(step["step"], 0.0) + step["seconds"]
     logged = _logged(store)
-    batches = [recorded for name, recorded, _ in logged if name == GATHERED]
-    by_step[GATHERED] = sum(batches)
+    batches = [recorded for name, recorded, _ in logged if name == UPDATE_CATALOG.name]
+    by_step[UPDATE_CATALOG.name] = sum(batches)
     first = min(datetime.fromisoformat(x["started_at"]) for x in found["visits"])
     last = max(datetime.fromisoformat(x["finished_at"]) for x in found["visits"])
     return {
         "step_seconds": {name: round(spent, 3) for name, spent in by_step.items()},
         "catalog_batches": len(batches),
         "ideal_seconds": round(sum(by_step.values()) / JOBS, 3),
-        "own_seconds": round(sum(own for _, _, own in logged) / JOBS, 3),
+        "work_seconds": round(sum(work for _, _, work in logged) / JOBS, 3),
         "first_to_last_seconds": round((last - first).total_seconds(), 3),
     }
 
 
 def _logged(store: Path) -> list[tuple[str, float, float]]:
-    """Return step, seconds and own seconds of every attempt, from the worker's log.
+    """Return step, seconds and seconds of work of every attempt, from the worker's log.
 
     The visits of a batch begin together and each one's seconds are the batch's; the
     first to be recorded has the batch's own time, without the recording of the others.
@@ -153,18 +152,18 @@ def _logged(store: Path) -> list[tuple[str, float, float]]:
     for log in sorted(store.glob(".icfqueue/log/*.log")):
         begun = False
         for line in log.read_text().splitlines():
-            gathered = f" {GATHERED} " in line
+            batch = f" {UPDATE_CATALOG.name} " in line
             if "step.began" in line:
-                begun = begun or gathered
-            elif (said := _DONE.search(line)) and (begun or not gathered):
+                begun = begun or batch
+            elif (said := _DONE.search(line)) and (begun or not batch):
                 found.append((said[1], float(said[2]), float(said[3])))
-                begun = begun and not gathered
-    if {name for name, _, _ in found} < set(STEPS):
+                begun = begun and not batch
+    if {name for name, _, _ in found} < set(NAMES):
         raise RuntimeError("the worker's log lacks steps")
     return found
 
 
-_DONE = re.compile(r"step\.done \S+ (\w+) .*seconds=([0-9.]+) own=([0-9.]+)")
+_DONE = re.compile(r"step\.done \S+ (\w+) .* seconds=([0-9.]+) work_seconds=([0-9.]+)")
 
 
 def large(tarball: str, copies: int) -> Facts:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.inputs import STORE_URL
-from icfqueue.tarball.dicom_walk import NAMES as TAGS
+from icfqueue.tarball.dicom_walk import NAMES
 
 
 def by_datalad(folder: Path, tarball: dict[str, Any], dicoms: list[dict[str, Any]]) -> None:
@@ -28,7 +28,7 @@ def by_datalad(folder: Path, tarball: dict[str, Any], dicoms: list[dict[str, Any
         dicoms,
         f"dl+archive:{tarkey}#path={{path}}&size={{size}}",
         "{path}",
-        meta=[f"{tag.lower()}={{{tag}}}" for tag in TAGS],
+        meta=[f"{tag.lower()}={{{tag}}}" for tag in NAMES],
         **how,
     )
     keys = [found["annexkey"] for found in results if found["action"] == "fromkey"]
@@ -93,7 +93,7 @@ def by_batch_modes(
 
 
 def _fields(record: dict[str, Any]) -> dict[str, list[str]]:
-    return {tag.lower(): [str(record[tag])] for tag in TAGS if record[tag] != ""}
+    return {tag.lower(): [str(record[tag])] for tag in NAMES if record[tag] != ""}
 
 
 def create(folder: Path) -> Any:
