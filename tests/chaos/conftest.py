@@ -9,7 +9,7 @@ web_url      session   its address
 expected     session   path to MD5 of the project's folder after an undisturbed run
 few          session   names of the first 10 of them, for tests that need no more
 expected_few session   as `expected`, for those
-farm         function  store directory, broker, and workers that can be killed
+cluster         function  store directory, broker, and workers that can be killed
 rng          function  random choices, from the seed and the test's name
 ===========  ========  ==============================================================
 
@@ -24,18 +24,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.faulty_store import FaultyStore
-from support.killable_cluster import (
+from support.chaos_project import (
     FEW,
     LONG,
     PROJECT,
     SEED,
     VISITS,
-    Farm,
     build_visits,
     run_undisturbed,
     snapshot,
 )
+from support.faulty_store import FaultyStore
+from support.killable_cluster import KillableCluster
 
 from icfqueue.core.visit import Visit
 
@@ -105,9 +105,9 @@ def expected_few(
 
 
 @pytest.fixture
-def farm(tmp_path: Path, web: FaultyStore) -> Iterator[Farm]:
-    with Farm(tmp_path, web.url) as farm:
-        yield farm
+def cluster(tmp_path: Path, web: FaultyStore) -> Iterator[KillableCluster]:
+    with KillableCluster(tmp_path, web.url) as cluster:
+        yield cluster
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from icfqueue.core import faultpoint, steps
 from icfqueue.core.options import Options
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
+from icfqueue.steps import registry
 from icfqueue.steps.job import Job
 from icfqueue.store.directory import Store
 
@@ -33,8 +34,8 @@ def do_steps(request: dict[str, Any]) -> None:
         Store(root),
         Settings(store_dir=root, keep_free=0),
     )
-    for step in steps.STEPS:
-        step.run(job)
+    for name in steps.NAMES:
+        registry.run(name, job)
 
 
 def main() -> None:

@@ -15,8 +15,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from support.chaos_project import FEW, PROJECT
 from support.faulty_store import FaultyStore
-from support.killable_cluster import FEW, PROJECT, Farm
+from support.killable_cluster import KillableCluster
 
 from icfqueue.ledger.record import State
 
@@ -63,19 +64,21 @@ class SmallDisk:
 
 
 @contextmanager
-def on_small_disk(folder: Path, web: FaultyStore) -> Iterator[tuple[Farm, SmallDisk]]:
+def on_small_disk(
+    folder: Path, web: FaultyStore
+) -> Iterator[tuple[KillableCluster, SmallDisk]]:
     disk = SmallDisk(folder / "disk", 64)
     try:
-        with Farm(folder, web.url, {}, disk.seen, disk.prefix) as farm:
-            farm.env["ICFQUEUE_STORE_DIR"] = str(disk.folder)
-            yield farm, disk
+        with KillableCluster(folder, web.url, {}, disk.seen, disk.prefix) as cluster:
+            cluster.env["ICFQUEUE_STORE_DIR"] = str(disk.folder)
+            yield cluster, disk
     finally:
         disk.close()
 
 
-def all_wait_for_the_disk(farm: Farm) -> bool:
+def all_wait_for_the_disk(cluster: KillableCluster) -> bool:
     """Tell whether every visit that is not done waits, because of the disk."""
-    left = [record for record in farm.records() if record.state != State.DONE]
+    left = [record for record in cluster.records() if record.state != State.DONE]
     return bool(left) and all(
         record.state == State.WAITING
         and record.error is not None
@@ -91,19 +94,19 @@ def unfinished(folder: Path) -> list[Path]:
 
 
 def test_no_visit_fails_for_want_of_room_and_all_go_on_when_there_is_some(
-    farm: Farm, few: list[str], expected_few: dict[str, str]
+    cluster: KillableCluster, few: list[str], expected_few: dict[str, str]
 ) -> None:
     """Room is checked before a download; nothing is fetched in vain."""
-    full = farm.start_worker(2, ICFQUEUE_KEEP_FREE=str(1 << 60))
-    farm.enqueue(*few)
-    farm.wait(lambda: all_wait_for_the_disk(farm), 20, "all wait")
-    assert not unfinished(farm.root)
-    farm.kill(full)
-    farm.start_worker(2)
-    farm.wait_drained(40)
-    assert farm.counts() == {State.DONE: FEW}, farm.dump()
-    assert all(record.steps[0].attempts == 1 for record in farm.records())
-    farm.check_equals(expected_few)
+    full = cluster.start_worker(2, ICFQUEUE_KEEP_FREE=str(1 << 60))
+    cluster.enqueue(*few)
+    cluster.wait(lambda: all_wait_for_the_disk(cluster), 20, "all wait")
+    assert not unfinished(cluster.root)
+    cluster.kill(full)
+    cluster.start_worker(2)
+    cluster.wait_drained(40)
+    assert cluster.counts() == {State.DONE: FEW}, cluster.explain()
+    assert all(record.steps[0].attempts == 1 for record in cluster.records())
+    cluster.check_equals(expected_few)
 
 
 @pytest.mark.parametrize("kind", ["full", "read-only"] if can_mount() else [])
@@ -115,30 +118,32 @@ def test_a_disk_in_trouble_makes_visits_wait_and_leaves_nothing(
     expected_few: dict[str, str],
 ) -> None:
     """ENOSPC and EROFS at any step count no attempt; the project is as undisturbed."""
-    with on_small_disk(tmp_path, web) as (farm, disk):
+    with on_small_disk(tmp_path, web) as (cluster, disk):
         # Half of the tarballs are there, so that not only downloads meet the trouble.
         for tarball in sorted((web.root / PROJECT).glob("*_dicom.tar"))[:FEW:2]:
-            shutil.copy(tarball, farm.root / PROJECT)
+            shutil.copy(tarball, cluster.root / PROJECT)
         if kind == "full":
             # No room but 200 kB: enough for some visits, not for the catalog.
-            room = os.statvfs(farm.root)
+            room = os.statvfs(cluster.root)
             size = room.f_bavail * room.f_frsize - 200_000
             assert disk.do(f"head -c {size} /dev/zero >{disk.folder}/ballast")
-        farm.start_worker(3)
-        farm.enqueue(*few)
+        cluster.start_worker(3)
+        cluster.enqueue(*few)
         if kind == "read-only":
-            farm.wait(lambda: farm.begun() > 15, 30, "some steps")
+            cluster.wait(lambda: cluster.begun() > 15, 30, "some steps")
             # Refused while a file is open for writing.
             remount = f"mount -o remount,ro {disk.folder}"
-            farm.wait(lambda: disk.do(remount), 20, "it is read-only")
-        farm.wait(lambda: all_wait_for_the_disk(farm), 30, "all wait for the disk")
+            cluster.wait(lambda: disk.do(remount), 20, "it is read-only")
+        cluster.wait(lambda: all_wait_for_the_disk(cluster), 30, "all wait for the disk")
         if kind == "full":
-            assert not unfinished(farm.root)
+            assert not unfinished(cluster.root)
             assert disk.do(f"rm {disk.folder}/ballast")
         else:
             assert disk.do(f"mount -o remount,rw {disk.folder}")
-        farm.wait_drained(40)
-        assert farm.counts() == {State.DONE: FEW}, farm.dump()
-        assert all(step.faults == 0 for record in farm.records() for step in record.steps)
-        farm.check_equals(expected_few)
-        farm.check_clean()
+        cluster.wait_drained(40)
+        assert cluster.counts() == {State.DONE: FEW}, cluster.explain()
+        assert all(
+            step.faults == 0 for record in cluster.records() for step in record.steps
+        )
+        cluster.check_equals(expected_few)
+        cluster.check_no_traceback()

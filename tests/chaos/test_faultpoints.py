@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.chaos_project import LONG, PROJECT, snapshot
+from support.event_log import events, trespasses
 from support.faulty_store import FaultyStore
-from support.killable_cluster import LONG, PROJECT, Farm, events, snapshot, trespasses
+from support.killable_cluster import KillableCluster
 
 from icfqueue.core import faultpoint
 from icfqueue.core.visit import Visit
@@ -228,7 +230,7 @@ def check_catalog(catalog: Path, point: str) -> None:
 
 
 def test_workers_that_die_while_they_publish_are_followed_by_others(
-    farm: Farm, expected: dict[str, str], tmp_path: Path
+    cluster: KillableCluster, expected: dict[str, str], tmp_path: Path
 ) -> None:
     """The same through the queue: 18 deaths at points, and the project is as expected."""
     names = [name.removeprefix(VISIT.id) for name in EXPECTED_OF_A_WORKER]
@@ -238,14 +240,14 @@ def test_workers_that_die_while_they_publish_are_followed_by_others(
     faults = ";".join(
         f"{point}@{marker}" for point, marker in zip(points, markers, strict=True)
     )
-    farm.env["ICFQUEUE_LEASE"] = "1.5"
-    farm.start_worker(3, **{faultpoint.VARIABLE: faults})
-    farm.enqueue("--remote")
-    farm.wait_drained(90)
+    cluster.env["ICFQUEUE_LEASE"] = "1.5"
+    cluster.start_worker(3, **{faultpoint.VARIABLE: faults})
+    cluster.enqueue("--remote")
+    cluster.wait_drained(90)
     assert [point for point, m in zip(points, markers, strict=True) if not m.exists()] == []
-    assert farm.counts() == {State.DONE: 40}, farm.dump()
-    farm.check_equals(expected)
-    assert not list(trespasses(farm.events))
+    assert cluster.counts() == {State.DONE: 40}, cluster.explain()
+    cluster.check_equals(expected)
+    assert not list(trespasses(cluster.events))
 
 
 EXPECTED_OF_A_WORKER = (
@@ -260,16 +262,16 @@ EXPECTED_OF_A_WORKER = (
 
 
 def test_a_visit_that_takes_down_its_workers_fails_and_says_so(
-    farm: Farm, visits: list[Visit]
+    cluster: KillableCluster, visits: list[Visit]
 ) -> None:
     """After three deaths it is left alone; the others are done."""
     victim, others = visits[1], visits[2:5]
-    farm.env |= {"ICFQUEUE_MAX_CRASHES": "3", "ICFQUEUE_LEASE": "1"}
-    farm.start_worker(2, **{faultpoint.VARIABLE: f"began {victim} index_tar"})
-    farm.enqueue(victim.id, *(visit.id for visit in others))
-    farm.wait_drained(40)
-    assert farm.counts() == {State.DONE: len(others), State.FAILED: 1}
-    found = farm.record(victim.id)
+    cluster.env |= {"ICFQUEUE_MAX_CRASHES": "3", "ICFQUEUE_LEASE": "1"}
+    cluster.start_worker(2, **{faultpoint.VARIABLE: f"began {victim} index_tar"})
+    cluster.enqueue(victim.id, *(visit.id for visit in others))
+    cluster.wait_drained(40)
+    assert cluster.counts() == {State.DONE: len(others), State.FAILED: 1}
+    found = cluster.record(victim.id)
     assert found.error
     assert found.error["type"] == "Crashed"
     assert "3 times" in found.error["message"]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 
-from support.killable_cluster import LONG, Farm, overlaps, trespasses
+from support.chaos_project import LONG
+from support.event_log import overlaps, trespasses
+from support.killable_cluster import KillableCluster
 
 from icfqueue.ledger.record import State
 
@@ -12,22 +14,22 @@ KILLS = 100 if LONG else 30
 
 
 def test_forty_visits_survive_the_death_of_thirty_workers(
-    farm: Farm, expected: dict[str, str], rng: random.Random
+    cluster: KillableCluster, expected: dict[str, str], rng: random.Random
 ) -> None:
     """All are done, byte for byte as undisturbed, and never two at one visit."""
     # A machine that is busy may be late by a second or two; that is no death.
-    farm.env["ICFQUEUE_LEASE"] = "3"
+    cluster.env["ICFQUEUE_LEASE"] = "3"
     for _ in range(3):
-        farm.start_worker()
-    farm.enqueue("--remote")
+        cluster.start_worker()
+    cluster.enqueue("--remote")
     for _ in range(KILLS):
-        farm.at_some_step(rng)
-        farm.kill(rng.choice(farm.workers))
-        farm.start_worker()
-    farm.wait_drained(90)
-    assert farm.counts() == {State.DONE: 40}, farm.dump()
-    farm.check_equals(expected)
-    assert not list(trespasses(farm.events))
-    assert not list(overlaps(farm.events))
-    farm.check_clean()
-    farm.report(f"{KILLS} workers killed")
+        cluster.wait_for_some_step(rng)
+        cluster.kill(rng.choice(cluster.workers))
+        cluster.start_worker()
+    cluster.wait_drained(90)
+    assert cluster.counts() == {State.DONE: 40}, cluster.explain()
+    cluster.check_equals(expected)
+    assert not list(trespasses(cluster.events))
+    assert not list(overlaps(cluster.events))
+    cluster.check_no_traceback()
+    cluster.print_report(f"{KILLS} workers killed")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
+from support.chaos_project import FEW, PROJECT
 from support.faulty_store import FaultyStore
-from support.killable_cluster import FEW, PROJECT, Farm
+from support.killable_cluster import KillableCluster
 
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.record import State
@@ -33,41 +34,44 @@ LASTING = {
 
 
 def test_each_fault_of_the_store_ends_as_it_should(
-    farm: Farm, web: FaultyStore, visits: list[Visit], expected: dict[str, str]
+    cluster: KillableCluster,
+    web: FaultyStore,
+    visits: list[Visit],
+    expected: dict[str, str],
 ) -> None:
     """What passes is waited for, what stays fails with a reason, the others go on."""
     for number, fault in PASSING.items():
         web.fail(path=f"/{visits[number].storepath}", method="GET", **fault)
     for number, (fault, *_) in LASTING.items():
         web.fail(path=f"/{visits[number].storepath}", times=None, **fault)
-    farm.env |= {
+    cluster.env |= {
         "ICFQUEUE_READ_TIMEOUT": "2",
         "ICFQUEUE_MAX_ATTEMPTS": "3",
         "ICFQUEUE_STORE_FAULTS": "1000",
     }
-    farm.start_worker(3)
-    farm.enqueue("--remote")
-    farm.wait_drained(60)
-    assert farm.counts() == {State.DONE: 34, State.FAILED: 6}, farm.dump()
+    cluster.start_worker(3)
+    cluster.enqueue("--remote")
+    cluster.wait_drained(60)
+    assert cluster.counts() == {State.DONE: 34, State.FAILED: 6}, cluster.explain()
     for number, (_, kind_of_error, kind, attempts) in LASTING.items():
-        record = farm.record(visits[number].id)
+        record = cluster.record(visits[number].id)
         assert record.error
         assert (record.error["type"], record.error["kind"]) == (kind_of_error, kind)
         assert record.steps[0].attempts == attempts, record
-        assert not (farm.root / PROJECT / visits[number].tarball).exists()
+        assert not (cluster.root / PROJECT / visits[number].tarball).exists()
     for number in (0, 1, 4):
-        assert farm.record(visits[number].id).steps[0].attempts == 3
-    farm.check_clean()
+        assert cluster.record(visits[number].id).steps[0].attempts == 3
+    cluster.check_no_traceback()
 
     web.clear()
-    farm.command("retry", PROJECT)
-    farm.wait_drained(30)
-    assert farm.counts() == {State.DONE: 40}, farm.dump()
-    farm.check_equals(expected)
+    cluster.command("retry", PROJECT)
+    cluster.wait_drained(30)
+    assert cluster.counts() == {State.DONE: 40}, cluster.explain()
+    cluster.check_equals(expected)
 
 
 def test_a_refused_password_stops_the_whole_project_after_a_few_log_ins(
-    farm: Farm, web: FaultyStore, few: list[str], expected_few: dict[str, str]
+    cluster: KillableCluster, web: FaultyStore, few: list[str], expected_few: dict[str, str]
 ) -> None:
     """Not one log-in for each visit; `retry` goes on when the password is right."""
     web.auth = True
@@ -78,45 +82,45 @@ def test_a_refused_password_stops_the_whole_project_after_a_few_log_ins(
         "DATALAD_CREDENTIAL_CHAOS_USER": "demo",
         "DATALAD_CREDENTIAL_CHAOS_SECRET": "wrong",
     }
-    worker = farm.start_worker(2, **wrong)
-    farm.enqueue(*few)
-    farm.wait_drained(30)
-    assert farm.counts() == {State.FAILED: FEW}
-    errors = {tuple(record.error.items()) for record in farm.records() if record.error}
+    worker = cluster.start_worker(2, **wrong)
+    cluster.enqueue(*few)
+    cluster.wait_drained(30)
+    assert cluster.counts() == {State.FAILED: FEW}
+    errors = {tuple(record.error.items()) for record in cluster.records() if record.error}
     assert {dict(error)["type"] for error in errors} == {"AccessDenied"}
     # Two processes may be under way at once, each with a first try without password.
     assert len(errors) <= 2, errors
     assert web.count(status=401) <= 8
     assert "wrong" not in worker.log.read_text()
 
-    farm.kill(worker)
-    farm.start_worker(2, **wrong | {"DATALAD_CREDENTIAL_CHAOS_SECRET": web.password})
-    farm.command("retry", PROJECT)
-    farm.wait_drained(40)
-    assert farm.counts() == {State.DONE: FEW}, farm.dump()
-    farm.check_equals(expected_few)
+    cluster.kill(worker)
+    cluster.start_worker(2, **wrong | {"DATALAD_CREDENTIAL_CHAOS_SECRET": web.password})
+    cluster.command("retry", PROJECT)
+    cluster.wait_drained(40)
+    assert cluster.counts() == {State.DONE: FEW}, cluster.explain()
+    cluster.check_equals(expected_few)
 
 
 def test_a_store_that_asks_to_wait_or_fails_over_and_over_is_left_alone(
-    farm: Farm, web: FaultyStore, few: list[str], expected_few: dict[str, str]
+    cluster: KillableCluster, web: FaultyStore, few: list[str], expected_few: dict[str, str]
 ) -> None:
     """During the rest nobody asks it, no attempt is counted, and then all go on."""
-    farm.env |= {"ICFQUEUE_STORE_FAULTS": "3", "ICFQUEUE_STORE_PAUSE": "1.5"}
+    cluster.env |= {"ICFQUEUE_STORE_FAULTS": "3", "ICFQUEUE_STORE_PAUSE": "1.5"}
     rest = f"rest:127.0.0.1:{web.port}"
     for fault in ({"status": 503, "headers": {"Retry-After": "2"}}, {"status": 500}):
         web.clear()
-        for worker in list(farm.workers):
-            farm.kill(worker)
-        farm.enqueue("--force", *few)
-        for path in (farm.root / PROJECT).glob("*_dicom.tar"):
+        for worker in list(cluster.workers):
+            cluster.kill(worker)
+        cluster.enqueue("--force", *few)
+        for path in (cluster.root / PROJECT).glob("*_dicom.tar"):
             path.unlink()
         web.seen.clear()
         web.fail("status", times=None, path="*_dicom.tar*", **fault)
-        farm.start_worker(2)
-        farm.wait(lambda: farm.ledger.notes.get(rest), 20, "a rest")
-        farm.wait(lambda: State.RUNNING not in farm.counts(), 20, "nobody asks")
+        cluster.start_worker(2)
+        cluster.wait(lambda: cluster.ledger.notes.get(rest), 20, "a rest")
+        cluster.wait(lambda: State.RUNNING not in cluster.counts(), 20, "nobody asks")
         now = time.monotonic()
-        rest_ends = now + farm.ledger.notes.ends_in(rest)
+        rest_ends = now + cluster.ledger.notes.ends_in(rest)
         asked = len(web.seen)
         assert asked <= 12
         while time.monotonic() < now + 0.8:
@@ -126,7 +130,7 @@ def test_a_store_that_asks_to_wait_or_fails_over_and_over_is_left_alone(
             assert seen == asked
             time.sleep(0.05)
         web.clear()
-        farm.wait_drained(40)
-        assert farm.counts() == {State.DONE: FEW}, farm.dump()
-        assert max(record.steps[0].attempts for record in farm.records()) <= 3
-        farm.check_equals(expected_few)
+        cluster.wait_drained(40)
+        assert cluster.counts() == {State.DONE: FEW}, cluster.explain()
+        assert max(record.steps[0].attempts for record in cluster.records()) <= 3
+        cluster.check_equals(expected_few)

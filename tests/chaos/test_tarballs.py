@@ -25,8 +25,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import strategies as st
 from support import datasets
+from support.chaos_project import LONG, PROJECT, SEED
 from support.faulty_store import FaultyStore
-from support.killable_cluster import LONG, PROJECT, SEED
 
 from icfqueue.core.errors import PermanentError
 from icfqueue.core.options import Options

@@ -7,7 +7,9 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
-from support.killable_cluster import PROJECT, Farm, events, trespasses
+from support.chaos_project import PROJECT
+from support.event_log import events, trespasses
+from support.killable_cluster import KillableCluster
 
 from icfqueue.core import faultpoint
 from icfqueue.core.visit import Visit
@@ -47,45 +49,47 @@ def faults(points: list[str], folder: Path) -> dict[str, str]:
 
 
 def test_who_wakes_up_after_its_lease_neither_publishes_nor_removes(
-    farm: Farm, visits: list[Visit], expected: dict[str, str], tmp_path: Path
+    cluster: KillableCluster, visits: list[Visit], expected: dict[str, str], tmp_path: Path
 ) -> None:
     """Fourteen processes fall asleep at every point where one touches the store."""
     markers = tmp_path / "markers"
     markers.mkdir()
 
     def sleepers() -> list[int]:
-        ours = {pid for worker in farm.workers for pid in worker.pids()}
+        ours = {pid for worker in cluster.workers for pid in worker.pids()}
         return [pid for pid in asleep() if pid in ours]
 
-    farm.start_worker(len(FALLING_ASLEEP), **faults(FALLING_ASLEEP, markers))
-    farm.enqueue("--remote")
-    farm.wait(lambda: len(sleepers()) == len(FALLING_ASLEEP), 40, "all are asleep")
-    farm.start_worker(4, **faults(LATER, markers))
-    farm.wait_drained(60)
+    cluster.start_worker(len(FALLING_ASLEEP), **faults(FALLING_ASLEEP, markers))
+    cluster.enqueue("--remote")
+    cluster.wait(lambda: len(sleepers()) == len(FALLING_ASLEEP), 40, "all are asleep")
+    cluster.start_worker(4, **faults(LATER, markers))
+    cluster.wait_drained(60)
     # Made anew is only what is not as it should be.
     for visit in visits[:2]:
-        (farm.root / PROJECT / visit.metadata_tarball).write_text("damaged")
-    farm.enqueue("--remote", "--force")
+        (cluster.root / PROJECT / visit.metadata_tarball).write_text("damaged")
+    cluster.enqueue("--remote", "--force")
     everybody = len(FALLING_ASLEEP) + len(LATER)
-    farm.wait(lambda: len(sleepers()) == everybody, 40, "all others are asleep")
-    farm.wait_drained(60)
-    assert farm.counts() == {State.DONE: 40}, farm.dump()
-    farm.check_equals(expected)
+    cluster.wait(lambda: len(sleepers()) == everybody, 40, "all others are asleep")
+    cluster.wait_drained(60)
+    assert cluster.counts() == {State.DONE: 40}, cluster.explain()
+    cluster.check_equals(expected)
 
-    before = len(events(farm.events))
+    before = len(events(cluster.events))
     woken = sleepers()
     for pid in woken:
         os.kill(pid, signal.SIGCONT)
-    farm.wait(
+    cluster.wait(
         lambda: (
-            {e.pid for e in events(farm.events)[before:] if e.words[0] == "ended"}
+            {e.pid for e in events(cluster.events)[before:] if e.words[0] == "ended"}
             >= set(woken)
         ),
         30,
         "all have noticed",
     )
-    farm.wait(lambda: farm.said("step.withdrawn") >= everybody, 10, "all have said so")
-    assert {e.words[0] for e in events(farm.events)[before:]} == {"ended"}
-    assert not list(trespasses(farm.events))
-    farm.check_equals(expected)
-    assert farm.counts() == {State.DONE: 40}
+    cluster.wait(
+        lambda: cluster.count_in_logs("step.withdrawn") >= everybody, 10, "all have said so"
+    )
+    assert {e.words[0] for e in events(cluster.events)[before:]} == {"ended"}
+    assert not list(trespasses(cluster.events))
+    cluster.check_equals(expected)
+    assert cluster.counts() == {State.DONE: 40}
