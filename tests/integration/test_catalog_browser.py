@@ -73,8 +73,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             index_tar.run(one)
             write_json.run(one)
         export_repo.run(job)
-        jobs = [replace(job, visit=visit) for visit in visits]
-        study.add_visits(store, PROJECT, jobs, settings)
+        study.add_visits(store, PROJECT, visits, store_url, settings)
         _many(job)
         yield Site(url, store_url, store, visits)
 
@@ -82,7 +81,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def _many(job: Job) -> None:
     """Make a large study whose DICOM values are hostile."""
     entry = dict.fromkeys(NAMES, "") | {"path": "a", "md5": "0" * 32, "size": 1}
-    jobs = []
+    visits = []
     for number in range(MANY):
         visit = Visit("many", f"v{number:03d}")
         job.store.project_dir("many").mkdir(exist_ok=True)
@@ -92,8 +91,8 @@ def _many(job: Job) -> None:
         tarball = {"size": 1, "md5": "0" * 32}
         tarball |= {"dspath": visit.dspath, "storepath": visit.storepath}
         job.store.path(visit, visit.metadata_tarball).write_text(json.dumps(tarball))
-        jobs.append(replace(job, visit=visit))
-    study.add_visits(job.store, "many", jobs, job.settings)
+        visits.append(visit)
+    study.add_visits(job.store, "many", visits, job.options.store_url, job.settings)
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from support import datasets
 
 from benchmarks import longheaders
 from icfqueue.demo.visits import members_of_visit, shipped
-from icfqueue.outputs import deposit, metadata_files
+from icfqueue.outputs import deposit, ids, metadata_files
 from icfqueue.steps import export_repo, index_tar, write_json
 from icfqueue.steps.job import Job
 
@@ -100,8 +100,8 @@ def compare(job: Job, ours: Path, other: Path, *, whole: bool) -> None:
     config = b".datalad/config"
     trees = [datasets.tree(repo, "master") for repo in (ours, other)]
     logs = [datasets.annex(repo) for repo in (ours, other)]
-    ids = [found.pop(config).content.split()[-1].decode() for found in trees]
-    assert ids[0] == str(ids.dataset_id(job.options.store_url, job.visit))
+    dataset_ids = [tree.pop(config).content.split()[-1].decode() for tree in trees]
+    assert dataset_ids[0] == str(ids.dataset_id(job.options.store_url, job.visit))
     if not whole:
         for full, part in (trees, logs):
             assert len(full) > len(part)
