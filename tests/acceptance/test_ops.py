@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,9 @@ def started(command: list[str], **options: Any) -> Iterator[subprocess.Popen[str
         if process.poll() is None:
             process.terminate()
             process.wait(timeout=60)
+        # A shell ends without the server that it started.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
 
 
 def wait_for_broker(port: int) -> None:
