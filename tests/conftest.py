@@ -1,17 +1,17 @@
 """What every test shares.
 
-============= ========  =======================================================
-fixture       scope     what it gives
-============= ========  =======================================================
-isolated      session   (autouse) an empty HOME and git configuration of its own
-store         function  a :class:`Store` in a fresh folder
-settings      function  default settings for that store
-make_job      function  builds a :class:`Job` for a visit of that store
-valkey_server session   a real Valkey server on a Unix socket
-valkey        function  the same, up and empty; a test may kill or restart it
-ledger        function  a :class:`Ledger` on it
-line          function  queue, worker and supervisor on it, in the test's process
-============= ========  =======================================================
+================ ========  ====================================================
+fixture          scope     what it gives
+================ ========  ====================================================
+isolated         session   (autouse) an empty HOME and git configuration of its own
+store            function  a :class:`Store` in a fresh folder
+settings         function  default settings for that store
+make_job         function  builds a :class:`Job` for a visit of that store
+valkey_server    session   a real Valkey server on a Unix socket
+valkey           function  the same, up and empty; a test may kill or restart it
+ledger           function  a :class:`RedisLedger` on it
+in_process_queue function  queue, worker and supervisor on it, in the test's process
+================ ========  ====================================================
 """
 
 from __future__ import annotations
@@ -22,14 +22,13 @@ from pathlib import Path
 
 import pytest
 from msgspec import structs
-from support.in_process_queue import Line
+from support.in_process_queue import InProcessQueue
 from support.valkey import Valkey
 
 from icfqueue.core.options import Options
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
 from icfqueue.dataset import programs
-from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.steps.job import Job
 from icfqueue.store.directory import Store
@@ -106,14 +105,16 @@ def valkey(valkey_server: Valkey) -> Valkey:
 
 
 @pytest.fixture
-def ledger(valkey: Valkey) -> Iterator[Ledger]:
+def ledger(valkey: Valkey) -> Iterator[RedisLedger]:
     with valkey.client() as client:
         yield RedisLedger(client, flush_after=0.05)
 
 
 @pytest.fixture
-def line(valkey: Valkey, ledger: Ledger, settings: Settings) -> Iterator[Line]:
+def in_process_queue(
+    valkey: Valkey, ledger: RedisLedger, settings: Settings
+) -> Iterator[InProcessQueue]:
     chosen = structs.replace(settings, catalog_gather=0.05, retry_base=0.05)
-    made = Line.on(valkey, chosen, ledger)
+    made = InProcessQueue.on(valkey, chosen, ledger)
     yield made
     made.close()

@@ -14,50 +14,53 @@ from kombu import pools
 from msgspec import structs
 
 from icfqueue.broker.celery_app import LEVELS, SEPARATOR, TASK_PREFIX, make_app
+from icfqueue.broker.queues import Queues
 from icfqueue.core.options import Options
 from icfqueue.core.settings import Settings
 from icfqueue.core.steps import QUEUES
 from icfqueue.core.visit import Visit
 from icfqueue.demo.visits import build_project
-from icfqueue.ledger.ledger import Ledger
-from icfqueue.ledger.record import Record
+from icfqueue.ledger.record import ACTIVE, Record
+from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.operations.enqueue import Producer
-from icfqueue.pipeline import handle_message, worker_context
+from icfqueue.pipeline import handle_message
 from icfqueue.pipeline.messages import Messages
 from icfqueue.pipeline.supervisor import Supervisor
+from icfqueue.pipeline.worker_context import WorkerContext
 from icfqueue.store.directory import Store
 from support.valkey import Valkey
 
 Message = tuple[str, str, str, int]
-"""Step, project, visit, generation: what :func:`pipeline.handle` is called with."""
+"""Step, project, visit, generation: what :func:`handle_message.handle` is called with."""
 
 URL = "http://127.0.0.1:9"
 """A store where nobody answers: nothing shall be downloaded."""
 
 
 @dataclass
-class Line:
+class InProcessQueue:
     """Producer, queue, worker and supervisor of one broker."""
 
     app: Celery
     settings: Settings
     store: Store
-    ledger: Ledger
+    ledger: RedisLedger
 
     @classmethod
-    def on(cls, valkey: Valkey, settings: Settings, ledger: Ledger) -> Line:
+    def on(cls, valkey: Valkey, settings: Settings, ledger: RedisLedger) -> InProcessQueue:
         return cls(make_app(valkey.broker), settings, Store(settings.store_dir), ledger)
 
     def __post_init__(self) -> None:
         self.messages = Messages(self.app, self.ledger)
+        self.queues = Queues(self.ledger.client)
         self.worker = self.another()
         self.producer = Producer(self.settings, self.store, self.ledger, self.messages)
-        self.supervisor = Supervisor(self.ledger, self.messages, self.settings)
+        self.supervisor = self.another_supervisor()
 
-    def another(self, name: str = "host:1", **changed: Any) -> worker_context.WorkerContext:
+    def another(self, name: str = "host:1", **changed: Any) -> WorkerContext:
         """Return a worker, with settings of its own if some are given."""
         chosen = structs.replace(self.settings, **changed)
-        return worker_context.WorkerContext(
+        return WorkerContext(
             settings=chosen,
             store=self.store,
             ledger=self.ledger,
@@ -65,6 +68,9 @@ class Line:
             messages=self.messages,
             name=name,
         )
+
+    def another_supervisor(self, **changed: Any) -> Supervisor:
+        return Supervisor(self.ledger, self.messages, self.queues, self.settings, **changed)
 
     def close(self) -> None:
         # Kombu's pools are shared by all applications of a process.
@@ -101,9 +107,7 @@ class Line:
                     return decoded(found)
         return None
 
-    def handle(
-        self, message: Message, worker: worker_context.WorkerContext | None = None
-    ) -> str:
+    def handle(self, message: Message, worker: WorkerContext | None = None) -> str:
         return handle_message.handle(worker or self.worker, *message)
 
     def drain(
@@ -125,8 +129,6 @@ class Line:
         return done
 
     def _active(self, project: str) -> list[Visit]:
-        from icfqueue.ledger.record import ACTIVE
-
         return self.ledger.visits(project, ACTIVE)
 
 

@@ -8,7 +8,7 @@ import os
 from typing import Any
 
 import pytest
-from support.in_process_queue import Line
+from support.in_process_queue import InProcessQueue
 
 from icfqueue.core.errors import (
     BadId,
@@ -107,38 +107,43 @@ def test_what_nobody_expected_is_permanent_and_shows_no_value(
     ],
 )
 def test_what_a_message_says_is_checked_again(
-    line: Line, message: Any, error: type[Exception]
+    in_process_queue: InProcessQueue, message: Any, error: type[Exception]
 ) -> None:
     with pytest.raises(error):
-        line.handle(message)
-    assert not list(line.store.root.iterdir())
+        in_process_queue.handle(message)
+    assert not list(in_process_queue.store.root.iterdir())
 
 
-def test_a_message_for_an_unknown_visit_or_a_stale_one_is_dropped(line: Line) -> None:
-    assert handle_message.handle(line.worker, "fetch", "study_1", "v", 1) == "dropped"
-    line.enqueue([V])
-    line.enqueue([V], force=True)
-    before = line.record(V)
+def test_a_message_for_an_unknown_visit_or_a_stale_one_is_dropped(
+    in_process_queue: InProcessQueue,
+) -> None:
+    assert (
+        handle_message.handle(in_process_queue.worker, "fetch", "study_1", "v", 1)
+        == "dropped"
+    )
+    in_process_queue.enqueue([V])
+    in_process_queue.enqueue([V], force=True)
+    before = in_process_queue.record(V)
     for step, generation in (("fetch", 1), ("fetch", 3), ("index_tar", 2), ("cleanup", 2)):
         assert (
-            handle_message.handle(line.worker, step, "study_1", "v", generation)
+            handle_message.handle(in_process_queue.worker, step, "study_1", "v", generation)
             == "dropped"
         )
-    assert line.record(V) == before
+    assert in_process_queue.record(V) == before
 
 
-def test_a_worker_that_is_stopping_begins_nothing(line: Line) -> None:
-    line.enqueue([V])
-    line.worker.stopping = Stopping(lambda: 0.0, 0.0)
-    message = line.take()
+def test_a_worker_that_is_stopping_begins_nothing(in_process_queue: InProcessQueue) -> None:
+    in_process_queue.enqueue([V])
+    in_process_queue.worker.stopping = Stopping(lambda: 0.0, 0.0)
+    message = in_process_queue.take()
     assert message
-    assert line.handle(message) == "stopping"
-    assert line.record(V).state == State.QUEUED
+    assert in_process_queue.handle(message) == "stopping"
+    assert in_process_queue.record(V).state == State.QUEUED
 
 
 @pytest.mark.parametrize("state", ["running", "ready", "cleanup", "failed"])
 def test_the_catalog_waits_for_visits_that_are_still_on_their_way(
-    line: Line, state: str
+    in_process_queue: InProcessQueue, state: str
 ) -> None:
     others = {
         "running": (0, False),
@@ -146,29 +151,33 @@ def test_the_catalog_waits_for_visits_that_are_still_on_their_way(
         "cleanup": (0, True),
         "failed": (0, True),
     }
-    line.enqueue([V])
+    in_process_queue.enqueue([V])
     if state == "running":
         assert not catalog_schedule.nobody_else_comes(
-            line.ledger, "study_1", others[state][0]
+            in_process_queue.ledger, "study_1", others[state][0]
         )
     elif state == "failed":
-        line.producer.cancel([V])
-        assert catalog_schedule.nobody_else_comes(line.ledger, "study_1", 0)
+        in_process_queue.producer.cancel([V])
+        assert catalog_schedule.nobody_else_comes(in_process_queue.ledger, "study_1", 0)
     else:
         step = {"ready": "update_catalog", "cleanup": "cleanup"}[state]
-        _advance(line, step)
-        ready = line.ledger.ready_count("study_1", "update_catalog")
+        _advance(in_process_queue, step)
+        ready = in_process_queue.ledger.ready_count("study_1", "update_catalog")
         assert ready == others[state][0]
-        assert catalog_schedule.nobody_else_comes(line.ledger, "study_1", ready)
+        assert catalog_schedule.nobody_else_comes(in_process_queue.ledger, "study_1", ready)
 
 
-def _advance(line: Line, step: str) -> None:
+def _advance(in_process_queue: InProcessQueue, step: str) -> None:
     from icfqueue.core.options import Outcome
     from icfqueue.ledger import record
 
-    while line.record(V).step != step:
-        line.ledger.update(V, lambda r: record.claimed(r, "t", "w:1", 1.0), lease=30.0)
-        line.ledger.update(V, lambda r: record.finished(r, Outcome(worked=True), 2.0))
+    while in_process_queue.record(V).step != step:
+        in_process_queue.ledger.update(
+            V, lambda r: record.claimed(r, "t", "w:1", 1.0), lease=30.0
+        )
+        in_process_queue.ledger.update(
+            V, lambda r: record.finished(r, Outcome(worked=True), 2.0)
+        )
 
 
 def test_every_error_of_a_step_is_an_entry_of_the_record() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from kombu.exceptions import ContentDisallowed
-from support.in_process_queue import Line, decoded
+from support.in_process_queue import InProcessQueue, decoded
 
 from icfqueue.broker.celery_app import LEVELS, SEPARATOR, make_app
 from icfqueue.broker.connection import Broker
@@ -31,16 +31,16 @@ def queued(name: str = "v", priority: int = 0, steps: int = 0) -> Record:
     return found
 
 
-def raw(line: Line) -> list[dict[str, Any]]:
+def raw(in_process_queue: InProcessQueue) -> list[dict[str, Any]]:
     """Return every message in every queue."""
-    client = line.ledger.client
+    client = in_process_queue.ledger.client
     names = [f"{q}{SEPARATOR}{n}" if n else q for q in QUEUES for n in LEVELS]
     return [json.loads(text) for name in names for text in client.lrange(name, 0, -1)]
 
 
-def test_a_message_carries_ids_alone_as_json(line: Line) -> None:
-    line.messages.send(queued())
-    (found,) = raw(line)
+def test_a_message_carries_ids_alone_as_json(in_process_queue: InProcessQueue) -> None:
+    in_process_queue.messages.send(queued())
+    (found,) = raw(in_process_queue)
     assert found["content-type"] == "application/json"
     body = json.loads(base64.b64decode(found["body"]))
     assert body[:2] == [["study_1", "v", 1], {}]
@@ -52,14 +52,16 @@ def test_a_message_carries_ids_alone_as_json(line: Line) -> None:
 
 
 @pytest.mark.parametrize("position", range(len(NAMES)))
-def test_each_step_has_its_task_and_its_queue(line: Line, position: int) -> None:
-    line.messages.send(queued(steps=position))
+def test_each_step_has_its_task_and_its_queue(
+    in_process_queue: InProcessQueue, position: int
+) -> None:
+    in_process_queue.messages.send(queued(steps=position))
     step = STEPS[position]
-    assert {queue: line.messages.depth(queue) for queue in QUEUES} == {
+    assert {queue: in_process_queue.messages.depth(queue) for queue in QUEUES} == {
         queue: int(queue == step.queue) for queue in QUEUES
     }
-    assert line.take() == (step.name, "study_1", "v", 1)
-    assert line.take() is None
+    assert in_process_queue.take() == (step.name, "study_1", "v", 1)
+    assert in_process_queue.take() is None
 
 
 def test_begun_visits_go_first_then_the_more_urgent_ones() -> None:
@@ -71,58 +73,66 @@ def test_begun_visits_go_first_then_the_more_urgent_ones() -> None:
     assert levels == LEVELS
 
 
-def test_of_many_messages_the_begun_and_urgent_come_out_first(line: Line) -> None:
-    line.messages.send_many(
+def test_of_many_messages_the_begun_and_urgent_come_out_first(
+    in_process_queue: InProcessQueue,
+) -> None:
+    in_process_queue.messages.send_many(
         [queued("a"), queued("b"), queued("urgent", 4), queued("begun", 0, 1), queued("c")]
     )
     order = []
-    while message := line.take():
+    while message := in_process_queue.take():
         order.append(message[2])
     assert order == ["begun", "urgent", "a", "b", "c"]
 
 
-def test_many_messages_are_sent_and_listed_in_batches(line: Line) -> None:
+def test_many_messages_are_sent_and_listed_in_batches(
+    in_process_queue: InProcessQueue,
+) -> None:
     records = [queued(f"v{number:04d}", number % 5) for number in range(1203)]
-    assert line.messages.send_many(iter(records)) == 1203
-    assert line.messages.depth("fetch") == 1203
-    assert sorted(line.messages.waiting("fetch")) == [str(r.visit) for r in records]
-    assert list(line.messages.waiting("index")) == []
-    assert line.messages.send_many([]) == 0
+    assert in_process_queue.messages.send_many(iter(records)) == 1203
+    assert in_process_queue.messages.depth("fetch") == 1203
+    assert sorted(in_process_queue.messages.waiting("fetch")) == [
+        str(r.visit) for r in records
+    ]
+    assert list(in_process_queue.messages.waiting("index")) == []
+    assert in_process_queue.messages.send_many([]) == 0
 
 
-def test_a_message_that_is_sent_again_counts_as_sent_just_now(line: Line) -> None:
+def test_a_message_that_is_sent_again_counts_as_sent_just_now(
+    in_process_queue: InProcessQueue,
+) -> None:
     found = queued()
-    line.ledger.put_many([(None, found)])
-    line.ledger.client.zadd("icfqueue:sent:fetch", {"study_1/v": 0})
-    assert line.ledger.unsent("fetch", 5.0) == [found.visit]
-    assert line.messages.send_again([found]) == 1
-    assert line.ledger.unsent("fetch", 5.0) == []
-    message = line.ledger.client.rpop(f"fetch{SEPARATOR}9")
+    in_process_queue.ledger.put_many([(None, found)])
+    in_process_queue.ledger.client.zadd("icfqueue:sent:fetch", {"study_1/v": 0})
+    assert in_process_queue.ledger.unsent("fetch", 5.0) == [found.visit]
+    assert in_process_queue.messages.send_again([found]) == 1
+    assert in_process_queue.ledger.unsent("fetch", 5.0) == []
+    message = in_process_queue.ledger.client.rpop(f"fetch{SEPARATOR}9")
     assert decoded(message) == ("fetch", "study_1", "v", 1)
 
 
-def test_pickle_is_not_accepted(line: Line) -> None:
+def test_pickle_is_not_accepted(in_process_queue: InProcessQueue) -> None:
     """A pickle in a queue is a program that a stranger sends."""
-    app = make_app(Broker(line.app.conf.broker_url))
+    app = make_app(Broker(in_process_queue.app.conf.broker_url))
     assert app.conf.accept_content == app.conf.result_accept_content == ["json"]
-    line.messages.send(queued())
+    in_process_queue.messages.send(queued())
     name = f"fetch{SEPARATOR}9"
-    found = json.loads(line.ledger.client.rpop(name))
+    found = json.loads(in_process_queue.ledger.client.rpop(name))
     found["body"] = base64.b64encode(pickle.dumps([["p", "v", 1], {}, {}])).decode()
     found["content-type"] = "application/x-python-serialize"
     found["content-encoding"] = "binary"
-    line.ledger.client.lpush(name, json.dumps(found))
+    in_process_queue.ledger.client.lpush(name, json.dumps(found))
     refused = []
 
     def receive(body: object, message: Any) -> None:
         refused.append(body)
         message.ack()
 
-    with line.app.connection_for_read() as connection:
+    with in_process_queue.app.connection_for_read() as connection:
         consumer = connection.Consumer(
-            [q for q in line.app.conf.task_queues if q.name == "fetch"],
+            [q for q in in_process_queue.app.conf.task_queues if q.name == "fetch"],
             callbacks=[receive],
-            accept=line.app.conf.accept_content,
+            accept=in_process_queue.app.conf.accept_content,
         )
         with consumer, pytest.raises(ContentDisallowed):
             connection.drain_events(timeout=20)

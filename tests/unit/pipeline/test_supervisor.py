@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 from msgspec import structs
-from support.in_process_queue import Line
+from support.in_process_queue import InProcessQueue
 from support.valkey import Valkey
 from support.waiting import Clock, pass_time, wait_until
 
@@ -36,67 +36,74 @@ def long_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def claim(
-    line: Line, visit: Visit = V, lease: float = 0.01, worker: str = "host:7"
+    in_process_queue: InProcessQueue,
+    visit: Visit = V,
+    lease: float = 0.01,
+    worker: str = "host:7",
 ) -> None:
-    assert line.ledger.update(
+    assert in_process_queue.ledger.update(
         visit, lambda r: record.claimed(r, "t", worker, time.time()), lease=lease
     )
     time.sleep(lease + 0.01 if lease < 1 else 0)
 
 
-def advance(line: Line, visit: Visit, step: str) -> None:
-    while line.record(visit).step != step:
-        claim(line, visit, lease=30.0)
-        line.ledger.update(
+def advance(in_process_queue: InProcessQueue, visit: Visit, step: str) -> None:
+    while in_process_queue.record(visit).step != step:
+        claim(in_process_queue, visit, lease=30.0)
+        in_process_queue.ledger.update(
             visit, lambda r: record.finished(r, Outcome(worked=True), time.time())
         )
 
 
-def empty(line: Line) -> int:
+def empty(in_process_queue: InProcessQueue) -> int:
     """Take every message off the queues; how many there were."""
     count = 0
-    while line.take():
+    while in_process_queue.take():
         count += 1
     return count
 
 
-def age(line: Line, queue: str = "fetch", seconds: float | None = None) -> None:
+def age(
+    in_process_queue: InProcessQueue, queue: str = "fetch", seconds: float | None = None
+) -> None:
     """Let all messages of `queue` be sent `seconds` ago, or very long."""
     sent = 1 if seconds is None else int((time.time() - seconds) * 1000)
-    client = line.ledger.client
+    client = in_process_queue.ledger.client
     for member in client.zrange(key("sent", queue), 0, -1):
         client.zadd(key("sent", queue), {member: sent})
 
 
-def test_a_visit_whose_worker_vanished_is_queued_again_with_a_message(line: Line) -> None:
-    line.enqueue([V])
-    message = line.take()
-    claim(line)
-    line.supervisor.look()
-    found = line.record(V)
+def test_a_visit_whose_worker_vanished_is_queued_again_with_a_message(
+    in_process_queue: InProcessQueue,
+) -> None:
+    in_process_queue.enqueue([V])
+    message = in_process_queue.take()
+    claim(in_process_queue)
+    in_process_queue.supervisor.look()
+    found = in_process_queue.record(V)
     assert (found.state, found.token, found.attempts) == (State.QUEUED, "", 1)
     assert found.steps[0].crashes == 1
-    assert line.take() == message
-    line.supervisor.look()
-    assert line.take() is None
+    assert in_process_queue.take() == message
+    in_process_queue.supervisor.look()
+    assert in_process_queue.take() is None
 
 
-def test_a_live_worker_keeps_its_visit(line: Line) -> None:
-    line.enqueue([V])
-    claim(line, lease=30.0)
-    line.supervisor.look()
-    assert line.record(V).state == State.RUNNING
+def test_a_live_worker_keeps_its_visit(in_process_queue: InProcessQueue) -> None:
+    in_process_queue.enqueue([V])
+    claim(in_process_queue, lease=30.0)
+    in_process_queue.supervisor.look()
+    assert in_process_queue.record(V).state == State.RUNNING
 
 
 def test_a_visit_that_takes_its_worker_down_three_times_fails_and_says_so(
-    line: Line,
+    in_process_queue: InProcessQueue,
 ) -> None:
-    line.enqueue([V])
+    in_process_queue.enqueue([V])
     for number in range(3):
-        empty(line)
-        claim(line, worker=f"node{number}:7")
-        line.supervisor.look()
-    found = line.record(V)
+        empty(in_process_queue)
+        claim(in_process_queue, worker=f"node{number}:7")
+        in_process_queue.supervisor.look()
+    found = in_process_queue.record(V)
     assert found.state == State.FAILED
     assert found.error == {
         "step": "fetch",
@@ -106,115 +113,131 @@ def test_a_visit_that_takes_its_worker_down_three_times_fails_and_says_so(
         "hint": found.error["hint"] if found.error else "",
     }
     assert "retry" in found.error["hint"]
-    assert line.take() is None
-    assert line.ledger.orphans() == []
+    assert in_process_queue.take() is None
+    assert in_process_queue.ledger.orphans() == []
     # A retry forgives: it takes three more.
-    line.producer.retry([V], [State.FAILED])
-    claim(line)
-    line.supervisor.look()
-    assert line.record(V).state == State.QUEUED
+    in_process_queue.producer.retry([V], [State.FAILED])
+    claim(in_process_queue)
+    in_process_queue.supervisor.look()
+    assert in_process_queue.record(V).state == State.QUEUED
 
 
 def test_after_a_restart_of_the_broker_workers_first_renew_their_leases(
-    line: Line, monkeypatch: pytest.MonkeyPatch
+    in_process_queue: InProcessQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line.enqueue([V])
-    claim(line)
-    monkeypatch.setattr(Ledger, "uptime", lambda _: line.settings.lease - 1)
-    line.supervisor.recover()
-    assert line.record(V).state == State.RUNNING
-    assert line.ledger.renew(V, "t", 30.0)
+    in_process_queue.enqueue([V])
+    claim(in_process_queue)
+    monkeypatch.setattr(Ledger, "uptime", lambda _: in_process_queue.settings.lease - 1)
+    in_process_queue.supervisor.recover()
+    assert in_process_queue.record(V).state == State.RUNNING
+    assert in_process_queue.ledger.renew(V, "t", 30.0)
     monkeypatch.setattr(Ledger, "uptime", lambda _: 3600.0)
-    line.supervisor.recover()
-    assert line.record(V).state == State.RUNNING
+    in_process_queue.supervisor.recover()
+    assert in_process_queue.record(V).state == State.RUNNING
 
 
-def test_a_retry_is_sent_when_it_is_due_and_not_before(line: Line) -> None:
-    line.enqueue([V])
-    message = line.take()
-    claim(line, lease=30.0)
-    line.ledger.update(
+def test_a_retry_is_sent_when_it_is_due_and_not_before(
+    in_process_queue: InProcessQueue,
+) -> None:
+    in_process_queue.enqueue([V])
+    message = in_process_queue.take()
+    claim(in_process_queue, lease=30.0)
+    in_process_queue.ledger.update(
         V, lambda r: record.failed(r, NetworkTrouble("x"), RetryIn(600.0), time.time())
     )
-    pass_time(line.ledger.client, 500.0)
-    line.supervisor.look()
-    assert line.record(V).state == State.WAITING
-    pass_time(line.ledger.client, 101.0)
-    line.supervisor.look()
-    assert (line.record(V).state, line.take()) == (State.QUEUED, message)
+    pass_time(in_process_queue.ledger.client, 500.0)
+    in_process_queue.supervisor.look()
+    assert in_process_queue.record(V).state == State.WAITING
+    pass_time(in_process_queue.ledger.client, 101.0)
+    in_process_queue.supervisor.look()
+    assert (in_process_queue.record(V).state, in_process_queue.take()) == (
+        State.QUEUED,
+        message,
+    )
 
 
-def test_of_two_who_look_one_sends_a_retry(line: Line) -> None:
-    line.enqueue([V])
-    empty(line)
-    claim(line, lease=30.0)
-    line.ledger.update(
+def test_of_two_who_look_one_sends_a_retry(in_process_queue: InProcessQueue) -> None:
+    in_process_queue.enqueue([V])
+    empty(in_process_queue)
+    claim(in_process_queue, lease=30.0)
+    in_process_queue.ledger.update(
         V, lambda r: record.failed(r, NetworkTrouble("x"), RetryIn(0.0), time.time())
     )
-    others = [Supervisor(line.ledger, line.messages, line.settings) for _ in range(3)]
+    others = [
+        Supervisor(
+            in_process_queue.ledger, in_process_queue.messages, in_process_queue.settings
+        )
+        for _ in range(3)
+    ]
     threads = [threading.Thread(target=each.send_due) for each in others]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert empty(line) == 1
+    assert empty(in_process_queue) == 1
 
 
-def test_a_message_that_was_lost_is_sent_again_once(line: Line) -> None:
+def test_a_message_that_was_lost_is_sent_again_once(
+    in_process_queue: InProcessQueue,
+) -> None:
     visits = [Visit("study_1", name) for name in ("a", "b", "c")]
-    line.enqueue(visits)
+    in_process_queue.enqueue(visits)
     name = f"fetch{SEPARATOR}{LEVELS[-1]}"
-    assert line.ledger.client.rpop(name)
+    assert in_process_queue.ledger.client.rpop(name)
     # Sent a moment ago: a worker may just have taken it.
-    line.supervisor.send_lost("fetch")
-    assert line.messages.depth("fetch") == 2
-    age(line)
-    line.supervisor._next_count.clear()
-    line.supervisor.send_lost("fetch")
-    assert sorted(line.messages.waiting("fetch")) == [str(visit) for visit in visits]
+    in_process_queue.supervisor.send_lost("fetch")
+    assert in_process_queue.messages.depth("fetch") == 2
+    age(in_process_queue)
+    in_process_queue.supervisor._next_count.clear()
+    in_process_queue.supervisor.send_lost("fetch")
+    assert sorted(in_process_queue.messages.waiting("fetch")) == [
+        str(visit) for visit in visits
+    ]
     for _ in range(3):
-        line.supervisor._next_count.clear()
-        line.supervisor.send_lost("fetch")
-    assert line.messages.depth("fetch") == 3
+        in_process_queue.supervisor._next_count.clear()
+        in_process_queue.supervisor.send_lost("fetch")
+    assert in_process_queue.messages.depth("fetch") == 3
 
 
 def test_a_queue_that_has_all_its_messages_is_not_read(
-    line: Line, monkeypatch: pytest.MonkeyPatch
+    in_process_queue: InProcessQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line.enqueue([V])
-    age(line, seconds=line.supervisor.patience + 1)
-    monkeypatch.setattr(line.messages, "waiting", lambda _: pytest.fail("was read"))
-    line.supervisor.send_lost("fetch")
-    assert line.messages.depth("fetch") == 1
+    in_process_queue.enqueue([V])
+    age(in_process_queue, seconds=in_process_queue.supervisor.patience + 1)
+    monkeypatch.setattr(
+        in_process_queue.messages, "waiting", lambda _: pytest.fail("was read")
+    )
+    in_process_queue.supervisor.send_lost("fetch")
+    assert in_process_queue.messages.depth("fetch") == 1
 
 
 def test_a_lost_message_is_found_although_stale_ones_make_up_the_number(
-    line: Line,
+    in_process_queue: InProcessQueue,
 ) -> None:
     """What is no message of ours is passed over."""
-    line.enqueue([V])
+    in_process_queue.enqueue([V])
     name = f"fetch{SEPARATOR}{LEVELS[-1]}"
-    line.ledger.client.delete(name)
+    in_process_queue.ledger.client.delete(name)
     for stale in ("no JSON", "null", '{"headers": []}'):
-        line.ledger.client.lpush(name, stale)
-    age(line, seconds=line.supervisor.patience + 1)
-    line.supervisor.send_lost("fetch")
-    assert line.messages.depth("fetch") == 3
-    line.supervisor._next_count.clear()
-    age(line)
-    line.supervisor.send_lost("fetch")
-    assert list(line.messages.waiting("fetch")) == [str(V)]
+        in_process_queue.ledger.client.lpush(name, stale)
+    age(in_process_queue, seconds=in_process_queue.supervisor.patience + 1)
+    in_process_queue.supervisor.send_lost("fetch")
+    assert in_process_queue.messages.depth("fetch") == 3
+    in_process_queue.supervisor._next_count.clear()
+    age(in_process_queue)
+    in_process_queue.supervisor.send_lost("fetch")
+    assert list(in_process_queue.messages.waiting("fetch")) == [str(V)]
     # And the long queue is not read again at once.
-    line.ledger.client.delete(name)
-    line.ledger.client.lpush(name, "x")
-    age(line)
-    line.supervisor._next_count.clear()
-    line.supervisor.send_lost("fetch")
-    assert line.messages.depth("fetch") == 1
+    in_process_queue.ledger.client.delete(name)
+    in_process_queue.ledger.client.lpush(name, "x")
+    age(in_process_queue)
+    in_process_queue.supervisor._next_count.clear()
+    in_process_queue.supervisor.send_lost("fetch")
+    assert in_process_queue.messages.depth("fetch") == 1
 
 
 def test_trouble_with_one_queue_does_not_keep_it_from_the_others(
-    line: Line, monkeypatch: pytest.MonkeyPatch
+    in_process_queue: InProcessQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
 
@@ -222,69 +245,75 @@ def test_trouble_with_one_queue_does_not_keep_it_from_the_others(
         seen.append(queue)
         raise ValueError(queue)
 
-    monkeypatch.setattr(line.supervisor, "send_lost", send_lost)
-    line.supervisor.look()
+    monkeypatch.setattr(in_process_queue.supervisor, "send_lost", send_lost)
+    in_process_queue.supervisor.look()
     assert tuple(seen) == QUEUES
 
 
 @pytest.mark.parametrize("step", ["index_tar", "write_json", "export_repo", "cleanup"])
-def test_messages_of_later_steps_are_found_too(line: Line, step: str) -> None:
-    line.enqueue([V])
-    advance(line, V, step)
-    empty(line)
+def test_messages_of_later_steps_are_found_too(
+    in_process_queue: InProcessQueue, step: str
+) -> None:
+    in_process_queue.enqueue([V])
+    advance(in_process_queue, V, step)
+    empty(in_process_queue)
     for queue in QUEUES:
-        age(line, queue)
-    line.supervisor.look()
-    assert line.take() == (step, "study_1", "v", 1)
+        age(in_process_queue, queue)
+    in_process_queue.supervisor.look()
+    assert in_process_queue.take() == (step, "study_1", "v", 1)
 
 
-def test_a_study_whose_time_has_come_gets_one_message_for_all(line: Line) -> None:
+def test_a_study_whose_time_has_come_gets_one_message_for_all(
+    in_process_queue: InProcessQueue,
+) -> None:
     visits = [Visit("study_1", name) for name in ("a", "b", "c")]
-    line.enqueue(visits)
+    in_process_queue.enqueue(visits)
     for visit in visits:
-        advance(line, visit, UPDATE_CATALOG.name)
-    empty(line)
+        advance(in_process_queue, visit, UPDATE_CATALOG.name)
+    empty(in_process_queue)
     time.sleep(0.1)
-    line.supervisor.look()
-    line.supervisor.look()
-    message = line.take()
+    in_process_queue.supervisor.look()
+    in_process_queue.supervisor.look()
+    message = in_process_queue.take()
     assert message
     assert message[0] == UPDATE_CATALOG.name
-    assert line.take() is None
+    assert in_process_queue.take() is None
     # The message may be lost as any other: it is sent again after a while.
-    line.ledger.flush_now("study_1")
-    line.supervisor.look()
-    assert line.take() == message
+    in_process_queue.ledger.flush_now("study_1")
+    in_process_queue.supervisor.look()
+    assert in_process_queue.take() == message
 
 
 def test_a_study_of_which_the_writer_vanished_goes_on_when_its_lease_is_over(
-    line: Line,
+    in_process_queue: InProcessQueue,
 ) -> None:
     """Not only when the next flush happens to be due."""
-    line.enqueue([V])
-    advance(line, V, UPDATE_CATALOG.name)
-    empty(line)
-    line.ledger.delay_flush("study_1", 600.0)
-    claim(line)
-    line.supervisor.look()
-    assert line.take() == (UPDATE_CATALOG.name, "study_1", "v", 1)
+    in_process_queue.enqueue([V])
+    advance(in_process_queue, V, UPDATE_CATALOG.name)
+    empty(in_process_queue)
+    in_process_queue.ledger.delay_flush("study_1", 600.0)
+    claim(in_process_queue)
+    in_process_queue.supervisor.look()
+    assert in_process_queue.take() == (UPDATE_CATALOG.name, "study_1", "v", 1)
 
 
-def test_a_flush_for_which_nobody_waits_is_forgotten(line: Line) -> None:
-    line.enqueue([V])
-    advance(line, V, UPDATE_CATALOG.name)
-    empty(line)
-    line.producer.cancel([V])
+def test_a_flush_for_which_nobody_waits_is_forgotten(
+    in_process_queue: InProcessQueue,
+) -> None:
+    in_process_queue.enqueue([V])
+    advance(in_process_queue, V, UPDATE_CATALOG.name)
+    empty(in_process_queue)
+    in_process_queue.producer.cancel([V])
     time.sleep(0.1)
-    line.supervisor.look()
-    assert line.take() is None
-    assert line.ledger.flushes_due() == []
+    in_process_queue.supervisor.look()
+    assert in_process_queue.take() is None
+    assert in_process_queue.ledger.flushes_due() == []
 
 
 @pytest.fixture
-def start(line: Line) -> Iterator[Callable[..., Supervisor]]:
-    """Start supervisors in threads; they end with the test, before its line does."""
-    assert line
+def start(in_process_queue: InProcessQueue) -> Iterator[Callable[..., Supervisor]]:
+    """Start supervisors in threads; they end with the test, before its queue does."""
+    assert in_process_queue
     stop = threading.Event()
     threads = []
 
@@ -299,53 +328,66 @@ def start(line: Line) -> Iterator[Callable[..., Supervisor]]:
         thread.join()
 
 
-def test_one_supervisor_is_active_and_another_takes_over(line: Line) -> None:
-    short = structs.replace(line.settings, lease=60.0)
-    one, two = (Supervisor(line.ledger, line.messages, short) for _ in range(2))
+def test_one_supervisor_is_active_and_another_takes_over(
+    in_process_queue: InProcessQueue,
+) -> None:
+    short = structs.replace(in_process_queue.settings, lease=60.0)
+    one, two = (
+        Supervisor(in_process_queue.ledger, in_process_queue.messages, short)
+        for _ in range(2)
+    )
     assert one.leads()
     assert not two.leads()
     assert one.leads()
     # However long the leases of visits are, nobody waits for them here.
-    pass_time(line.ledger.client, 11.0)
+    pass_time(in_process_queue.ledger.client, 11.0)
     assert two.leads()
     assert not one.leads()
 
 
-def test_a_supervisor_that_ends_makes_room_at_once(line: Line) -> None:
+def test_a_supervisor_that_ends_makes_room_at_once(
+    in_process_queue: InProcessQueue,
+) -> None:
     stop = threading.Event()
-    thread = threading.Thread(target=line.supervisor.run, args=(stop,))
+    thread = threading.Thread(target=in_process_queue.supervisor.run, args=(stop,))
     thread.start()
-    wait_until(lambda: line.supervisor._leads, 20, "it leads")
+    wait_until(lambda: in_process_queue.supervisor._leads, 20, "it leads")
     stop.set()
     thread.join()
-    assert Supervisor(line.ledger, line.messages, line.settings).leads()
+    assert Supervisor(
+        in_process_queue.ledger, in_process_queue.messages, in_process_queue.settings
+    ).leads()
 
 
 def test_a_broker_that_is_away_for_a_while_ends_no_supervisor(
-    line: Line,
+    in_process_queue: InProcessQueue,
     valkey: Valkey,
     start: Callable[..., Supervisor],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(supervisor, "TICK", 0.05)
-    line.enqueue([V])
-    empty(line)
-    claim(line, lease=30.0)
-    line.ledger.update(
+    in_process_queue.enqueue([V])
+    empty(in_process_queue)
+    claim(in_process_queue, lease=30.0)
+    in_process_queue.ledger.update(
         V, lambda r: record.failed(r, NetworkTrouble("x"), RetryIn(600.0), time.time())
     )
-    one = start(line.supervisor)
+    one = start(in_process_queue.supervisor)
     wait_until(lambda: one._leads, 20, "it leads")
     valkey.kill()
     wait_until(lambda: not one._leads, 20, "it has met a broker that is away")
     valkey.start()
-    pass_time(line.ledger.client, 601.0)
-    wait_until(lambda: line.record(V).state == State.QUEUED, 20, "the retry is due")
-    wait_until(lambda: line.messages.depth("fetch") == 1, 20, "its message is sent")
+    pass_time(in_process_queue.ledger.client, 601.0)
+    wait_until(
+        lambda: in_process_queue.record(V).state == State.QUEUED, 20, "the retry is due"
+    )
+    wait_until(
+        lambda: in_process_queue.messages.depth("fetch") == 1, 20, "its message is sent"
+    )
 
 
 def test_after_a_time_without_the_broker_workers_first_renew_their_leases(
-    line: Line,
+    in_process_queue: InProcessQueue,
     start: Callable[..., Supervisor],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -353,9 +395,9 @@ def test_after_a_time_without_the_broker_workers_first_renew_their_leases(
     clock = Clock()
     monkeypatch.setattr(supervisor, "time", clock)
     monkeypatch.setattr(supervisor, "TICK", 0.01)
-    line.enqueue([V])
-    empty(line)
-    claim(line)
+    in_process_queue.enqueue([V])
+    empty(in_process_queue)
+    claim(in_process_queue)
     look, looks = Supervisor.look, [0]
 
     def first_in_vain(self: Supervisor) -> None:
@@ -365,18 +407,20 @@ def test_after_a_time_without_the_broker_workers_first_renew_their_leases(
         look(self)
 
     monkeypatch.setattr(Supervisor, "look", first_in_vain)
-    start(line.supervisor)
+    start(in_process_queue.supervisor)
     wait_until(lambda: looks[0] > 3, 20, "it looks again and again")
-    clock.now += line.settings.lease - 1
+    clock.now += in_process_queue.settings.lease - 1
     before = looks[0]
     wait_until(lambda: looks[0] > before + 3, 20, "it still looks")
-    assert line.record(V).state == State.RUNNING
+    assert in_process_queue.record(V).state == State.RUNNING
     clock.now += 2
-    wait_until(lambda: line.record(V).state == State.QUEUED, 20, "it has recovered V")
+    wait_until(
+        lambda: in_process_queue.record(V).state == State.QUEUED, 20, "it has recovered V"
+    )
 
 
 def test_an_unexpected_error_is_logged_and_the_next_look_is_made(
-    line: Line,
+    in_process_queue: InProcessQueue,
     start: Callable[..., Supervisor],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -388,7 +432,7 @@ def test_an_unexpected_error_is_logged_and_the_next_look_is_made(
         looks.append(1)
         raise ZeroDivisionError
 
-    monkeypatch.setattr(line.supervisor, "look", look)
-    start(line.supervisor)
+    monkeypatch.setattr(in_process_queue.supervisor, "look", look)
+    start(in_process_queue.supervisor)
     wait_until(lambda: len(looks) > 2, 20, "it looks again")
     assert "unexpected error" in caplog.text
