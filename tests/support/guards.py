@@ -1,8 +1,12 @@
-"""Guards for tests: one that counts, and one that takes the work away."""
+"""Guards for tests: they count, take the work away, remember what runs."""
 
 from __future__ import annotations
 
-from icfqueue.core.errors import LeaseLost
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from icfqueue.core.errors import Cancelled, LeaseLost
 from icfqueue.core.guard import Guard
 
 
@@ -43,3 +47,35 @@ class LosingGuard(CountingGuard):
         super().before_publish(name)
         if len(self.asked) > self.allowed:
             raise LeaseLost(f"{name} is not published")
+
+
+class MindingGuard(Guard):
+    """Remembers what runs, and calls the work off after some safe points.
+
+    Attributes
+    ----------
+    running
+        Programs that are minded now.
+    seen
+        Process ids of all that were.
+    """
+
+    def __init__(self, until: int = 1 << 30) -> None:
+        self.running: list[subprocess.Popen[bytes]] = []
+        self.seen: list[int] = []
+        self.until = until
+
+    def advance(self, *, bytes: int = 0, dicoms: int = 0) -> None:  # noqa: ARG002 - the interface
+        self.until -= 1
+        if self.until < 0:
+            raise Cancelled("called off")
+
+    @contextmanager
+    def minding(self, process: subprocess.Popen[bytes]) -> Iterator[None]:
+        self.running.append(process)
+        self.seen.append(process.pid)
+        try:
+            with super().minding(process):
+                yield
+        finally:
+            self.running.remove(process)
