@@ -15,11 +15,13 @@ from msgspec import structs
 
 from icfqueue.broker.celery_app import LEVELS, SEPARATOR, TASK_PREFIX, make_app
 from icfqueue.broker.queues import Queues
-from icfqueue.core.options import Options
+from icfqueue.core.options import Options, Outcome
 from icfqueue.core.settings import Settings
 from icfqueue.core.steps import QUEUES
 from icfqueue.core.visit import Visit
 from icfqueue.demo.visits import build_project
+from icfqueue.ledger import record
+from icfqueue.ledger.ledger import Entry
 from icfqueue.ledger.record import ACTIVE, Record
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.operations.enqueue import Producer
@@ -90,6 +92,25 @@ class InProcessQueue:
     def build(self, visits: int = 1) -> list[Visit]:
         """Make real visits in the store directory."""
         return build_project(self.store.root, "study_1", visits)
+
+    def hold(self, visit: Visit, token: str = "t", lease: float = 30.0) -> Entry:
+        """Claim a queued visit, as a worker does that begins its next step."""
+        entry = self.ledger.update_entry(
+            visit,
+            lambda found: record.claimed(found, token, "w:1", time.time()),
+            lease=lease,
+        )
+        assert entry is not None
+        return entry
+
+    def advance(self, visit: Visit, step: str) -> None:
+        """Let the visit come as far as `step` by its record alone; nothing is sent."""
+        while self.record(visit).step != step:
+            self.hold(visit)
+            self.ledger.update(
+                visit,
+                lambda found: record.finished(found, Outcome(worked=True), time.time()),
+            )
 
     def record(self, visit: Visit) -> Record:
         entry = self.ledger.get(visit)

@@ -8,6 +8,7 @@ import pytest
 
 from icfqueue.core import settings
 from icfqueue.core.errors import UsageError
+from icfqueue.core.steps import STEPS
 
 
 @pytest.fixture(autouse=True)
@@ -129,6 +130,13 @@ def test_a_limit_for_one_step_leaves_the_others_as_they_are(
 ) -> None:
     monkeypatch.setenv("ICFQUEUE_STALL", '{"fetch": 5}')
     assert settings.load().stall == settings.STALL | {"fetch": 5.0}
+
+
+def test_the_limits_of_the_steps_are_those_that_the_steps_name() -> None:
+    """Named once, where the steps are; the setting has one for each and no other."""
+    assert {step.name: step.stall for step in STEPS} == settings.STALL
+    assert settings.load().stall == settings.STALL
+    assert settings.load().stall is not settings.STALL
 
 
 def test_settings_are_frozen() -> None:

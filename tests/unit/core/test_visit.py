@@ -82,6 +82,18 @@ def test_other_files_are_no_tarballs_of_a_visit(name: str) -> None:
     assert Visit.of_tarball("study", name) is None
 
 
+@pytest.mark.parametrize("name", ["v1", "A.b-c_d", "x" * MAX_ID])
+def test_what_may_be_called_so_is_the_visit_of_that_name(name: str) -> None:
+    assert Visit.named("study", name) == Visit("study", name)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_may_not_be_called_so_is_none_and_no_error(name: str) -> None:
+    """Names of a listing or a folder are looked through, not complained of."""
+    assert Visit.named("study", name) is None
+    assert Visit.named(name, "v1") is None
+
+
 def test_file_names_are_those_of_the_institutes_tools() -> None:
     visit = Visit("study_1", "v1")
     assert visit.tarball == "v1_dicom.tar"

@@ -87,7 +87,7 @@ def test_an_active_visit_is_left_alone_in_every_active_state(
     before = in_process_queue.record(visit)
     in_process_queue.enqueue([visit])
     assert in_process_queue.record(visit) == before
-    assert in_process_queue.messages.depth("fetch") == 1
+    assert in_process_queue.queues.depth("fetch") == 1
 
 
 @pytest.mark.parametrize("how", ["failed", "cancelled"])
@@ -235,8 +235,8 @@ def test_two_producers_at_once_enqueue_each_visit_once(
         thread.join()
     assert sum(found.enqueued for found in told) == 300
     assert sum(found.left for found in told) == 600
-    assert in_process_queue.messages.depth("fetch") == 300
-    assert len(set(in_process_queue.messages.waiting("fetch"))) == 300
+    assert in_process_queue.queues.depth("fetch") == 300
+    assert len(set(in_process_queue.queues.waiting("fetch"))) == 300
     assert in_process_queue.ledger.counts("study_1")[State.QUEUED] == 300
 
 

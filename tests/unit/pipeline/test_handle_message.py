@@ -1,94 +1,21 @@
-"""What an error of a step means for its visit, and which messages are acted on."""
+"""Which messages are acted on, and how."""
 
 from __future__ import annotations
 
-import errno
-import logging
-import os
 from typing import Any
 
 import pytest
 from support.in_process_queue import InProcessQueue
 
-from icfqueue.core.errors import (
-    BadId,
-    BadTarball,
-    Cancelled,
-    DiskTrouble,
-    Interrupted,
-    PermanentError,
-    StepError,
-    StoreBusy,
-    TransientError,
-)
+from icfqueue.core.errors import BadId, PermanentError
+from icfqueue.core.options import Outcome
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.record import State
-from icfqueue.pipeline import catalog_schedule, handle_message
-from icfqueue.pipeline.circuit_breaker import PutOff
+from icfqueue.pipeline import catalog_batch, handle_message
 from icfqueue.pipeline.heartbeat import Stopping
-from icfqueue.steps import failures
-from icfqueue.store.disk import DISK_ERRORS
+from icfqueue.steps import fetch
 
 V = Visit("study_1", "v")
-SECRET = "DOE^JANE hunter2"
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        BadTarball("x"),
-        StoreBusy("x"),
-        Cancelled("x"),
-        Interrupted("x"),
-        PutOff(BadTarball("x"), 1),
-    ],
-)
-def test_errors_of_ours_stay_as_they_are(error: Exception) -> None:
-    assert failures.as_step_error(error) is error
-
-
-@pytest.mark.parametrize("number", sorted(DISK_ERRORS))
-def test_a_disk_in_trouble_is_disk_trouble_wherever_it_shows(number: int) -> None:
-    found = failures.as_step_error(OSError(number, os.strerror(number), "/store/x"))
-    assert isinstance(found, DiskTrouble)
-    assert "/store/x" in found.message
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        MemoryError(),
-        ConnectionResetError(),
-    ],
-)
-def test_other_trouble_with_the_machine_may_pass(error: Exception) -> None:
-    found = failures.as_step_error(error)
-    assert type(found) is TransientError
-    assert type(error).__name__ in found.message
-
-
-@pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM])
-def test_a_file_that_may_not_be_used_is_permanent_and_named(code: int) -> None:
-    found = failures.as_step_error(OSError(code, os.strerror(code), "/store/x"))
-    assert type(found) is PermanentError
-    assert "/store/x" in found.message
-    for word in ("owner", "group", "umask"):
-        assert word in found.hint
-
-
-def test_what_nobody_expected_is_permanent_and_shows_no_value(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """The exception's own words may hold a DICOM value: neither status nor log has them."""
-    caplog.set_level(logging.DEBUG)
-    with pytest.raises(ValueError, match="hunter2") as raised:
-        int(SECRET)
-    found = failures.as_step_error(raised.value)
-    assert type(found) is PermanentError
-    assert "unexpected ValueError" in found.message
-    assert "Traceback" not in found.message + found.hint
-    assert SECRET not in found.message + found.hint + caplog.text
-    assert "test_handle_message.py" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -141,45 +68,37 @@ def test_a_worker_that_is_stopping_begins_nothing(in_process_queue: InProcessQue
     assert in_process_queue.record(V).state == State.QUEUED
 
 
-@pytest.mark.parametrize("state", ["running", "ready", "cleanup", "failed"])
-def test_the_catalog_waits_for_visits_that_are_still_on_their_way(
-    in_process_queue: InProcessQueue, state: str
+def test_a_current_message_is_one_step_of_its_visit(
+    in_process_queue: InProcessQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    others = {
-        "running": (0, False),
-        "ready": (1, True),
-        "cleanup": (0, True),
-        "failed": (0, True),
-    }
-    in_process_queue.enqueue([V])
-    if state == "running":
-        assert not catalog_schedule.nobody_else_comes(
-            in_process_queue.ledger, "study_1", others[state][0]
-        )
-    elif state == "failed":
-        in_process_queue.producer.cancel([V])
-        assert catalog_schedule.nobody_else_comes(in_process_queue.ledger, "study_1", 0)
-    else:
-        step = {"ready": "update_catalog", "cleanup": "cleanup"}[state]
-        _advance(in_process_queue, step)
-        ready = in_process_queue.ledger.ready_count("study_1", "update_catalog")
-        assert ready == others[state][0]
-        assert catalog_schedule.nobody_else_comes(in_process_queue.ledger, "study_1", ready)
+    """The module of the step is asked, and the word is the visit's state afterwards."""
+    asked = []
+
+    def run(job: fetch.Job) -> Outcome:
+        asked.append((job.visit, job.options.store_url))
+        return Outcome(worked=True, tar_bytes=7)
+
+    monkeypatch.setattr(fetch, "run", run)
+    options = in_process_queue.enqueue([V])
+    message = in_process_queue.take()
+    assert message
+    assert in_process_queue.handle(message) == "queued"
+    assert asked == [(V, options.store_url)]
+    found = in_process_queue.record(V)
+    assert (found.step, found.tar_bytes) == ("index_tar", 7)
+    assert found.steps[0].worker == "host:1"
+    # The same message says nothing any more.
+    assert in_process_queue.handle(message) == "dropped"
+    assert len(asked) == 1
 
 
-def _advance(in_process_queue: InProcessQueue, step: str) -> None:
-    from icfqueue.core.options import Outcome
-    from icfqueue.ledger import record
-
-    while in_process_queue.record(V).step != step:
-        in_process_queue.ledger.update(
-            V, lambda r: record.claimed(r, "t", "w:1", 1.0), lease=30.0
-        )
-        in_process_queue.ledger.update(
-            V, lambda r: record.finished(r, Outcome(worked=True), 2.0)
-        )
-
-
-def test_every_error_of_a_step_is_an_entry_of_the_record() -> None:
-    for error in (BadTarball("x"), StoreBusy("x")):
-        assert isinstance(failures.as_step_error(error), StepError)
+def test_a_message_for_the_catalog_means_its_whole_study(
+    in_process_queue: InProcessQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever visit and generation it names."""
+    monkeypatch.setattr(
+        handle_message, "update_catalog", lambda _, project: f"all of {project}"
+    )
+    assert handle_message.update_catalog is not catalog_batch.update_catalog
+    message = ("update_catalog", "study_1", "nobody", 99)
+    assert in_process_queue.handle(message) == "all of study_1"

@@ -21,7 +21,6 @@ from icfqueue.core.options import Options
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
 from icfqueue.ledger.keys import key
-from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.pipeline import heartbeat
 from icfqueue.pipeline.heartbeat import Heartbeat, Stopping
@@ -36,7 +35,7 @@ def quick_beat(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def held(ledger: Ledger) -> Ledger:
+def held(ledger: RedisLedger) -> RedisLedger:
     """Two visits whose leases are held with the tokens "t" and "u"."""
     for visit, token in ((V, "t"), (W, "u")):
         new = record.new(visit, Options("https://x"), 0, 1.0)
@@ -48,7 +47,7 @@ def held(ledger: Ledger) -> Ledger:
 
 
 @pytest.fixture
-def guard(held: Ledger) -> Callable[..., Heartbeat]:
+def guard(held: RedisLedger) -> Callable[..., Heartbeat]:
     def make(**more: object) -> Heartbeat:
         chosen = {"lease": 1.0, "stall": 60.0, **more}
         return Heartbeat(held, held, {V: "t", W: "u"}, **chosen)  # type: ignore[arg-type]
@@ -79,7 +78,7 @@ def called_off(found: Heartbeat) -> IcfqueueError:
     return caught.value
 
 
-def left(ledger: Ledger) -> list[float]:
+def left(ledger: RedisLedger) -> list[float]:
     """Return for how many more seconds the leases are good."""
     seconds, micro = ledger.client.time()
     leases = ledger.client.zrange(key("leases"), 0, -1, withscores=True)
@@ -87,7 +86,7 @@ def left(ledger: Ledger) -> list[float]:
 
 
 def test_leases_are_renewed_while_the_step_works_and_no_longer(
-    held: Ledger, guard: Callable[..., Heartbeat]
+    held: RedisLedger, guard: Callable[..., Heartbeat]
 ) -> None:
     with guard(lease=60.0) as found:
         for _ in range(8):
@@ -104,7 +103,7 @@ def test_leases_are_renewed_while_the_step_works_and_no_longer(
 
 
 def test_a_visit_that_was_taken_away_calls_the_work_off(
-    held: Ledger, guard: Callable[..., Heartbeat]
+    held: RedisLedger, guard: Callable[..., Heartbeat]
 ) -> None:
     with guard() as found:
         held.update(W, lambda r: record.cancelled(r, 1.0))
@@ -112,7 +111,7 @@ def test_a_visit_that_was_taken_away_calls_the_work_off(
 
 
 def test_right_before_a_file_appears_the_lease_is_asked_for(
-    held: Ledger, guard: Callable[..., Heartbeat]
+    held: RedisLedger, guard: Callable[..., Heartbeat]
 ) -> None:
     found = guard()
     found.before_publish("x")
@@ -157,19 +156,19 @@ def test_at_a_stop_the_step_has_its_grace_period_and_no_more(
 
 
 def test_a_lock_is_renewed_with_the_leases_and_losing_it_calls_the_work_off(
-    held: Ledger, guard: Callable[..., Heartbeat]
+    held: RedisLedger, guard: Callable[..., Heartbeat]
 ) -> None:
-    assert held.lock("catalog:p", "mine", 30.0)
+    assert held.locks.take("catalog:p", "mine", 30.0)
     name = key("lock", "catalog:p")
     with guard(lease=60.0, lock=("catalog:p", "mine")) as found:
         for _ in range(3):
             wait_until(lambda: held.client.pttl(name) > 45_000, 20, "it is renewed")
             pass_time(held.client, 40.0)
-        assert not held.lock("catalog:p", "other", 0.1)
+        assert not held.locks.take("catalog:p", "other", 0.1)
         found.before_publish("x")
-        held.unlock("catalog:p", "mine")
-        while not held.lock("catalog:p", "other", 30.0):
-            held.unlock("catalog:p", "mine")
+        held.locks.release("catalog:p", "mine")
+        while not held.locks.take("catalog:p", "other", 30.0):
+            held.locks.release("catalog:p", "mine")
         assert isinstance(called_off(found), LeaseLost)
 
 
@@ -201,7 +200,7 @@ def group(leader: int) -> list[int]:
 
 
 def test_a_tool_and_its_children_end_when_the_work_is_called_off(
-    held: Ledger, guard: Callable[..., Heartbeat], child: subprocess.Popen[bytes]
+    held: RedisLedger, guard: Callable[..., Heartbeat], child: subprocess.Popen[bytes]
 ) -> None:
     with guard() as found, found.minding(child):
         assert len(group(child.pid)) == 2
@@ -212,7 +211,7 @@ def test_a_tool_and_its_children_end_when_the_work_is_called_off(
 
 
 def test_a_tool_that_is_started_after_the_work_was_called_off_ends_at_once(
-    held: Ledger, guard: Callable[..., Heartbeat], child: subprocess.Popen[bytes]
+    held: RedisLedger, guard: Callable[..., Heartbeat], child: subprocess.Popen[bytes]
 ) -> None:
     with guard() as found:
         held.update(V, lambda r: record.cancelled(r, 1.0))
@@ -239,7 +238,7 @@ def test_a_step_that_does_not_end_is_given_up(
 
 
 def test_while_the_broker_is_away_the_step_works_on(
-    valkey: Valkey, held: Ledger, guard: Callable[..., Heartbeat]
+    valkey: Valkey, held: RedisLedger, guard: Callable[..., Heartbeat]
 ) -> None:
     """Only a file may not be published: for that a broker that is away is waited for."""
     with valkey.broker.connect(patient=True) as client:
@@ -263,7 +262,9 @@ def test_while_the_broker_is_away_the_step_works_on(
         assert held.get(V)
 
 
-def test_a_lock_that_was_lost_is_not_taken_again_even_if_it_is_free(ledger: Ledger) -> None:
+def test_a_lock_that_was_lost_is_not_taken_again_even_if_it_is_free(
+    ledger: RedisLedger,
+) -> None:
     assert ledger.locks.take("catalog:p", "mine", 0.05)
     time.sleep(0.1)
     with ledger.locks.holding("catalog:p", 5.0) as other:
@@ -284,7 +285,7 @@ def test_a_broker_that_is_away_or_late_for_longer_than_a_stall_is_no_stall(
     monkeypatch: pytest.MonkeyPatch,
     away: bool,
 ) -> None:
-    renew = Ledger.renew_all
+    renew = RedisLedger.renew_all
 
     def late(*args: Any) -> bool:
         clock.now += 100.0
@@ -294,7 +295,7 @@ def test_a_broker_that_is_away_or_late_for_longer_than_a_stall_is_no_stall(
 
     found = guard(stall=60.0)
     with monkeypatch.context() as patch:
-        patch.setattr(Ledger, "renew_all", late)
+        patch.setattr(RedisLedger, "renew_all", late)
         look(found)
         found.check()
         if not away:

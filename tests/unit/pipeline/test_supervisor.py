@@ -15,13 +15,12 @@ from support.waiting import Clock, pass_time, wait_until
 
 from icfqueue.broker.celery_app import LEVELS, SEPARATOR
 from icfqueue.core.errors import NetworkTrouble
-from icfqueue.core.options import Outcome
 from icfqueue.core.steps import QUEUES, UPDATE_CATALOG
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
 from icfqueue.ledger.keys import key
-from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.record import State
+from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.ledger.retry_policy import RetryIn
 from icfqueue.pipeline import supervisor
 from icfqueue.pipeline.supervisor import Supervisor
@@ -32,7 +31,7 @@ V = Visit("study_1", "v")
 @pytest.fixture(autouse=True)
 def long_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server has been up for longer than a lease."""
-    monkeypatch.setattr(Ledger, "uptime", lambda _: 3600.0)
+    monkeypatch.setattr(RedisLedger, "uptime", lambda _: 3600.0)
 
 
 def claim(
@@ -45,14 +44,6 @@ def claim(
         visit, lambda r: record.claimed(r, "t", worker, time.time()), lease=lease
     )
     time.sleep(lease + 0.01 if lease < 1 else 0)
-
-
-def advance(in_process_queue: InProcessQueue, visit: Visit, step: str) -> None:
-    while in_process_queue.record(visit).step != step:
-        claim(in_process_queue, visit, lease=30.0)
-        in_process_queue.ledger.update(
-            visit, lambda r: record.finished(r, Outcome(worked=True), time.time())
-        )
 
 
 def empty(in_process_queue: InProcessQueue) -> int:
@@ -127,11 +118,12 @@ def test_after_a_restart_of_the_broker_workers_first_renew_their_leases(
 ) -> None:
     in_process_queue.enqueue([V])
     claim(in_process_queue)
-    monkeypatch.setattr(Ledger, "uptime", lambda _: in_process_queue.settings.lease - 1)
+    short = in_process_queue.settings.lease - 1
+    monkeypatch.setattr(RedisLedger, "uptime", lambda _: short)
     in_process_queue.supervisor.recover()
     assert in_process_queue.record(V).state == State.RUNNING
     assert in_process_queue.ledger.renew(V, "t", 30.0)
-    monkeypatch.setattr(Ledger, "uptime", lambda _: 3600.0)
+    monkeypatch.setattr(RedisLedger, "uptime", lambda _: 3600.0)
     in_process_queue.supervisor.recover()
     assert in_process_queue.record(V).state == State.RUNNING
 
@@ -163,12 +155,7 @@ def test_of_two_who_look_one_sends_a_retry(in_process_queue: InProcessQueue) -> 
     in_process_queue.ledger.update(
         V, lambda r: record.failed(r, NetworkTrouble("x"), RetryIn(0.0), time.time())
     )
-    others = [
-        Supervisor(
-            in_process_queue.ledger, in_process_queue.messages, in_process_queue.settings
-        )
-        for _ in range(3)
-    ]
+    others = [in_process_queue.another_supervisor() for _ in range(3)]
     threads = [threading.Thread(target=each.send_due) for each in others]
     for thread in threads:
         thread.start()
@@ -186,17 +173,17 @@ def test_a_message_that_was_lost_is_sent_again_once(
     assert in_process_queue.ledger.client.rpop(name)
     # Sent a moment ago: a worker may just have taken it.
     in_process_queue.supervisor.send_lost("fetch")
-    assert in_process_queue.messages.depth("fetch") == 2
+    assert in_process_queue.queues.depth("fetch") == 2
     age(in_process_queue)
     in_process_queue.supervisor._next_count.clear()
     in_process_queue.supervisor.send_lost("fetch")
-    assert sorted(in_process_queue.messages.waiting("fetch")) == [
+    assert sorted(in_process_queue.queues.waiting("fetch")) == [
         str(visit) for visit in visits
     ]
     for _ in range(3):
         in_process_queue.supervisor._next_count.clear()
         in_process_queue.supervisor.send_lost("fetch")
-    assert in_process_queue.messages.depth("fetch") == 3
+    assert in_process_queue.queues.depth("fetch") == 3
 
 
 def test_a_queue_that_has_all_its_messages_is_not_read(
@@ -205,10 +192,10 @@ def test_a_queue_that_has_all_its_messages_is_not_read(
     in_process_queue.enqueue([V])
     age(in_process_queue, seconds=in_process_queue.supervisor.patience + 1)
     monkeypatch.setattr(
-        in_process_queue.messages, "waiting", lambda _: pytest.fail("was read")
+        in_process_queue.queues, "waiting", lambda _: pytest.fail("was read")
     )
     in_process_queue.supervisor.send_lost("fetch")
-    assert in_process_queue.messages.depth("fetch") == 1
+    assert in_process_queue.queues.depth("fetch") == 1
 
 
 def test_a_lost_message_is_found_although_stale_ones_make_up_the_number(
@@ -222,18 +209,18 @@ def test_a_lost_message_is_found_although_stale_ones_make_up_the_number(
         in_process_queue.ledger.client.lpush(name, stale)
     age(in_process_queue, seconds=in_process_queue.supervisor.patience + 1)
     in_process_queue.supervisor.send_lost("fetch")
-    assert in_process_queue.messages.depth("fetch") == 3
+    assert in_process_queue.queues.depth("fetch") == 3
     in_process_queue.supervisor._next_count.clear()
     age(in_process_queue)
     in_process_queue.supervisor.send_lost("fetch")
-    assert list(in_process_queue.messages.waiting("fetch")) == [str(V)]
+    assert list(in_process_queue.queues.waiting("fetch")) == [str(V)]
     # And the long queue is not read again at once.
     in_process_queue.ledger.client.delete(name)
     in_process_queue.ledger.client.lpush(name, "x")
     age(in_process_queue)
     in_process_queue.supervisor._next_count.clear()
     in_process_queue.supervisor.send_lost("fetch")
-    assert in_process_queue.messages.depth("fetch") == 1
+    assert in_process_queue.queues.depth("fetch") == 1
 
 
 def test_trouble_with_one_queue_does_not_keep_it_from_the_others(
@@ -255,7 +242,7 @@ def test_messages_of_later_steps_are_found_too(
     in_process_queue: InProcessQueue, step: str
 ) -> None:
     in_process_queue.enqueue([V])
-    advance(in_process_queue, V, step)
+    in_process_queue.advance(V, step)
     empty(in_process_queue)
     for queue in QUEUES:
         age(in_process_queue, queue)
@@ -269,7 +256,7 @@ def test_a_study_whose_time_has_come_gets_one_message_for_all(
     visits = [Visit("study_1", name) for name in ("a", "b", "c")]
     in_process_queue.enqueue(visits)
     for visit in visits:
-        advance(in_process_queue, visit, UPDATE_CATALOG.name)
+        in_process_queue.advance(visit, UPDATE_CATALOG.name)
     empty(in_process_queue)
     time.sleep(0.1)
     in_process_queue.supervisor.look()
@@ -289,7 +276,7 @@ def test_a_study_of_which_the_writer_vanished_goes_on_when_its_lease_is_over(
 ) -> None:
     """Not only when the next flush happens to be due."""
     in_process_queue.enqueue([V])
-    advance(in_process_queue, V, UPDATE_CATALOG.name)
+    in_process_queue.advance(V, UPDATE_CATALOG.name)
     empty(in_process_queue)
     in_process_queue.ledger.delay_flush("study_1", 600.0)
     claim(in_process_queue)
@@ -301,7 +288,7 @@ def test_a_flush_for_which_nobody_waits_is_forgotten(
     in_process_queue: InProcessQueue,
 ) -> None:
     in_process_queue.enqueue([V])
-    advance(in_process_queue, V, UPDATE_CATALOG.name)
+    in_process_queue.advance(V, UPDATE_CATALOG.name)
     empty(in_process_queue)
     in_process_queue.producer.cancel([V])
     time.sleep(0.1)
@@ -331,11 +318,8 @@ def start(in_process_queue: InProcessQueue) -> Iterator[Callable[..., Supervisor
 def test_one_supervisor_is_active_and_another_takes_over(
     in_process_queue: InProcessQueue,
 ) -> None:
-    short = structs.replace(in_process_queue.settings, lease=60.0)
-    one, two = (
-        Supervisor(in_process_queue.ledger, in_process_queue.messages, short)
-        for _ in range(2)
-    )
+    in_process_queue.settings = structs.replace(in_process_queue.settings, lease=60.0)
+    one, two = (in_process_queue.another_supervisor() for _ in range(2))
     assert one.leads()
     assert not two.leads()
     assert one.leads()
@@ -354,9 +338,7 @@ def test_a_supervisor_that_ends_makes_room_at_once(
     wait_until(lambda: in_process_queue.supervisor._leads, 20, "it leads")
     stop.set()
     thread.join()
-    assert Supervisor(
-        in_process_queue.ledger, in_process_queue.messages, in_process_queue.settings
-    ).leads()
+    assert in_process_queue.another_supervisor().leads()
 
 
 def test_a_broker_that_is_away_for_a_while_ends_no_supervisor(
@@ -382,7 +364,7 @@ def test_a_broker_that_is_away_for_a_while_ends_no_supervisor(
         lambda: in_process_queue.record(V).state == State.QUEUED, 20, "the retry is due"
     )
     wait_until(
-        lambda: in_process_queue.messages.depth("fetch") == 1, 20, "its message is sent"
+        lambda: in_process_queue.queues.depth("fetch") == 1, 20, "its message is sent"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import pty
 import subprocess
@@ -12,36 +11,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import requests
-import urllib3
 from support.faulty_store import FaultyStore
 
 from icfqueue.core.errors import (
     AccessDenied,
     BadId,
-    LeaseLost,
     NetworkTrouble,
     NotInStore,
     PermanentError,
-    StepError,
-    StoreBusy,
     Unreachable,
     UsageError,
 )
 from icfqueue.core.visit import Visit
-from icfqueue.remote import login
 from icfqueue.remote.client import RemoteFile, RemoteStore
-from icfqueue.remote.http_errors import (
-    MAX_RETRY_AFTER,
-    asking,
-    of_exception,
-    of_status,
-    retry_after,
-    without_login,
-)
-from icfqueue.remote.listing import visits_in_listing
 
-URL = "https://data.example.org/study_1/v_dicom.tar"
 SECRET = "s3cret-pass"
 VISIT = Visit("study_1", "v")
 
@@ -73,106 +56,6 @@ def client(web: FaultyStore, **how: object) -> RemoteStore:
     return RemoteStore(web.url, **how)  # type: ignore[arg-type]
 
 
-# Answers and the lack of them
-
-
-@pytest.mark.parametrize(
-    ("status", "kind"),
-    [
-        (300, PermanentError),
-        (304, PermanentError),
-        (400, PermanentError),
-        (401, AccessDenied),
-        (403, AccessDenied),
-        (404, NotInStore),
-        (405, PermanentError),
-        (407, PermanentError),
-        (408, NetworkTrouble),
-        (410, NotInStore),
-        (416, PermanentError),
-        (425, NetworkTrouble),
-        (429, StoreBusy),
-        (451, PermanentError),
-        (500, NetworkTrouble),
-        (502, NetworkTrouble),
-        (503, StoreBusy),
-        (504, NetworkTrouble),
-        (599, NetworkTrouble),
-    ],
-)
-def test_each_status_has_one_meaning(status: int, kind: type[StepError]) -> None:
-    error = of_status(status, URL, {})
-    assert type(error) is kind
-    assert error.message.startswith(f"{URL} answers {status}")
-
-
-@pytest.mark.parametrize(
-    ("error", "kind"),
-    [
-        (requests.ConnectionError("refused"), NetworkTrouble),
-        (requests.exceptions.ProxyError("no proxy"), NetworkTrouble),
-        (requests.exceptions.SSLError("certificate verify failed"), NetworkTrouble),
-        (requests.ConnectTimeout(), NetworkTrouble),
-        (requests.ReadTimeout(), NetworkTrouble),
-        (requests.exceptions.ChunkedEncodingError("cut"), NetworkTrouble),
-        (requests.TooManyRedirects(), PermanentError),
-        (requests.exceptions.InvalidURL("no host"), PermanentError),
-        (UnicodeError("label too long"), PermanentError),
-        (urllib3.exceptions.ProtocolError("broken"), NetworkTrouble),
-        (urllib3.exceptions.ReadTimeoutError(None, URL, "slow"), NetworkTrouble),  # type: ignore[arg-type]
-        (urllib3.exceptions.SSLError("decryption failed"), NetworkTrouble),
-        (ConnectionResetError(104, "Connection reset by peer"), NetworkTrouble),
-        (TimeoutError(), NetworkTrouble),
-    ],
-)
-def test_each_lack_of_an_answer_has_one_meaning(
-    error: Exception, kind: type[StepError]
-) -> None:
-    assert type(of_exception(error, URL)) is kind
-
-
-@pytest.mark.parametrize("error", [LeaseLost("gone"), AttributeError("a fault of ours")])
-def test_what_is_no_trouble_of_the_web_passes(error: Exception) -> None:
-    with pytest.raises(type(error)), asking(URL):
-        raise error
-
-
-@pytest.mark.parametrize(
-    ("value", "wait"),
-    [
-        (None, None),
-        ("", None),
-        ("soon", None),
-        ("-5", None),
-        ("1.5", None),
-        ("0", 0.0),
-        (" 120 ", 120.0),
-        ("999999999", MAX_RETRY_AFTER),
-        ("Fri, 31 Dec 1999 23:59:59 GMT", 59.0),
-        ("Friday, 31-Dec-99 23:59:59 GMT", 59.0),
-        ("Fri Dec 31 23:59:59 1999", 59.0),
-        ("Fri, 31 Dec 1999 23:58:00 GMT", 0.0),
-        ("Fri, 31 Dec 2999 23:59:59 GMT", MAX_RETRY_AFTER),
-    ],
-)
-def test_retry_after_takes_seconds_and_dates(value: str | None, wait: float | None) -> None:
-    assert retry_after(value, now=946_684_740.0) == wait
-
-
-def test_a_busy_store_says_how_long() -> None:
-    for status in (429, 503):
-        error = of_status(status, URL, {"Retry-After": "7"})
-        assert isinstance(error, StoreBusy)
-        assert error.retry_after == 7
-
-
-def test_a_login_in_a_url_is_never_shown() -> None:
-    text = "GET https://alice:p@ss@data.example.org/x failed, see http://b@c.org/?q=a@b"
-    assert without_login(text) == (
-        "GET https://data.example.org/x failed, see http://c.org/?q=a@b"
-    )
-
-
 def test_a_login_in_the_store_url_is_refused_without_showing_it() -> None:
     with pytest.raises(UsageError) as caught:
         RemoteStore("https://alice:hunter2@data.example.org")
@@ -180,54 +63,6 @@ def test_a_login_in_the_store_url_is_refused_without_showing_it() -> None:
 
 
 # Directory listings
-
-
-LISTING = """<html><body><h1>Index of /study_1</h1><table>
-<a href="?C=N;O=D">Name</a> <a href="?C=M;O=A">Last modified</a>
-<a href="/">Parent Directory</a> <a href="../">up</a>
-<A HREF="plain_dicom.tar">plain_dicom.tar</A>
-<a href='single_dicom.tar'>quotes</a>
-<a href="./dot_dicom.tar">./</a>
-<a href="/study_1/absolute_dicom.tar">absolute path</a>
-<a href="https://data.example.org/study_1/full_dicom.tar">full</a>
-<a href="%65ncoded_dicom.tar">percent</a>
-<a href="entity&#95;dicom.tar">entity</a>
-<a href="plain_dicom.tar">twice</a>
-<a href="plain_dicom.tar.md5sum">sum</a>
-<a href="folder_dicom.tar/">a folder</a>
-<a href="sub/inner_dicom.tar">in a folder</a>
-<a href="sub%2Finner2_dicom.tar">hidden slash</a>
-<a href="../study_2/other_dicom.tar">another project</a>
-<a href="https://elsewhere.example.org/study_1/far_dicom.tar">another host</a>
-<a href="http://data.example.org/study_1/insecure_dicom.tar">another scheme</a>
-<a href="asked_dicom.tar?x=1">query</a>
-<a href="-dash_dicom.tar">bad id</a> <a href=".hidden_dicom.tar">bad id</a>
-<a href="with%20space_dicom.tar">bad id</a> <a href="%00_dicom.tar">bad id</a>
-<a href="..%2F..%2Fetc_dicom.tar">climbs</a> <a href="t%C3%A4r_dicom.tar">umlaut</a>
-<a href="_dicom.tar">no id</a> <a href="upper_DICOM.TAR">upper</a>
-<a href="javascript:alert(1)">script</a> <a href="http://[broken_dicom.tar">broken</a>
-<a name="anchor">no link</a> <a href>empty</a> <!-- <a href="comment_dicom.tar"> -->
-<a href="unclosed_dicom.tar">"""
-
-
-def test_a_listing_gives_the_tarballs_right_in_the_folder_and_nothing_else() -> None:
-    found = visits_in_listing("study_1", "https://data.example.org/study_1/", LISTING)
-    assert [visit.id for visit in found] == [
-        "absolute",
-        "dot",
-        "encoded",
-        "entity",
-        "full",
-        "plain",
-        "single",
-        "unclosed",
-    ]
-
-
-def test_a_listing_below_a_folder_with_an_encoded_name_is_read() -> None:
-    page = '<a href="/%7Eicf/study_1/a_dicom.tar"></a><a href="b_dicom.tar"></a>'
-    found = visits_in_listing("study_1", "https://example.org/~icf/study_1/", page)
-    assert [visit.id for visit in found] == ["a", "b"]
 
 
 def test_the_visits_of_a_project_are_listed(web: FaultyStore) -> None:
@@ -445,13 +280,6 @@ def test_nobody_is_asked_even_at_a_terminal(web: FaultyStore) -> None:
     assert b"password:" not in shown
 
 
-def test_a_keyring_that_wants_its_own_password_counts_as_none() -> None:
-    before = getpass.getpass
-    with login.no_prompt(), pytest.raises(EOFError):
-        getpass.getpass("Please enter password for encrypted keyring: ")
-    assert getpass.getpass is before
-
-
 @pytest.mark.parametrize(
     ("challenge", "words"),
     [
@@ -469,29 +297,6 @@ def test_a_strange_challenge_is_no_more_than_a_refusal(
     web.fail("status", status=401, headers={"WWW-Authenticate": challenge}, times=None)
     with pytest.raises(AccessDenied, match=words):
         client(web).head(VISIT.storepath)
-
-
-@pytest.mark.parametrize(
-    ("url", "covered"),
-    [
-        ("https://data.example.org/study/x", True),
-        ("https://data.example.org:443/elsewhere", True),
-        ("https://DATA.example.org/study/x", True),
-        ("http://data.example.org/study/x", False),
-        ("https://data.example.org:8443/study/x", False),
-        ("https://data.example.org.evil.example/study/x", False),
-        ("https://other.example.org/study/x", False),
-    ],
-)
-def test_the_credential_goes_to_the_stores_origin_alone(url: str, covered: bool) -> None:
-    asked = login.StoreLogin("https://data.example.org", None)
-    assert asked.covers(url) is covered
-
-
-def test_projects_have_credentials_of_their_own() -> None:
-    asked = login.StoreLogin("https://data.example.org/~icf", None)
-    assert asked.area("https://data.example.org/%7Eicf/study_1/v_dicom.tar") == "study_1"
-    assert asked.area("https://data.example.org/~icf/study_2/") == "study_2"
 
 
 # Redirects

@@ -22,6 +22,7 @@ from icfqueue.core.errors import (
 )
 from icfqueue.core.guard import Guard
 from icfqueue.core.visit import Visit
+from icfqueue.outputs.completeness import without_tarball
 from icfqueue.steps import cleanup, fetch
 from icfqueue.steps.job import Job
 
@@ -109,7 +110,7 @@ def test_a_removal_that_was_interrupted_is_completed(job: Job) -> None:
     with pytest.raises(LeaseLost):
         cleanup.run(replace(job, guard=Lost()))
     assert left(job) == {VISIT.metadata_dicoms} | OUTPUTS
-    assert fetch.complete_without_tarball(job)
+    assert without_tarball(job.store, VISIT, job.options)
     cleanup.run(job)
     assert left(job) == OUTPUTS
 

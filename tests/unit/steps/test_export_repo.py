@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 from support import datasets
+from support.reading import counted_opens
 
 from icfqueue.core import faultpoint
 from icfqueue.core.errors import BadTarball, LeaseLost, PermanentError, TarballChanged
 from icfqueue.core.guard import Guard
-from icfqueue.dataset import build
 from icfqueue.dataset.annex_keys import KeySource
 from icfqueue.demo.visits import members_of_visit, shipped
-from icfqueue.outputs import deposit, ids, tarball_index
+from icfqueue.outputs import deposit, tarball_index
 from icfqueue.steps import export_repo
 from icfqueue.steps.job import Job
 
@@ -59,7 +59,7 @@ def test_done_is_done_unless_it_is_forced(
     first = export_repo.run(job)
     before = datasets.deposit_bytes(job)
     with monkeypatch.context() as patch:
-        patch.setattr(build, "_build", lambda *_: pytest.fail("built again"))
+        patch.setattr(export_repo, "build", lambda *_, **__: pytest.fail("built again"))
         again = export_repo.run(job)
     assert not again.worked
     assert (again.refs, again.dicoms, again.tar_md5) == (
@@ -119,7 +119,8 @@ import os, sys, time
 os.umask(int(sys.argv[2], 8))
 from pathlib import Path
 from icfqueue.steps import export_repo, index_tar, write_json
-from icfqueue.steps.job import Job, Options
+from icfqueue.core.options import Options
+from icfqueue.steps.job import Job
 from icfqueue.core.settings import Settings
 from icfqueue.store.directory import Store
 from icfqueue.core.visit import Visit
@@ -160,25 +161,6 @@ def test_two_machines_write_the_same_bytes(job: Job, tmp_path: Path) -> None:
     )
     there = [root / "study_1" / name for name in (job.visit.refs, job.visit.repo_export)]
     assert tuple(path.read_bytes() for path in there) == datasets.deposit_bytes(job)
-
-
-def test_ids_follow_from_store_and_visit_alone(make_job: Callable[..., Job]) -> None:
-    """Same for ever: a catalog and clones refer to them."""
-    visits = [make_job(name).visit for name in ("visit_1", "visit_2")]
-    url = "https://data.example.org"
-    assert str(ids.dataset_id(url, visits[0])) == "00c0313b-4193-5dc6-bebd-9f7043293f88"
-    made = {
-        make(address, visit)
-        for address in (url, "https://other.example.org")
-        for visit in visits
-        for make in (
-            ids.dataset_id,
-            lambda a, v: ids.remote_uuid(a, v, "uncurl"),
-            lambda a, v: ids.remote_uuid(a, v, "archivist"),
-        )
-    }
-    assert len(made) == 12
-    assert ids.dataset_id(f"{url}/", visits[0]) == ids.dataset_id(url, visits[0])
 
 
 def test_dates_come_from_the_index_the_tarball_or_the_old_deposit(
@@ -302,3 +284,19 @@ def test_called_off_between_any_two_safe_points_it_leaves_nothing(job: Job) -> N
             break
     assert after > 5
     assert deposit.read(job.store, job.visit) is not None
+
+
+@pytest.mark.parametrize("done", [False, True])
+def test_the_list_of_dicoms_is_read_once(job: Job, done: bool) -> None:
+    """Whether its MD5 is enough or a dataset is made of it: it may have 30 MB."""
+    datasets.put_metadata(job, [record("a.dcm"), record("b.dcm", SeriesNumber=3)])
+    if done:
+        export_repo.run(job)
+    else:
+        # A deposit of other metadata is in the way: its word is compared first.
+        datasets.put_metadata(job, [record("old.dcm")])
+        export_repo.run(job)
+        datasets.put_metadata(job, [record("a.dcm"), record("b.dcm", SeriesNumber=3)])
+    with counted_opens() as opens:
+        assert export_repo.run(job).worked is not done
+    assert opens[job.visit.metadata_dicoms] == 1

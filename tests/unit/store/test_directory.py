@@ -8,13 +8,12 @@ import stat
 from pathlib import Path
 
 import pytest
+from support.guards import LosingGuard
 
-from icfqueue.core.errors import BadId, DiskTrouble, LeaseLost, UsageError
+from icfqueue.core.errors import BadId, LeaseLost, UsageError
 from icfqueue.core.guard import UNGUARDED, Guard
 from icfqueue.core.visit import Visit
-from icfqueue.store.directory import Store
-from icfqueue.store.disk import DISK_ERRORS, disk_trouble
-from icfqueue.store.fingerprint import Fingerprint
+from icfqueue.store.directory import AT_ONCE, Store
 
 VISIT = Visit("study_1", "v1")
 
@@ -92,56 +91,6 @@ def test_a_project_with_a_bad_name_gets_no_folder(store: Store, project: str) ->
         store.project_dir(project)
 
 
-def test_a_replaced_tarball_of_the_same_size_and_age_has_another_fingerprint(
-    tmp_path: Path,
-) -> None:
-    path = tmp_path / "x"
-    path.write_text("one")
-    before = Fingerprint.of(path)
-    assert before is not None
-    other = tmp_path / "y"
-    other.write_text("two")
-    os.utime(other, ns=(before.mtime_ns, before.mtime_ns))
-    other.replace(path)
-    after = Fingerprint.of(path)
-    assert after is not None
-    assert (after.size, after.mtime_ns) == (before.size, before.mtime_ns)
-    assert after != before
-    assert Fingerprint.of(tmp_path / "gone") is None
-
-
-@pytest.mark.parametrize("number", sorted(DISK_ERRORS))
-def test_a_disk_in_trouble_is_a_transient_error(number: int) -> None:
-    with pytest.raises(DiskTrouble, match=r"writing.*part"), disk_trouble("writing"):
-        raise OSError(number, os.strerror(number), "/store/part")
-
-
-def test_other_errors_of_the_system_pass_unchanged() -> None:
-    with pytest.raises(PermissionError), disk_trouble("writing"):
-        raise OSError(errno.EACCES, "no")
-
-
-def test_a_disk_that_is_really_full_is_disk_trouble() -> None:
-    with pytest.raises(DiskTrouble), disk_trouble("writing the metadata"):
-        Path("/dev/full").write_bytes(b"x" * 100_000)
-
-
-@pytest.mark.parametrize(
-    ("code", "full"),
-    [
-        (errno.ENOSPC, True),
-        (errno.EDQUOT, True),
-        (errno.EROFS, True),
-        (errno.EIO, False),
-        (errno.ESTALE, False),
-    ],
-)
-def test_only_a_disk_without_room_is_no_fault_of_the_visit(code: int, full: bool) -> None:
-    with pytest.raises(DiskTrouble) as caught, disk_trouble("writing"):
-        raise OSError(code, os.strerror(code), "/store/x")
-    assert caught.value.full is full
-
-
 def test_folders_below_a_setgid_folder_hand_the_group_on(store: Store) -> None:
     store.root.chmod(0o2775)
     folder = store.root / "study_1/.icfqueue/v1"
@@ -183,3 +132,72 @@ def test_names_are_on_disk_once_per_batch_where_the_file_system_can(
             with pytest.raises(OSError, match=os.strerror(code)):
                 store.publish_all(pairs, UNGUARDED)
     assert len(folders) == 1
+
+
+def test_tarballs_that_give_no_visit_are_named(store: Store) -> None:
+    folder = store.project_dir("study_1")
+    assert store.unusable("study_1") == []
+    folder.mkdir()
+    for name in ("a_dicom.tar", "x y_dicom.tar", "other.txt"):
+        (folder / name).touch()
+    (folder / "d_dicom.tar").mkdir()
+    (folder / "e_dicom.tar").symlink_to("nowhere")
+    assert store.unusable("study_1") == ["d_dicom.tar", "e_dicom.tar", "x y_dicom.tar"]
+
+
+def test_what_is_withdrawn_is_gone_and_only_with_the_lease(store: Store) -> None:
+    target = store.path(VISIT, VISIT.refs)
+    target.parent.mkdir()
+    target.write_text("x")
+    with pytest.raises(LeaseLost):
+        store.withdraw(VISIT, target, Lost())
+    assert target.read_text() == "x"
+    store.withdraw(VISIT, target, UNGUARDED)
+    assert tree(store.root) == {"study_1"}
+    # One that is not there is asked for by nobody.
+    store.withdraw(VISIT, target, Lost())
+
+
+def test_forgotten_work_is_gone_with_the_projects_folder_if_it_was_the_last(
+    store: Store,
+) -> None:
+    other = store.work_dir(Visit("study_1", "v2"))
+    for folder in (store.work_dir(VISIT) / "tmp-1", other):
+        store.make_dir(folder)
+        (folder / "part").touch()
+    with pytest.raises(LeaseLost):
+        store.forget_work(VISIT, Lost())
+    assert (store.work_dir(VISIT) / "tmp-1" / "part").exists()
+    store.forget_work(VISIT)
+    assert not store.work_dir(VISIT).exists()
+    assert other.exists()
+    store.forget_work(Visit("study_1", "v2"))
+    assert tree(store.root) == {"study_1"}
+    store.forget_work(VISIT)
+
+
+def test_many_files_appear_after_few_questions_to_the_guard(store: Store) -> None:
+    """And in their order: what is listed last must not be there first."""
+    guard = LosingGuard(allowed=3)
+    count = 2 * AT_ONCE + 1
+    with store.scratch(VISIT) as folder:
+        pairs = [(folder / f"{n}", store.root / "study_1" / f"{n}") for n in range(count)]
+        for source, _ in pairs:
+            source.touch()
+        store.publish_all(pairs, guard)
+    assert guard.asked == ["0", str(AT_ONCE), str(2 * AT_ONCE)]
+    assert all(target.exists() for _, target in pairs)
+
+
+def test_the_catalogs_work_lies_where_no_visits_can(store: Store) -> None:
+    store.project_dir("study_1").mkdir()
+    with store.catalog_scratch("study_1") as folder:
+        assert folder.is_relative_to(store.catalog_work_dir("study_1"))
+        assert Visit.named("study_1", store.catalog_work_dir("study_1").name) is None
+    assert tree(store.root) == {"study_1"}
+
+
+def test_the_room_is_what_this_user_may_write(store: Store) -> None:
+    found = os.statvfs(store.root)
+    # Others write here, too, between the two looks.
+    assert store.room() == pytest.approx(found.f_bavail * found.f_frsize, abs=1 << 30)

@@ -1,3 +1,5 @@
+"""The six tags: by the walk or by pydicom, the values are pydicom's."""
+
 from __future__ import annotations
 
 import io
@@ -15,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.multival import MultiValue
 from pydicom.valuerep import IS, ISfloat
+from support.dicom import dicom, element, headers
 
 from icfqueue.demo.visits import shipped
 from icfqueue.tarball import dicom_tags
@@ -64,13 +67,6 @@ def test_every_file_that_pydicom_ships_has_the_values_that_pydicom_gives(
     assert alone in (None, expected)
 
 
-def test_most_shipped_files_need_no_pydicom() -> None:
-    """The walk is no ornament: it reads nearly every file that follows the standard."""
-    dicoms = [file for file in SHIPPED if by_dcmread(file.read_bytes())]
-    walked = [file for file in dicoms if scan(file.read_bytes())]
-    assert len(walked) > 0.8 * len(dicoms)
-
-
 def test_one_reader_for_all_files_gives_the_same_as_a_new_one_for_each() -> None:
     """What is remembered of one file does not show in the next."""
     reader = TagReader()
@@ -87,22 +83,6 @@ def test_a_series_is_walked_once() -> None:
     for path in files:
         reader.read(path.read_bytes())
     assert len(reader._layouts) < len(files)
-
-
-def element(tag: int, vr: bytes, value: bytes, *, implicit: bool = False) -> bytes:
-    head = struct.pack("<HH", tag >> 16, tag & 0xFFFF)
-    if implicit:
-        return head + struct.pack("<I", len(value)) + value
-    if vr in (b"OB", b"UN", b"SQ", b"UT"):
-        return head + vr + bytes(2) + struct.pack("<I", len(value)) + value
-    return head + vr + struct.pack("<H", len(value)) + value
-
-
-def dicom(*elements: bytes, syntax: str = "1.2.840.10008.1.2.1") -> bytes:
-    uid = syntax.encode() + b"\0" * (len(syntax) % 2)
-    meta = element(0x00020010, b"UI", uid)
-    length = element(0x00020000, b"UL", struct.pack("<I", len(meta)))
-    return bytes(128) + b"DICM" + length + meta + b"".join(elements)
 
 
 def series(number: bytes = b"7 ", **more: bytes) -> bytes:
@@ -178,32 +158,6 @@ def test_deflated_and_big_endian_files_are_read() -> None:
     ):
         assert scan(content) is None
         assert read(content)["Modality"] == "MR"  # type: ignore[index]
-
-
-@pytest.mark.parametrize("implicit", [False, True])
-def test_sequences_of_undefined_length_are_passed_over(implicit: bool) -> None:
-    """Nested ones too; what looks like a wanted tag inside does not count."""
-    undefined, none = struct.pack("<I", 0xFFFFFFFF), struct.pack("<I", 0)
-    item = struct.pack("<HH", 0xFFFE, 0xE000) + undefined
-    ends = (
-        struct.pack("<HH", 0xFFFE, 0xE00D) + none,
-        struct.pack("<HH", 0xFFFE, 0xE0DD) + none,
-    )
-
-    def sequence(tag: int, content: bytes) -> bytes:
-        head = struct.pack("<HH", tag >> 16, tag & 0xFFFF)
-        return head + (b"" if implicit else b"SQ\0\0") + undefined + content + ends[1]
-
-    inner = item + element(0x00080060, b"CS", b"XX", implicit=implicit) + ends[0]
-    nested = sequence(0x00081140, inner + struct.pack("<HHI", 0xFFFE, 0xE000, 0))
-    content = dicom(
-        sequence(0x00080006, item + nested + ends[0]),
-        element(0x00080060, b"CS", b"MR", implicit=implicit),
-        element(0x00200011, b"IS", b"3 ", implicit=implicit),
-        syntax="1.2.840.10008.1.2" + ("" if implicit else ".1"),
-    )
-    assert scan(content) == by_dcmread(content)
-    assert scan(content)["Modality"] == "MR"  # type: ignore[index]
 
 
 @pytest.mark.parametrize(
@@ -283,61 +237,6 @@ def test_pydicom_says_nothing_of_values(
         read(path.read_bytes()[:1500])
     assert not caplog.records
     assert not recwarn.list
-
-
-values = st.binary(max_size=12) | st.from_regex(rb"[A-Za-z0-9 _.\\-]{0,14}", fullmatch=True)
-vrs = {
-    0x00080005: b"CS",
-    0x00080008: b"CS",
-    0x00080018: b"UI",
-    0x00080060: b"CS",
-    0x0008103E: b"LO",
-    0x00091010: b"UN",
-    0x00180023: b"CS",
-    0x00181030: b"LO",
-    0x00189005: b"SH",
-    0x00200010: b"SH",
-    0x00200011: b"IS",
-    0x00200013: b"IS",
-    0x00280010: b"US",
-}
-charsets = st.sampled_from(
-    [
-        b"",
-        b"ISO_IR 100",
-        b"ISO_IR 192",
-        b"ISO_IR 6 ",
-        b"ISO_IR 13 ",
-        b"GB18030 ",
-        b"\\ISO 2022 IR 87",
-    ]
-)
-
-
-@st.composite
-def headers(draw: st.DrawFn) -> bytes:
-    """Make a DICOM header in tag order, with odd values and sometimes an odd VR."""
-    implicit = draw(st.booleans())
-    tags = sorted(draw(st.sets(st.sampled_from(sorted(vrs)), min_size=1)))
-    elements = []
-    for tag in tags:
-        value = draw(charsets if tag == 0x00080005 else values)
-        vr = vrs[tag]
-        if draw(st.integers(0, 30)) == 0:
-            vr = draw(st.sampled_from([b"LO", b"UN", b"SH", b"ST"]))
-        if tag == 0x00280010:
-            value = bytes(2)
-        elements.append(element(tag, vr, value, implicit=implicit))
-    syntax = "1.2.840.10008.1.2" + ("" if implicit else ".1")
-    return dicom(*elements, syntax=syntax)
-
-
-@given(header=headers())
-def test_walk_and_pydicom_agree_on_any_header(header: bytes) -> None:
-    """What the walk dares to read is what pydicom reads."""
-    alone = scan(header)
-    if alone is not None:
-        assert alone == dicom_tags.by_pydicom(header)
 
 
 @given(header=headers(), others=st.lists(headers(), max_size=3))

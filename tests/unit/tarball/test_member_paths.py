@@ -1,3 +1,5 @@
+"""Which member paths a dataset may promise."""
+
 from __future__ import annotations
 
 import pytest

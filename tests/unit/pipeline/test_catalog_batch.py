@@ -1,0 +1,114 @@
+"""The catalog for all visits of a study that are ready, by the holder of its lock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from support.in_process_queue import InProcessQueue
+from support.waiting import pass_time
+
+from icfqueue.core.options import Outcome, Results
+from icfqueue.core.visit import Visit
+from icfqueue.ledger.record import State
+from icfqueue.pipeline import catalog_batch
+from icfqueue.pipeline.catalog_batch import lock_of, update_catalog
+from icfqueue.steps.job import Job
+
+PROJECT = "study_1"
+VISITS = [Visit(PROJECT, name) for name in ("a", "b", "c")]
+
+
+@dataclass
+class Pages:
+    """Writes no page; remembers the batches, and what else is to happen during one."""
+
+    queue: InProcessQueue
+    batches: list[list[str]] = field(default_factory=list)
+    stops: bool = False
+    lost: bool = False
+
+    def __call__(self, jobs: Sequence[Job]) -> Results:
+        self.batches.append([job.visit.id for job in jobs])
+        if self.stops:
+            self.queue.worker.stopping.since = lambda: 0.0
+            self.queue.worker.stopping.grace = 1e9
+        if self.lost:
+            pass_time(self.queue.ledger.client, 1e6)
+            assert self.queue.ledger.locks.take(lock_of(PROJECT), "other", 60.0)
+            jobs[0].guard.before_publish("page")
+        return {job.visit: Outcome(worked=True) for job in jobs}
+
+
+@pytest.fixture
+def pages(in_process_queue: InProcessQueue, monkeypatch: pytest.MonkeyPatch) -> Pages:
+    """Three visits are ready for the catalog."""
+    in_process_queue.enqueue(VISITS)
+    for visit in VISITS:
+        in_process_queue.advance(visit, "update_catalog")
+    made = Pages(in_process_queue)
+    monkeypatch.setattr(catalog_batch, "run_batch", made)
+    return made
+
+
+def steps(queue: InProcessQueue) -> list[str]:
+    return [queue.record(visit).step for visit in VISITS]
+
+
+def test_all_that_are_ready_are_written_in_one_go(pages: Pages) -> None:
+    assert update_catalog(pages.queue.worker, PROJECT) == "3 visits"
+    assert pages.batches == [["a", "b", "c"]]
+    assert steps(pages.queue) == ["cleanup"] * 3
+    assert pages.queue.ledger.flushes_due() == []
+    # The lock is free again.
+    assert pages.queue.ledger.locks.take(lock_of(PROJECT), "next", 1.0)
+
+
+def test_no_batch_is_larger_than_the_limit(
+    pages: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog_batch, "LARGEST_BATCH", 2)
+    assert update_catalog(pages.queue.worker, PROJECT) == "3 visits"
+    assert pages.batches == [["a", "b"], ["c"]]
+
+
+def test_while_somebody_holds_the_lock_nothing_is_claimed(pages: Pages) -> None:
+    assert pages.queue.ledger.locks.take(lock_of(PROJECT), "other", 60.0)
+    assert update_catalog(pages.queue.worker, PROJECT) == "left to the holder"
+    assert pages.batches == []
+    assert [pages.queue.record(visit).state for visit in VISITS] == [State.QUEUED] * 3
+
+
+def test_a_visit_that_somebody_claimed_is_left_to_him(pages: Pages) -> None:
+    pages.queue.hold(VISITS[1])
+    assert update_catalog(pages.queue.worker, PROJECT) == "2 visits"
+    assert pages.batches == [["a", "c"]]
+
+
+def test_a_worker_that_is_to_stop_writes_no_further_batch(
+    pages: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog_batch, "LARGEST_BATCH", 1)
+    pages.stops = True
+    assert update_catalog(pages.queue.worker, PROJECT) == "1 visits"
+    assert steps(pages.queue) == ["cleanup", "update_catalog", "update_catalog"]
+    # Those that are left are written when the study is due again.
+    pass_time(pages.queue.ledger.client, 3600.0)
+    assert pages.queue.ledger.flushes_due() == [PROJECT]
+
+
+def test_a_writer_that_lost_the_lock_publishes_nothing_and_gives_its_visits_back(
+    pages: Pages,
+) -> None:
+    pages.lost = True
+    update_catalog(pages.queue.worker, PROJECT)
+    assert len(pages.batches) == 1
+    assert steps(pages.queue) == ["update_catalog"] * 3
+    assert [pages.queue.record(v).steps[4].attempts for v in VISITS] == [0] * 3
+    # The lock is still the other's.
+    assert not pages.queue.ledger.locks.take(lock_of(PROJECT), "next", 1.0)
+
+
+def test_studies_have_locks_of_their_own() -> None:
+    assert lock_of("study_1") != lock_of("study_2")

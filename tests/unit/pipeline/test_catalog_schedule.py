@@ -1,0 +1,78 @@
+"""When a study's catalog is written, and for whom nobody waits."""
+
+from __future__ import annotations
+
+import pytest
+from support.in_process_queue import InProcessQueue
+
+from icfqueue.core.visit import Visit
+from icfqueue.pipeline.catalog_schedule import nobody_else_comes, send_flush
+
+V = Visit("study_1", "v")
+OTHER = Visit("study_1", "w")
+
+
+@pytest.fixture
+def enqueued(in_process_queue: InProcessQueue) -> InProcessQueue:
+    """One visit is enqueued; its message is gone."""
+    in_process_queue.enqueue([V])
+    in_process_queue.take()
+    return in_process_queue
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        ("fetch", False),
+        ("export_repo", False),
+        # Ready itself, or beyond the catalog: nobody need wait for it.
+        ("update_catalog", True),
+        ("cleanup", True),
+    ],
+)
+def test_the_catalog_waits_for_visits_that_are_still_on_their_way(
+    enqueued: InProcessQueue, step: str, expected: bool
+) -> None:
+    enqueued.advance(V, step)
+    ready = enqueued.ledger.ready_count("study_1", "update_catalog")
+    assert ready == (step == "update_catalog")
+    assert nobody_else_comes(enqueued.ledger, "study_1", ready) is expected
+
+
+def test_a_visit_that_was_withdrawn_is_not_waited_for(enqueued: InProcessQueue) -> None:
+    enqueued.producer.cancel([V])
+    assert nobody_else_comes(enqueued.ledger, "study_1", 0)
+
+
+def test_one_of_two_that_is_ready_waits_for_the_other(enqueued: InProcessQueue) -> None:
+    enqueued.enqueue([OTHER])
+    enqueued.advance(V, "update_catalog")
+    assert not nobody_else_comes(enqueued.ledger, "study_1", 1)
+
+
+def test_one_message_stands_for_all_visits_that_are_ready(
+    enqueued: InProcessQueue,
+) -> None:
+    enqueued.enqueue([OTHER])
+    enqueued.take()
+    for visit in (V, OTHER):
+        enqueued.advance(visit, "update_catalog")
+    assert send_flush(enqueued.ledger, enqueued.messages, "study_1")
+    assert enqueued.take() == ("update_catalog", "study_1", "v", 1)
+    assert enqueued.take() is None
+
+
+@pytest.mark.parametrize("step", ["fetch", "cleanup"])
+def test_where_nobody_waits_no_message_is_sent(enqueued: InProcessQueue, step: str) -> None:
+    enqueued.advance(V, step)
+    assert not send_flush(enqueued.ledger, enqueued.messages, "study_1")
+    assert enqueued.take() is None
+
+
+def test_a_visit_that_is_being_written_already_gets_no_message(
+    enqueued: InProcessQueue,
+) -> None:
+    enqueued.advance(V, "update_catalog")
+    enqueued.hold(V)
+    assert not send_flush(enqueued.ledger, enqueued.messages, "study_1")
+    assert enqueued.take() is None

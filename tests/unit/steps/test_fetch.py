@@ -1,0 +1,149 @@
+"""Step ``fetch``: when the store is asked, and what of its answer is believed.
+
+Breaks, parts, refusals and a disk in trouble: ``tests/integration/test_fetch.py``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+from support.faulty_store import FaultyStore
+from support.guards import CountingGuard, LosingGuard
+from support.outputs import record
+
+from icfqueue.core.errors import (
+    DiskTrouble,
+    LeaseLost,
+    NetworkTrouble,
+    PermanentError,
+    TarballChanged,
+)
+from icfqueue.core.visit import Visit
+from icfqueue.steps import fetch
+from icfqueue.steps.job import Job
+
+V = Visit("study_1", "v")
+CONTENT = bytes(range(256)) * 5000
+MD5 = hashlib.md5(CONTENT).hexdigest()
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[FaultyStore]:
+    """A store that has the visit's tarball and its MD5, and asks for no password."""
+    folder = tmp_path / "web" / V.project
+    folder.mkdir(parents=True)
+    (folder / V.tarball).write_bytes(CONTENT)
+    (folder / V.md5sum).write_text(f"{MD5}  {V.tarball}\n")
+    with FaultyStore(folder.parent, auth=False) as made:
+        yield made
+
+
+@pytest.fixture
+def job(web: FaultyStore, make_job: Callable[..., Job]) -> Job:
+    return replace(make_job(V.id, V.project, store_url=web.url), guard=CountingGuard())
+
+
+def here(job: Job) -> Path:
+    return job.store.path(V, V.tarball)
+
+
+def test_a_tarball_appears_whole_and_every_byte_is_reported(job: Job) -> None:
+    outcome = fetch.run(job)
+    assert (outcome.worked, outcome.tar_bytes, outcome.tar_md5) == (True, len(CONTENT), MD5)
+    assert here(job).read_bytes() == CONTENT
+    assert isinstance(job.guard, CountingGuard)
+    assert job.guard.bytes == len(CONTENT)
+    assert job.guard.asked == [V.tarball]
+
+
+def test_a_tarball_that_is_here_is_used_and_nobody_asked(
+    web: FaultyStore, job: Job
+) -> None:
+    here(job).write_bytes(b"any")
+    outcome = fetch.run(job)
+    assert (outcome.worked, outcome.tar_bytes) == (False, 3)
+    assert not web.seen
+
+
+def test_what_is_no_tarball_in_its_place_is_a_clear_error(
+    web: FaultyStore, job: Job
+) -> None:
+    here(job).mkdir()
+    with pytest.raises(PermanentError, match="is not a file"):
+        fetch.run(job)
+    assert not web.seen
+
+
+def test_of_a_complete_visit_only_size_and_md5_are_asked_for(
+    web: FaultyStore, job: Job
+) -> None:
+    record(job, CONTENT)
+    outcome = fetch.run(job)
+    assert (outcome.worked, outcome.tar_md5, outcome.dicoms) == (False, MD5, 0)
+    assert outcome.refs
+    assert "up to date" in outcome.note
+    assert not here(job).exists()
+    assert web.count("GET", f"/{V.storepath}") == 0
+
+
+@pytest.mark.parametrize("other", [CONTENT[:-1], CONTENT[::-1]])
+@pytest.mark.parametrize("complete", [True, False])
+def test_another_tarball_than_the_recorded_one_is_refused_unless_forced(
+    web: FaultyStore, job: Job, other: bytes, complete: bool
+) -> None:
+    """By size, or by the published MD5; complete, it is not even downloaded."""
+    record(job, other, deposited=complete)
+    with pytest.raises(TarballChanged, match=V.storepath) as caught:
+        fetch.run(job)
+    assert "--force" in caught.value.hint
+    assert not here(job).exists()
+    forced = replace(job, options=replace(job.options, force=True))
+    assert fetch.run(forced).worked
+    assert web.count("GET", f"/{V.storepath}") >= 1
+
+
+def test_bytes_that_have_not_the_published_md5_are_thrown_away(
+    web: FaultyStore, job: Job
+) -> None:
+    web.fail("wrong", path=f"/{V.storepath}", after=1000)
+    with pytest.raises(NetworkTrouble, match=f"the store publishes {MD5}"):
+        fetch.run(job)
+    assert not here(job).exists()
+    assert fetch.run(job).worked
+
+
+def test_without_a_published_md5_none_is_claimed(web: FaultyStore, job: Job) -> None:
+    (web.root / V.project / V.md5sum).unlink()
+    outcome = fetch.run(job)
+    assert (outcome.tar_bytes, outcome.tar_md5) == (len(CONTENT), None)
+
+
+@pytest.mark.parametrize(("less", "fits"), [(0, False), (len(CONTENT) + (1 << 24), True)])
+def test_room_is_looked_at_before_the_first_byte(
+    job: Job, monkeypatch: pytest.MonkeyPatch, less: int, fits: bool
+) -> None:
+    """What is to stay free counts as taken."""
+    room = 1 << 30
+    monkeypatch.setattr(type(job.store), "room", lambda _: room)
+    chosen = structs.replace(job.settings, keep_free=room - less)
+    tight = replace(job, settings=chosen)
+    if fits:
+        assert fetch.run(tight).worked
+        return
+    with pytest.raises(DiskTrouble, match="no room for") as caught:
+        fetch.run(tight)
+    assert caught.value.full
+    assert "keep_free" in caught.value.hint
+    assert not job.store.work_dir(V).exists()
+
+
+def test_a_worker_that_lost_the_visit_publishes_nothing(job: Job) -> None:
+    with pytest.raises(LeaseLost):
+        fetch.run(replace(job, guard=LosingGuard()))
+    assert not here(job).exists()
+    assert not job.store.work_dir(V).exists()
