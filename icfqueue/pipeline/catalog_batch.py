@@ -1,5 +1,7 @@
-"""The catalog of a whole study: the step ``update_catalog`` for all visits that are ready
-for it, and its making anew, by one writer at a time."""
+"""The catalog of a whole study, written by one worker at a time.
+
+The step ``update_catalog`` for all visits that are ready for it, and its making anew.
+"""
 
 from __future__ import annotations
 

@@ -199,6 +199,8 @@ def test_sigterm_ends_the_worker_and_everything_that_it_started(tmp_path: Path) 
 def test_a_worker_that_does_not_stop_is_killed(
     fake: Fake, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    said: list[str] = []
+    fake.say = said.append
     monkeypatch.setattr(worker_process, "LAST_WORD", 0.1)
     monkeypatch.setattr(worker_process, "MARGIN", 0.1)
     fake.quiet = False
@@ -211,7 +213,7 @@ def test_a_worker_that_does_not_stop_is_killed(
     fake.stop()
     assert fake.process
     assert fake.process.returncode == -signal.SIGKILL
-    assert "does not stop; it is killed" in capfd.readouterr().err
+    assert said == ["icfqueue: the worker does not stop; it is killed"]
 
 
 def test_no_password_is_in_the_process_list(store_settings: Settings) -> None:

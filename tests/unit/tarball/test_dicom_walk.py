@@ -86,17 +86,18 @@ def test_a_layout_fits_files_with_the_same_headers_at_the_same_places() -> None:
     longer = dicom(MR, element(0x0008103E, b"LO", b"shoulder"), NUMBER)
     other = dicom(MR, element(0x00081030, b"LO", b"neck"), NUMBER)
     layout = Walk(first).layout()
-    assert layout.fits(first)
-    assert layout.fits(same)
+    assert layout.same(first) == layout.saying
+    assert layout.same(same) == layout.saying
     assert layout.raw(same)[2] == b"neck"
-    for content in (longer, other, same[:-9], b""):
-        assert not layout.fits(content)
+    assert len(same[:-9]) < layout.end
+    for content in (longer, other):
+        assert layout.same(content) != layout.saying
 
 
 def test_a_layout_is_told_by_the_pieces_that_must_be_the_same() -> None:
     layout = Layout([(0, 2), (4, 1)], [(2, 2)] + [(5, 0)] * 6, b"ab..c")
-    assert layout.fits(b"abXYc")
-    assert not layout.fits(b"abXYd")
+    assert layout.same(b"abXYc") == layout.saying
+    assert layout.same(b"abXYd") != layout.saying
     assert layout.raw(b"abXYc")[0] == b"XY"
 
 
