@@ -9,13 +9,13 @@ from pathlib import Path
 
 from msgspec import structs
 
-from icfqueue.core.guard import Guard
 from icfqueue.core.visit import Visit
 from icfqueue.demo.server import validators
 from icfqueue.remote import partial_download
 from icfqueue.steps.job import Job
 from icfqueue.store.directory import HIDDEN
 from support.faulty_store import FaultyStore
+from support.guards import CountingGuard
 
 VISIT = Visit("study_1", "v")
 TAR_PATH = f"/{VISIT.storepath}"
@@ -28,23 +28,21 @@ IMPATIENT = 0.8
 """Seconds without a byte after which a test's job gives up where a store stalls."""
 
 
-class CountingGuard(Guard):
-    """Counts bytes, and raises `error` once `until` have come."""
+class BreakingGuard(CountingGuard):
+    """Raises `error` once more than `until` bytes have come, and before publication."""
 
-    def __init__(self, error: Exception | None = None, until: int = 0) -> None:
-        self.bytes = 0
+    def __init__(self, error: Exception, until: int) -> None:
+        super().__init__()
         self.error, self.until = error, until
-        self.published: list[str] = []
 
-    def advance(self, *, bytes: int = 0, dicoms: int = 0) -> None:  # noqa: ARG002 - as in Guard
-        self.bytes += bytes
-        if self.error and self.bytes > self.until:
+    def advance(self, *, bytes: int = 0, dicoms: int = 0) -> None:
+        super().advance(bytes=bytes, dicoms=dicoms)
+        if self.bytes > self.until:
             raise self.error
 
     def before_publish(self, name: str) -> None:
-        self.published.append(name)
-        if self.error:
-            raise self.error
+        super().before_publish(name)
+        raise self.error
 
 
 def impatient(job: Job) -> Job:

@@ -16,9 +16,8 @@ from icfqueue.core.errors import StepError
 from icfqueue.core.guard import Guard
 from icfqueue.core.options import Outcome, Results
 from icfqueue.core.settings import Settings
-from icfqueue.core.steps import UPDATE_CATALOG, position
+from icfqueue.core.steps import UPDATE_CATALOG
 from icfqueue.core.visit import Visit
-from icfqueue.ledger import record
 from icfqueue.steps import export_repo
 from icfqueue.steps.job import Job
 from icfqueue.store.directory import Store
@@ -133,11 +132,7 @@ def enqueue_before_catalog(queue: InProcessQueue, visits: Sequence[Visit]) -> No
     """Have `visits` wait for their study page; their outputs are not made."""
     queue.enqueue(visits)
     for visit in visits:
-        for _ in range(position(UPDATE_CATALOG.name)):
-            queue.ledger.update(visit, lambda r: record.claimed(r, "t", "w:1", 1.0))
-            queue.ledger.update(
-                visit, lambda r: record.finished(r, Outcome(worked=True), 2.0)
-            )
+        queue.advance(visit, UPDATE_CATALOG.name)
 
 
 def visits_before_catalog(queue: InProcessQueue, count: int) -> list[Visit]:

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 from support.faulty_store import FaultyStore
-from support.fetch import CONTENT, MD5, VISIT, CountingGuard
+from support.fetch import CONTENT, MD5, VISIT
+from support.guards import CountingGuard
 
 from icfqueue.steps.job import Job
 

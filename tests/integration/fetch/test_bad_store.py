@@ -15,7 +15,7 @@ from support.fetch import (
     MD5,
     TAR_PATH,
     VISIT,
-    CountingGuard,
+    BreakingGuard,
     assert_fetched,
     bytes_counted,
     impatient,
@@ -24,6 +24,7 @@ from support.fetch import (
     parts_of,
     tarball_of,
 )
+from support.guards import CountingGuard
 
 from icfqueue.core.errors import Interrupted, NetworkTrouble, PermanentError, StoreBusy
 from icfqueue.steps import fetch
@@ -158,7 +159,7 @@ def test_where_a_part_is_not_granted_the_download_starts_over(
 def test_without_a_validator_nothing_is_resumed(web: FaultyStore, job: Job) -> None:
     web.fail("no_validators", path=TAR_PATH, times=None)
     with pytest.raises(Interrupted):
-        fetch.run(replace(job, guard=CountingGuard(Interrupted("stop"), 500_000)))
+        fetch.run(replace(job, guard=BreakingGuard(Interrupted("stop"), 500_000)))
     fetch.run(job)
     assert_fetched(job)
     assert all("Range" not in headers for *_, headers in web.seen)

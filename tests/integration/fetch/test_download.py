@@ -14,13 +14,13 @@ from support.fetch import (
     MD5,
     TAR_PATH,
     VISIT,
-    CountingGuard,
     assert_fetched,
     bytes_counted,
     in_store,
     leftovers,
     tarball_of,
 )
+from support.guards import CountingGuard
 
 from icfqueue.core.errors import AccessDenied, DiskTrouble, NotInStore, PermanentError
 from icfqueue.remote.partial_download import Part
@@ -34,7 +34,7 @@ def test_a_tarball_is_downloaded_checked_and_published(web: FaultyStore, job: Jo
     assert_fetched(job)
     assert bytes_counted(job) == len(CONTENT)
     assert isinstance(job.guard, CountingGuard)
-    assert job.guard.published == [VISIT.tarball]
+    assert job.guard.asked == [VISIT.tarball]
     assert web.count("GET", TAR_PATH) == 1
 
 

@@ -13,7 +13,7 @@ from support.fetch import (
     CONTENT,
     TAR_PATH,
     VISIT,
-    CountingGuard,
+    BreakingGuard,
     assert_fetched,
     bytes_counted,
     etag,
@@ -21,6 +21,7 @@ from support.fetch import (
     parts_of,
     tarball_of,
 )
+from support.guards import CountingGuard
 
 from icfqueue.core.errors import Cancelled, Interrupted, LeaseLost
 from icfqueue.remote import partial_download
@@ -38,7 +39,7 @@ def test_a_part_is_kept_for_a_visit_that_goes_on(
     job: Job, error: Exception, kept: bool
 ) -> None:
     with pytest.raises(type(error)):
-        fetch.run(replace(job, guard=CountingGuard(error, 500_000)))
+        fetch.run(replace(job, guard=BreakingGuard(error, 500_000)))
     assert not tarball_of(job).exists()
     assert bool(leftovers(job)) is kept
     fetch.run(job)
@@ -47,7 +48,7 @@ def test_a_part_is_kept_for_a_visit_that_goes_on(
 
 def test_a_worker_that_lost_the_visit_publishes_nothing(job: Job) -> None:
     with pytest.raises(LeaseLost):
-        fetch.run(replace(job, guard=CountingGuard(LeaseLost("gone"), len(CONTENT))))
+        fetch.run(replace(job, guard=BreakingGuard(LeaseLost("gone"), len(CONTENT))))
     assert not tarball_of(job).exists()
     assert leftovers(job) == []
 
@@ -103,7 +104,7 @@ def test_a_worker_that_died_unmarked_leaves_nothing_to_use(
 def test_a_part_that_was_complete_is_not_downloaded_again(job: Job) -> None:
     """A worker was stopped right before publishing: one byte is asked for again."""
     with pytest.raises(Interrupted):
-        fetch.run(replace(job, guard=CountingGuard(Interrupted("stop"), len(CONTENT))))
+        fetch.run(replace(job, guard=BreakingGuard(Interrupted("stop"), len(CONTENT))))
     guard = CountingGuard()
     fetch.run(replace(job, guard=guard))
     assert_fetched(job)
