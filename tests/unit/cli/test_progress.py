@@ -264,7 +264,11 @@ def test_the_worker_of_a_run_is_quiet_and_gone_afterwards(
     opened: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed: list[object] = []
-    monkeypatch.setattr(progress.WorkerProcess, "kill", lambda force: killed.append(force))
+
+    def kill(force: object) -> None:
+        killed.append(force)
+
+    monkeypatch.setattr(progress.WorkerProcess, "kill", kill)
     made = progress.workers_of(opened, 3)
     force = made.__enter__()
     assert (force.concurrency, force.quiet, force.broker) == (3, True, opened.broker)
