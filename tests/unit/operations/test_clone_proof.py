@@ -1,40 +1,92 @@
-"""Whether a deposit gives back what it promises: real clones by DataLad."""
+"""What a proof of a deposit asks of DataLad, and what of the answers counts.
+
+Real clones are proven in ``tests/acceptance/test_project.py``.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from support import datasets
 from support.metadata import write_metadata
+from support.outputs import record
 
-from icfqueue.demo.server import DemoStore
+from icfqueue.core.visit import Visit
 from icfqueue.operations import clone_proof
-from icfqueue.operations.clone_proof import prove
+from icfqueue.operations.clone_proof import LOOK, REDO, prove
+from icfqueue.outputs.deposit import clone_url
 from icfqueue.steps.job import Job
-from icfqueue.store.directory import Store
+
+CONTENT = b"image"
+MD5 = hashlib.md5(CONTENT).hexdigest()
+
+
+@dataclass
+class Datalad:
+    """Stands in for DataLad and git-annex: a clone that promises some images.
+
+    Attributes
+    ----------
+    promised
+        Path to MD5 as the dataset has it.
+    got
+        What a ``get`` brings.
+    fails
+        A word of the command that fails.
+    """
+
+    promised: dict[str, str] = field(default_factory=dict)
+    got: bytes = CONTENT
+    fails: str = ""
+    asked: list[list[str]] = field(default_factory=list)
+
+    def __call__(
+        self,
+        what: str,
+        command: list[str],
+        folder: Path,
+        _: dict[str, str],
+        hint: str = REDO,
+    ) -> str:
+        self.asked.append(command)
+        if self.fails and self.fails in command:
+            raise clone_proof._NotProvenError(f"{what} fails: last words", hint)
+        if command[1] == "clone":
+            Path(command[3]).mkdir()
+        if command[1] == "get":
+            target = folder / command[3]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(self.got)
+        lines = [
+            {"file": path, "key": f"MD5E-s5--{md5}.dcm"}
+            for path, md5 in self.promised.items()
+        ]
+        lines.append({"file": "icf/v1_dicom.tar", "key": f"MD5E-s9--{'f' * 32}.tar"})
+        return "".join(json.dumps(line) + "\n" for line in lines)
 
 
 @pytest.fixture
-def web(store: Store) -> Iterator[DemoStore]:
-    """The store directory itself, served as it is."""
-    with DemoStore(store.root, auth=False) as made:
-        yield made
-
-
-@pytest.fixture
-def job(web: DemoStore, make_job: Callable[..., Job]) -> Job:
-    """A visit with a deposit of three images."""
-    made = make_job("v1", store_url=web.url)
-    contents = datasets.images(3)
-    datasets.put_visit(made, [(f"s/{n}.dcm", image) for n, image in enumerate(contents)])
+def datalad(monkeypatch: pytest.MonkeyPatch) -> Datalad:
+    made = Datalad({f"a/{number}": MD5 for number in range(3)})
+    monkeypatch.setattr(clone_proof, "_call", made)
     return made
 
 
 @pytest.fixture
+def job(make_job: Callable[..., Job]) -> Job:
+    """A visit with a whole deposit and metadata of three images."""
+    made = make_job("v1")
+    record(made, b"tarball")
+    write_metadata(made.store, made.visit, dicoms=3)
+    return made
+
+
+@pytest.fixture(autouse=True)
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "tmp"
     folder.mkdir()
@@ -42,45 +94,66 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_images_come_back_with_the_right_md5_and_nothing_is_left(
-    job: Job, temporary: Path
+@pytest.mark.parametrize(("sample", "count"), [(0, 0), (2, 2), (99, 3)])
+def test_the_deposit_is_cloned_checked_and_some_images_got(
+    job: Job, datalad: Datalad, temporary: Path, sample: int, count: int
 ) -> None:
-    proof = prove(job.store, job.visit, 2)
-    assert proof.good, proof.words
-    assert proof.words == "3 DICOMs promised, 2 got back with the right MD5"
+    """The tarball is no image; no more can be got than there are."""
+    proof = prove(job.store, job.visit, sample)
+    assert proof.good
+    assert proof.words == f"3 DICOMs promised, {count} got back with the right MD5"
+    words = [" ".join(command[:3]) for command in datalad.asked]
+    assert words[1:3] == ["git annex fsck", "git annex find"]
+    assert words[3:] == ["datalad get --"] * count
+    # As it lies here: what users see once it is served.
+    assert datalad.asked[0][2] == clone_url(job.store.root.as_uri(), job.visit)
     assert list(temporary.iterdir()) == []
 
 
-def test_another_tarball_in_the_store_is_no_proof(job: Job, temporary: Path) -> None:
-    """Same size, same names, other pixels."""
-    tarball = job.store.path(job.visit, job.visit.tarball)
-    content = bytearray(tarball.read_bytes())
-    at = content.index(b"DICM") + 2000
-    content[at] ^= 1
-    tarball.write_bytes(content)
-    proof = prove(job.store, job.visit, 3)
-    assert not proof.good
-    assert "datalad get" in proof.words
-    assert proof.hint
+def test_an_image_with_another_md5_is_no_proof(
+    job: Job, datalad: Datalad, temporary: Path
+) -> None:
+    datalad.got = b"other"
+    proof = prove(job.store, job.visit, 1)
+    assert (proof.good, proof.hint) == (False, REDO)
+    assert proof.words.endswith(f"promised is {MD5}")
     assert list(temporary.iterdir()) == []
 
 
-def test_other_metadata_than_the_datasets_are_no_proof(job: Job) -> None:
-    write_metadata(job.store, job.visit)
-    proof = prove(job.store, job.visit, 0)
-    assert not proof.good
-    assert "not those of the metadata" in proof.words
+@pytest.mark.parametrize(
+    ("fails", "hint"), [("clone", LOOK), ("fsck", REDO), ("find", REDO), ("get", LOOK)]
+)
+def test_a_command_that_fails_is_no_proof_and_its_remedy_fits(
+    job: Job, datalad: Datalad, temporary: Path, fails: str, hint: str
+) -> None:
+    """What needs the store may want a credential; the rest is the deposit's fault."""
+    datalad.fails = fails
+    proof = prove(job.store, job.visit, 1)
+    assert (proof.good, proof.hint) == (False, hint)
+    assert "last words" in proof.words
+    assert list(temporary.iterdir()) == []
+
+
+def test_other_files_than_those_of_the_metadata_are_no_proof(
+    job: Job, datalad: Datalad
+) -> None:
+    del datalad.promised["a/0"]
+    assert prove(job.store, job.visit, 0).words == (
+        "the dataset's files are not those of the metadata"
+    )
+    # Where the metadata were removed, the dataset's own word is taken.
+    for name in (job.visit.metadata_tarball, job.visit.metadata_dicoms):
+        job.store.path(job.visit, name).unlink()
+    assert prove(job.store, job.visit, 0).good
 
 
 def test_without_a_deposit_nothing_is_cloned(
-    make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+    job: Job, datalad: Datalad, temporary: Path
 ) -> None:
-    monkeypatch.setattr(
-        clone_proof, "folder_of_its_own", lambda _: pytest.fail("cloned all the same")
-    )
-    job = make_job("v1")
-    proof = prove(job.store, job.visit, 1)
+    proof = prove(job.store, Visit("study_1", "none"), 1)
     assert (proof.good, proof.words) == (False, "there is no whole deposit")
+    assert datalad.asked == []
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_credential_goes_by_the_environment_beside_what_is_there(

@@ -1,0 +1,72 @@
+"""``icfqueue enqueue``: handed over to the workers, and back."""
+
+from __future__ import annotations
+
+import click
+import pytest
+from support.command_line import Commands
+
+from icfqueue.core.errors import UsageError
+from icfqueue.ledger.record import State
+
+
+def test_all_visits_that_are_here_are_enqueued(icfqueue: Commands) -> None:
+    icfqueue.build(2)
+    done = icfqueue("enqueue", "study_1")
+    assert done.code == 0
+    assert done.out.splitlines() == [
+        "study_1: 2 enqueued",
+        "No worker is running: start 'icfqueue worker' where the work is done.",
+    ]
+    assert [found.state for found in icfqueue.records().values()] == [State.QUEUED] * 2
+
+
+def test_where_a_worker_lives_none_is_missed(icfqueue: Commands) -> None:
+    icfqueue.build()
+    icfqueue.ledger.worker_lives("host:1")
+    assert "No worker" not in icfqueue("enqueue", "study_1").out
+    # Nor where there is nothing to do.
+    again = icfqueue("enqueue", "study_1")
+    assert again.out == "study_1: 0 enqueued, 1 under way already\n"
+
+
+def test_what_was_asked_for_travels_in_the_record(icfqueue: Commands) -> None:
+    icfqueue("enqueue", "study_1", "v1", "--force", "--no-catalog", "--priority", "3")
+    (found,) = icfqueue.records().values()
+    assert (found.visit.id, found.priority) == ("v1", 3)
+    assert (found.options.force, found.options.catalog) == (True, False)
+    assert found.options.store_url == "http://127.0.0.1:9"
+
+
+def test_a_dry_run_says_what_and_why_and_changes_nothing(icfqueue: Commands) -> None:
+    icfqueue.build()
+    done = icfqueue("enqueue", "study_1", "--dry-run")
+    assert done.code == 0
+    assert done.out.splitlines() == [
+        "visit_01\tenqueue\tnew",
+        "1 visits: 1 enqueue; nothing was changed",
+    ]
+    assert icfqueue.ledger.projects() == []
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_tarballs_that_were_left_out_end_it_with_1(
+    icfqueue: Commands, more: list[str]
+) -> None:
+    icfqueue.build()
+    (icfqueue.store.project_dir("study_1") / "x y_dicom.tar").touch()
+    done = icfqueue("enqueue", "study_1", *more)
+    assert done.code == 1
+    assert "left out: 'x y_dicom.tar'" in done.err
+
+
+def test_visits_come_from_standard_input(icfqueue: Commands) -> None:
+    icfqueue("enqueue", "study_1", "--visits-file", "-", stdin="v7\n# no\nv8\n")
+    assert list(icfqueue.records()) == ["v7", "v8"]
+
+
+def test_without_a_visit_or_a_project_it_is_wrong_usage(icfqueue: Commands) -> None:
+    with pytest.raises(UsageError, match="no visits of study_1"):
+        icfqueue("enqueue", "study_1")
+    with pytest.raises(click.MissingParameter):
+        icfqueue("enqueue")

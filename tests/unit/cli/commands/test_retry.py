@@ -1,0 +1,64 @@
+"""``icfqueue retry``: failed visits go on, others are left alone and named."""
+
+from __future__ import annotations
+
+import click
+import pytest
+from support.command_line import Commands
+from support.records import a_record
+
+from icfqueue.core.errors import NothingYet, UsageError
+from icfqueue.ledger.record import State
+
+
+@pytest.fixture
+def icfqueue(icfqueue: Commands) -> Commands:
+    """A project with one visit in each state."""
+    icfqueue.ledger.put_many([(None, a_record(state)) for state in State])
+    return icfqueue
+
+
+def test_what_failed_goes_on(icfqueue: Commands) -> None:
+    done = icfqueue("retry", "study_1")
+    assert done.code == 0
+    assert done.out.splitlines() == [
+        "study_1: 1 visits go on",
+        "No worker is running: start 'icfqueue worker', or use 'icfqueue run'.",
+    ]
+    assert icfqueue.records()["failed"].state == State.QUEUED
+    assert icfqueue.records()["cancelled"].state == State.CANCELLED
+
+
+@pytest.mark.parametrize("state", ["cancelled", "waiting"])
+def test_visits_of_another_state_go_on_if_that_is_said(
+    icfqueue: Commands, state: str
+) -> None:
+    icfqueue.ledger.worker_lives("host:1")
+    assert icfqueue("retry", "study_1", "--state", state).out == "study_1: 1 visits go on\n"
+    assert icfqueue.records()[state].state == State.QUEUED
+    assert icfqueue.records()["failed"].state == State.FAILED
+
+
+def test_named_visits_that_did_not_fail_are_left_alone_and_named(
+    icfqueue: Commands,
+) -> None:
+    done = icfqueue("retry", "study_1", "failed", "done", "running")
+    assert done.out.splitlines()[:2] == [
+        "study_1: 1 visits go on",
+        "left alone (not failed): done, running",
+    ]
+
+
+def test_what_was_never_enqueued_is_wrong_usage(icfqueue: Commands) -> None:
+    with pytest.raises(UsageError, match="study_1/none was never enqueued"):
+        icfqueue("retry", "study_1", "failed", "none")
+    assert icfqueue.records()["failed"].state == State.FAILED
+    with pytest.raises(UsageError, match="nothing of project study_2"):
+        icfqueue("retry", "study_2")
+    with pytest.raises(click.BadParameter):
+        icfqueue("retry", "study_1", "--state", "done")
+
+
+def test_where_there_is_no_broker_none_is_made(icfqueue: Commands) -> None:
+    with pytest.raises(NothingYet):
+        icfqueue.plain("retry", "study_1", "--store-dir", str(icfqueue.store.root))

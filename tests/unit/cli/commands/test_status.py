@@ -1,0 +1,138 @@
+"""``icfqueue status``: every form, and what is no answer at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+from support.command_line import Commands
+from support.records import a_record
+from support.schema import check_status
+
+from icfqueue.cli import tables
+from icfqueue.cli.commands import status as command
+from icfqueue.core.errors import NothingYet, UsageError
+from icfqueue.ledger.record import State
+from icfqueue.store.directory import Store
+
+
+@pytest.fixture
+def icfqueue(icfqueue: Commands) -> Commands:
+    """A project with one visit in each state."""
+    icfqueue.ledger.put_many([(None, a_record(state)) for state in State])
+    return icfqueue
+
+
+def test_states_offered_are_those_of_the_records() -> None:
+    """They are spelt out, so that help need not import the records."""
+    assert tuple(State) == command.STATES
+
+
+def test_json_has_the_documented_form(icfqueue: Commands) -> None:
+    done = icfqueue("status", "study_1", "--format", "json")
+    found = json.loads(done.out)
+    check_status(found)
+    assert (done.code, len(found["visits"])) == (1, 6)
+    alone = json.loads(icfqueue("status", "study_1", "done", "--format", "json").out)
+    assert alone in found["visits"]
+    (line,) = json.loads(icfqueue("status", "--format", "json").out)
+    assert line["project"] == "study_1"
+
+
+def test_csv_has_a_line_for_each_visit(icfqueue: Commands) -> None:
+    done = icfqueue("status", "study_1", "--format", "csv", "--state", "done")
+    (row,) = csv.DictReader(io.StringIO(done.out))
+    assert (row["visit"], row["dicoms"], done.code) == ("done", "3", 0)
+
+
+def test_the_table_has_them_all(icfqueue: Commands) -> None:
+    done = icfqueue("status", "study_1")
+    assert done.code == 1
+    for state in State:
+        assert state.value in done.out
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ((), 1),
+        (("study_1",), 1),
+        (("study_1", "done"), 0),
+        (("study_1", "failed"), 1),
+        (("study_1", "--state", "queued"), 0),
+        (("study_1", "--state", "failed"), 1),
+    ],
+)
+def test_it_ends_with_1_if_a_visit_that_is_shown_failed(
+    icfqueue: Commands, words: tuple[str, ...], code: int
+) -> None:
+    assert icfqueue("status", *words).code == code
+
+
+def test_unknown_projects_and_visits_are_wrong_usage(icfqueue: Commands) -> None:
+    with pytest.raises(UsageError, match="nothing of project study1") as caught:
+        icfqueue("status", "study1")
+    assert "did you mean study_1?" in caught.value.hint
+    with pytest.raises(UsageError, match="study_1/none was never enqueued"):
+        icfqueue("status", "study_1", "none")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--watch", "--wait"), ("--watch", "--format", "json"), ("--watch", "--format=csv")],
+)
+def test_what_cannot_be_watched_is_wrong_usage(
+    icfqueue: Commands, words: tuple[str, ...]
+) -> None:
+    with pytest.raises(UsageError, match="--watch"):
+        icfqueue("status", *words)
+
+
+def test_watching_is_the_tables_own(
+    icfqueue: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def watch(_: object, *what: object) -> int:
+        asked.append(what)
+        return 0
+
+    monkeypatch.setattr(tables, "watch", watch)
+    icfqueue("status", "study_1", "--watch", "--state", "failed")
+    assert asked == [("study_1", None, "failed", command.LOOK_AGAIN)]
+
+
+def test_waiting_ends_when_nothing_is_left_and_misses_workers_once(
+    icfqueue: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 3:
+            icfqueue("cancel", "study_1")
+
+    monkeypatch.setattr(command.time, "sleep", sleep)
+    done = icfqueue("status", "study_1", "--wait")
+    assert looks == [command.LOOK_AGAIN] * 3
+    assert done.err.count("No worker is running") == 1
+    assert "4 cancelled" in done.out
+
+
+@pytest.mark.parametrize(
+    ("form", "said"), [("json", "[]\n"), ("csv", "\n"), ("table", "nothing was ever")]
+)
+def test_no_project_at_all_is_an_answer_in_every_form(
+    icfqueue: Commands, tmp_path_factory: pytest.TempPathFactory, form: str, said: str
+) -> None:
+    """And leaves no trace in a folder that is no store."""
+    store = Store(tmp_path_factory.mktemp("empty"))
+    where = ("--store-dir", str(store.root))
+    done = icfqueue.plain("status", "--format", form, *where)
+    assert done.code == 0
+    assert done.out.startswith(said)
+    with pytest.raises(NothingYet):
+        icfqueue.plain("status", "study_1", *where)
+    assert list(store.root.iterdir()) == []

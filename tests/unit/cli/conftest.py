@@ -1,0 +1,21 @@
+"""The command line on a store directory and a real broker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from kombu import pools
+from support.command_line import Commands
+from support.valkey import Valkey
+
+from icfqueue.ledger.redis_ledger import RedisLedger
+from icfqueue.store.directory import Store
+
+
+@pytest.fixture
+def icfqueue(store: Store, ledger: RedisLedger, valkey: Valkey) -> Iterator[Commands]:
+    where = ["--store-dir", str(store.root), "--broker", valkey.broker.url]
+    yield Commands(store, ledger, [*where, "--store-url", "http://127.0.0.1:9"])
+    # Kombu's pools are shared by all applications of a process.
+    pools.reset()

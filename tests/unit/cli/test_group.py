@@ -1,0 +1,83 @@
+"""The list of commands: in order, imported when called, forgiving of typos."""
+
+from __future__ import annotations
+
+import pkgutil
+import re
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from icfqueue import __version__
+from icfqueue.cli import commands
+from icfqueue.cli.group import COMMANDS, cli
+
+
+def test_every_command_is_a_function_of_its_name_in_the_module_of_its_name() -> None:
+    context = click.Context(cli)
+    for name in COMMANDS:
+        found = cli.get_command(context, name)
+        assert found is not None
+        assert found.name == name
+        assert found.callback is not None
+        assert found.callback.__module__ == f"icfqueue.cli.commands.{name}"
+
+
+def test_every_module_of_the_package_is_a_command() -> None:
+    names = {found.name for found in pkgutil.iter_modules(commands.__path__)}
+    assert names == set(COMMANDS)
+
+
+def test_commands_are_listed_in_the_order_in_which_a_user_needs_them() -> None:
+    done = CliRunner().invoke(cli, ["--help"])
+    assert done.exit_code == 0
+    lines = done.stdout.partition("Commands:")[2].splitlines()
+    first = [line.split()[0] for line in lines if re.match(r"  \S", line)]
+    assert tuple(first) == COMMANDS
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_says_what_it_does(name: str) -> None:
+    for word in ("-h", "--help"):
+        done = CliRunner().invoke(cli, [name, word])
+        assert done.exit_code == 0
+        assert done.stdout.startswith(f"Usage: cli {name}")
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    done = CliRunner().invoke(cli, ["--version"])
+    assert done.stdout == f"icfqueue, version {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("typo", "words"),
+    [
+        ("statis", "No such command 'statis'. Did you mean 'status'?"),
+        ("verfy", "Did you mean 'verify'?"),
+        ("xyzzy", "No such command 'xyzzy'."),
+    ],
+)
+def test_a_typo_gets_a_suggestion_if_there_is_one(typo: str, words: str) -> None:
+    done = CliRunner().invoke(cli, [typo])
+    assert done.exit_code == 2
+    assert words in done.stderr
+    assert ("Did you mean" in done.stderr) is ("Did" in words)
+
+
+@pytest.mark.parametrize("name", ["os", "__init__", "../demo", "status.x"])
+def test_nothing_but_a_command_is_imported(name: str) -> None:
+    assert cli.get_command(click.Context(cli), name) is None
+
+
+def test_help_imports_no_command_and_nothing_slow() -> None:
+    code = (
+        "import sys; from icfqueue.cli.group import cli\n"
+        "slow = {'redis', 'celery', 'rich', 'datalad', 'requests', 'msgspec'}\n"
+        "loaded = [n for n in sys.modules if n.startswith('icfqueue.cli.commands.')]\n"
+        "assert not loaded, loaded\n"
+        "assert not slow & set(sys.modules), slow & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

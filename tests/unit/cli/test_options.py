@@ -1,0 +1,86 @@
+"""Options that commands share: names, defaults, what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from icfqueue.cli.options import visit_arguments, where_options, work_options
+
+
+def parse(*words: str) -> dict[str, Any]:
+    """Return what a command with all shared options is called with."""
+    seen: dict[str, Any] = {}
+
+    @click.command()
+    @visit_arguments
+    @work_options
+    @where_options
+    def command(**given: Any) -> None:
+        seen.update(given)
+
+    CliRunner().invoke(command, words, standalone_mode=False, catch_exceptions=False)
+    return seen
+
+
+def test_nothing_is_asked_for_unless_it_is_said() -> None:
+    assert parse("study_1") == {
+        "project": "study_1",
+        "visits": (),
+        "remote": False,
+        "visits_file": None,
+        "credential": None,
+        "force": False,
+        "no_catalog": False,
+        "remove_tarball": False,
+        "remove_metadata": False,
+        "priority": 0,
+        "dry_run": False,
+        "store_dir": None,
+        "store_url": None,
+        "broker": None,
+    }
+
+
+def test_each_option_has_its_name() -> None:
+    found = parse(
+        *("study_1", "v1", "v2", "--remote", "--visits-file", "-", "--credential", "icf"),
+        *("--force", "--no-catalog", "--remove-tarball", "--remove-metadata"),
+        *(
+            "--priority",
+            "4",
+            "--dry-run",
+            "--store-dir",
+            "/data",
+            "--store-url",
+            "https://x",
+        ),
+        *("--broker", "redis://h"),
+    )
+    assert found["visits"] == ("v1", "v2")
+    assert found["visits_file"] == Path("-")
+    assert (found["priority"], found["credential"]) == (4, "icf")
+    assert found["store_dir"] == Path("/data")
+    assert all(found[name] for name in ("remote", "force", "no_catalog", "dry_run"))
+    assert all(found[name] for name in ("remove_tarball", "remove_metadata"))
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ((), click.MissingParameter),
+        (("p", "--priority", "5"), click.BadParameter),
+        (("p", "--priority", "-1"), click.BadParameter),
+        (("p", "--priority", "high"), click.BadParameter),
+        (("p", "--fast"), click.NoSuchOption),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    words: tuple[str, ...], error: type[click.ClickException]
+) -> None:
+    with pytest.raises(error):
+        parse(*words)

@@ -1,0 +1,146 @@
+"""What ``run`` and ``enqueue`` share: which visits, what is planned, what is told."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.faulty_store import FaultyStore
+from support.valkey import Valkey
+
+from icfqueue.cli import planning
+from icfqueue.cli.session import Session, session
+from icfqueue.core.errors import UsageError
+from icfqueue.core.options import Options
+from icfqueue.core.settings import Settings
+from icfqueue.core.visit import Visit
+from icfqueue.operations.enqueue import Deed, Enqueued, Plan
+from icfqueue.store.directory import Store
+
+PROJECT = "study_1"
+NOTHING = {"visits_file": None, "remote": False}
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[FaultyStore]:
+    folder = tmp_path / "web" / PROJECT
+    folder.mkdir(parents=True)
+    for name in ("v9", "x y"):
+        (folder / f"{name}_dicom.tar").touch()
+    with FaultyStore(folder.parent, auth=False) as made:
+        yield made
+
+
+@pytest.fixture
+def opened(store: Store, valkey: Valkey, web: FaultyStore) -> Iterator[Session]:
+    """A session on a store with the tarballs of two visits."""
+    store.project_dir(PROJECT).mkdir()
+    for name in ("v1", "v2"):
+        (store.project_dir(PROJECT) / f"{name}_dicom.tar").touch()
+    where = {"store_dir": store.root, "broker": valkey.broker.url, "store_url": web.url}
+    with session(where) as made:
+        yield made
+
+
+def names(opened: Session, *named: str, **wanted: Any) -> list[str]:
+    found = planning.chosen_visits(opened, PROJECT, named, NOTHING | wanted)
+    return [visit.id for visit in found.visits]
+
+
+def test_options_are_those_of_the_command_line_and_the_settings() -> None:
+    asked = dict.fromkeys(
+        ("force", "no_catalog", "remove_tarball", "remove_metadata"), True
+    )
+    chosen = Settings(store_url="https://x", credential="icf")
+    assert planning.options_of(chosen, asked) == Options(
+        store_url="https://x",
+        credential="icf",
+        force=True,
+        catalog=False,
+        remove_tarball=True,
+        remove_metadata=True,
+    )
+    none = dict.fromkeys(asked, False)
+    assert planning.options_of(Settings(store_url="https://x"), none) == Options(
+        "https://x"
+    )
+
+
+def test_a_file_names_visits_one_a_line(opened: Session, tmp_path: Path) -> None:
+    file = tmp_path / "visits"
+    file.write_text("# of this week\nv7\n\n  v8  \n#v9\n")
+    assert names(opened, visits_file=file) == ["v7", "v8"]
+    assert names(opened, "v1", visits_file=file) == ["v1", "v7", "v8"]
+
+
+def test_standard_input_names_them_too(
+    opened: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"v7\n")))
+    assert names(opened, visits_file=Path("-")) == ["v7"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(None, "cannot be read"), (b"\xff\xfe v", "no text in UTF-8")]
+)
+def test_a_file_that_cannot_be_used_is_wrong_usage(
+    opened: Session, tmp_path: Path, content: bytes | None, words: str
+) -> None:
+    if content is not None:
+        (tmp_path / "visits").write_bytes(content)
+    with pytest.raises(UsageError, match=words) as caught:
+        names(opened, visits_file=tmp_path / "visits")
+    assert "--visits-file" in caught.value.hint
+
+
+def test_the_stores_listing_is_added_and_what_was_left_out_is_said(
+    opened: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert names(opened, remote=True) == ["v1", "v2", "v9"]
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("left out: 'x y_dicom.tar' (ids have letters")
+
+
+def test_a_mistyped_visit_is_said_and_looked_for_all_the_same(
+    opened: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert names(opened, "V01") == ["V01"]
+    assert "did you mean v1?" in capsys.readouterr().err
+
+
+def test_no_visit_is_wrong_usage(opened: Session, tmp_path: Path) -> None:
+    (tmp_path / "visits").touch()
+    with pytest.raises(UsageError, match="no visits of study_1"):
+        names(opened, visits_file=tmp_path / "visits")
+
+
+def test_plans_are_told_with_the_reason_and_counted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    v, w = Visit(PROJECT, "v"), Visit(PROJECT, "w")
+    planning.tell_plans(
+        [Plan(v, Deed.ENQUEUE, "new"), Plan(w, Deed.UP_TO_DATE, "every output is there")]
+    )
+    assert capsys.readouterr().out.splitlines() == [
+        "v\tenqueue\tnew",
+        "w\tup to date\tevery output is there",
+        "2 visits: 1 enqueue, 1 up to date; nothing was changed",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("done", "words"),
+    [
+        (Enqueued(3, 0, 0), "3 enqueued"),
+        (Enqueued(0, 2, 1), "0 enqueued, 2 under way already, 1 up to date"),
+    ],
+)
+def test_what_was_enqueued_is_told(
+    capsys: pytest.CaptureFixture[str], done: Enqueued, words: str
+) -> None:
+    planning.tell_enqueued(PROJECT, done)
+    assert capsys.readouterr().out == f"study_1: {words}\n"

@@ -1,0 +1,278 @@
+"""``run`` follows its workers: what it shows, when it ends, how Ctrl-C stops it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import redis
+from support.in_process_queue import InProcessQueue
+from support.records import a_record
+from support.valkey import Valkey
+
+from icfqueue.cli import progress
+from icfqueue.cli.session import Session, session
+from icfqueue.core.errors import NetworkTrouble, Unreachable
+from icfqueue.core.visit import Visit
+from icfqueue.ledger import record
+from icfqueue.ledger.record import State
+from icfqueue.ledger.redis_ledger import RedisLedger
+from icfqueue.ledger.retry_policy import RetryIn
+from icfqueue.operations.status import summary
+from icfqueue.store.directory import Store
+
+PROJECT = "study_1"
+V, W = Visit(PROJECT, "v"), Visit(PROJECT, "w")
+
+
+@pytest.fixture
+def opened(store: Store, valkey: Valkey) -> Iterator[Session]:
+    with session({"store_dir": store.root, "broker": valkey.broker.url}) as made:
+        yield made
+
+
+class Workers:
+    """Stands in for the worker process: at each look something happens.
+
+    Attributes
+    ----------
+    happens
+        What the next looks bring; nothing more happens after them.
+    """
+
+    def __init__(self, *happens: Callable[[], object]) -> None:
+        self.happens = list(happens)
+        self.process: object = None
+        self.gave_up = False
+        self.log_path = "the log"
+        self.calls: list[str] = []
+
+    def start(self) -> None:
+        self.calls.append("start")
+        self.process = object()
+
+    def look(self) -> None:
+        if self.happens:
+            self.happens.pop(0)()
+
+    def stop(self, idle: Callable[[], bool] | None = None) -> None:
+        self.calls.append("stop" if idle is None else "stop when idle")
+
+    def kill(self) -> None:
+        self.calls.append("kill")
+
+
+def run(opened: Session, workers: Workers) -> int:
+    return progress.run_and_watch(opened, PROJECT, workers)  # type: ignore[arg-type]
+
+
+def finish(ledger: RedisLedger, state: State) -> Callable[[], object]:
+    """Return what lets the queued visit `V` end in `state`."""
+
+    def write() -> None:
+        entry = ledger.get(V)
+        assert ledger.put_many([(entry, replace(a_record(state), visit=V))]) == [True]
+
+    return write
+
+
+@pytest.fixture
+def queued(in_process_queue: InProcessQueue) -> RedisLedger:
+    in_process_queue.enqueue([V])
+    return in_process_queue.ledger
+
+
+@pytest.mark.parametrize(("state", "code"), [(State.DONE, 0), (State.FAILED, 1)])
+def test_it_works_until_nothing_is_left_and_tells_how_it_ended(
+    opened: Session,
+    queued: RedisLedger,
+    capsys: pytest.CaptureFixture[str],
+    state: State,
+    code: int,
+) -> None:
+    workers = Workers(lambda: None, finish(queued, state))
+    assert run(opened, workers) == code
+    assert workers.calls == ["start", "stop when idle"]
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-1] == f"study_1: 1 visits    1 {state.value}"
+    assert ('v: member x,\n"y" is cut' in said.err) is (state == State.FAILED)
+
+
+def test_a_worker_that_was_started_before_is_not_started_again(
+    opened: Session, queued: RedisLedger
+) -> None:
+    workers = Workers(finish(queued, State.DONE))
+    workers.start()
+    run(opened, workers)
+    assert workers.calls == ["start", "stop when idle"]
+
+
+def test_where_nothing_is_to_be_done_no_worker_is_started(
+    opened: Session, queued: RedisLedger
+) -> None:
+    finish(queued, State.DONE)()
+    workers = Workers()
+    assert run(opened, workers) == 0
+    assert workers.calls == []
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c_stops_in_order_and_says_how_to_go_on(
+    opened: Session, queued: RedisLedger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert queued
+    workers = Workers(interrupt)
+    assert run(opened, workers) == 130
+    assert workers.calls == ["start", "stop"]
+    said = capsys.readouterr().err
+    assert "Stopping: what runs may finish" in said
+    assert "Stopped with 0 of 1 visits done. To go on: icfqueue run study_1" in said
+
+
+def test_a_second_ctrl_c_ends_at_once(
+    opened: Session, queued: RedisLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert queued
+    workers = Workers(interrupt)
+    monkeypatch.setattr(workers, "stop", lambda _: interrupt())
+    assert run(opened, workers) == 130
+    assert workers.calls == ["start", "kill"]
+
+
+def test_workers_that_do_not_stay_up_end_it_with_their_log(
+    opened: Session, queued: RedisLedger
+) -> None:
+    assert queued
+    workers = Workers()
+    workers.gave_up = True
+    with pytest.raises(Unreachable, match="do not stay up") as caught:
+        run(opened, workers)
+    assert "the log" in caught.value.hint
+
+
+def test_a_broker_that_is_away_for_a_moment_is_waited_for(
+    opened: Session, queued: RedisLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def counts(*_: Any) -> Any:
+        asked.append(1)
+        if len(asked) == 1:
+            raise redis.ConnectionError("away")
+        return summary(queued, PROJECT)
+
+    monkeypatch.setattr(progress, "summary", counts)
+    monkeypatch.setattr(progress.time, "sleep", lambda _: None)
+    workers = Workers(lambda: None, finish(queued, State.DONE))
+    line, running = progress._look(opened, PROJECT, workers)  # type: ignore[arg-type]
+    assert (line.counts[State.DONE], running, len(asked)) == (1, [], 2)
+
+
+def wait(ledger: RedisLedger, visit: Visit, message: str) -> None:
+    """Let the visit fail for now, with `message`."""
+    ledger.update(visit, lambda r: record.claimed(r, "t", "w", 1.0), lease=30.0)
+    error = NetworkTrouble(message)
+    ledger.update(visit, lambda r: record.failed(r, error, RetryIn(60.0), 1.0))
+
+
+def test_each_reason_to_wait_is_told_once_whatever_visit_it_names(
+    in_process_queue: InProcessQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_process_queue.enqueue([V, W])
+    ledger = in_process_queue.ledger
+    reasons = progress._Reasons(ledger, PROJECT)
+    monkeypatch.setattr(progress, "REASONS_EVERY", 0.0)
+    assert reasons.news(summary(ledger, PROJECT)) == ""
+    wait(ledger, V, "study_1/v_dicom.tar: reset")
+    assert reasons.news(summary(ledger, PROJECT)) == "waiting: study_1/v_dicom.tar: reset"
+    assert reasons.news(summary(ledger, PROJECT)) == ""
+    # The same of another visit is no news.
+    wait(ledger, W, "study_1/w_dicom.tar: reset")
+    assert reasons.news(summary(ledger, PROJECT)) == ""
+
+
+def test_reasons_are_not_asked_for_at_every_look(
+    in_process_queue: InProcessQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_process_queue.enqueue([V])
+    wait(in_process_queue.ledger, V, "x")
+    reasons = progress._Reasons(in_process_queue.ledger, PROJECT)
+    line = summary(in_process_queue.ledger, PROJECT)
+    assert reasons.news(line)
+    monkeypatch.setattr(
+        in_process_queue.ledger, "visits", lambda *_: pytest.fail("asked again")
+    )
+    assert reasons.news(line) == ""
+
+
+def test_a_worker_is_idle_when_nothing_runs_and_all_is_acknowledged(
+    opened: Session, in_process_queue: InProcessQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "LAST_MOMENT", 1e9)
+    idle = progress._Idle(opened)
+    assert idle()
+    in_process_queue.enqueue([V])
+    in_process_queue.hold(V)
+    assert not idle()
+    in_process_queue.producer.cancel([V])
+    opened.client.hset("unacked", "tag", "message")
+    assert not idle()
+    # What a killed worker left is not waited for.
+    monkeypatch.setattr(progress, "LAST_MOMENT", -1.0)
+    assert idle()
+
+
+def test_where_the_output_is_no_terminal_a_line_comes_now_and_then(
+    queued: RedisLedger, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = progress._Lines()
+    line = summary(queued, PROJECT)
+    lines.show(line, [])
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr(progress, "LINE_EVERY", -1.0)
+    lines.show(line, [])
+    assert capsys.readouterr().out == "study_1: 1 visits    1 queued\n"
+
+
+def test_the_bar_names_what_waits_and_what_failed(queued: RedisLedger) -> None:
+    line = summary(queued, PROJECT)
+    assert progress._troubled(line) == ""
+    counts = {**line.counts, State.WAITING: 2, State.FAILED: 1}
+    assert progress._troubled(replace(line, counts=counts)) == ", 2 waiting, 1 failed"
+
+
+def test_many_visits_that_failed_alike_are_told_in_one_line(
+    opened: Session, ledger: RedisLedger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    visits = [Visit(PROJECT, f"v{number}") for number in range(5)]
+    failed = a_record(State.FAILED)
+    error = dict(failed.error or {}, kind="transient", message="away", hint="wait")
+    records = [replace(failed, visit=visit, error=error) for visit in visits]
+    ledger.put_many([(None, found) for found in records])
+    assert run(opened, Workers()) == 1
+    said = capsys.readouterr().err
+    assert "v0, v1, v2 and 2 more: away\n    wait" in said
+    assert "Then: icfqueue retry study_1 && icfqueue run study_1" in said
+
+
+def test_the_worker_of_a_run_is_quiet_and_gone_afterwards(
+    opened: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed: list[object] = []
+
+    def kill(force: object) -> None:
+        killed.append(force)
+
+    monkeypatch.setattr(progress.WorkerProcess, "kill", kill)
+    made = progress.workers_of(opened, 3)
+    force = made.__enter__()
+    assert (force.concurrency, force.quiet, force.broker) == (3, True, opened.broker)
+    assert killed == []
+    interrupted = KeyboardInterrupt()
+    assert not made.__exit__(KeyboardInterrupt, interrupted, None)
+    assert killed == [force]

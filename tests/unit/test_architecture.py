@@ -1,0 +1,147 @@
+"""Rules for all sources at once: who may import what, and who may speak."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from icfqueue.core.steps import NAMES
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted(
+    path for package in ("icfqueue", "workers") for path in (ROOT / package).rglob("*.py")
+)
+
+TERMINAL = {"click", "rich"}
+"""What only the command line knows."""
+
+COMMAND_OF_ITS_OWN = "icfqueue/demo/server.py"
+"""``python -m icfqueue.demo.server``: it prints the address that it serves."""
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), filename=str(path))
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """Yield the dotted name of everything that is imported, at the top or in a function."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def printing(tree: ast.Module) -> list[int]:
+    """Return the lines that call ``print``."""
+    return [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "print"
+    ]
+
+
+def modules_after(code: str) -> set[str]:
+    """Return our modules that a fresh interpreter has after `code`, and all top ones."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules, sep='\\n')"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("module", ["record", "retry_policy"])
+def test_the_record_of_a_visit_stands_on_the_ground_floor(module: str) -> None:
+    """What a visit can become is decided without broker, git-annex or a file."""
+    found = modules_after(f"import icfqueue.ledger.{module}")
+    ours = {name for name in found if name.partition(".")[0] in {"icfqueue", "workers"}}
+    allowed = ("icfqueue.core.", "icfqueue.ledger.record", "icfqueue.ledger.retry_policy")
+    others = ours - {"icfqueue", "icfqueue.core", "icfqueue.ledger"}
+    assert f"icfqueue.ledger.{module}" in ours
+    assert [name for name in sorted(others) if not name.startswith(allowed)] == []
+    assert not {"redis", "celery", "datalad", "pydicom", "requests"} & found
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_only_the_command_line_knows_the_terminal(path: Path) -> None:
+    """So that a program, a worker or a test can use all else."""
+    name = name_of(path)
+    if name.startswith("icfqueue/cli/"):
+        return
+    tree = tree_of(path)
+    tops = {word.partition(".")[0] for word in imported(tree)}
+    assert not tops & TERMINAL
+    assert not any(word.startswith("icfqueue.cli") for word in imported(tree)) or (
+        name == "icfqueue/__main__.py"
+    )
+    if name != COMMAND_OF_ITS_OWN:
+        assert printing(tree) == []
+
+
+def test_the_one_exception_prints_in_its_own_command_line_alone() -> None:
+    tree = tree_of(ROOT / COMMAND_OF_ITS_OWN)
+    (line,) = printing(tree)
+    (main,) = [
+        node
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.name == "main"
+    ]
+    assert main.end_lineno is not None
+    assert main.lineno < line <= main.end_lineno
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_step_knows_another(name: str) -> None:
+    tree = tree_of(ROOT / "icfqueue" / "steps" / f"{name}.py")
+    siblings = {f"icfqueue.steps.{other}" for other in NAMES if other != name}
+    assert not siblings & set(imported(tree))
+    # Nor what chooses among them.
+    assert "icfqueue.steps.registry" not in set(imported(tree))
+
+
+@pytest.mark.parametrize("name", ["job", "failures"])
+def test_what_steps_share_knows_none_of_them(name: str) -> None:
+    tree = tree_of(ROOT / "icfqueue" / "steps" / f"{name}.py")
+    assert not {f"icfqueue.steps.{other}" for other in NAMES} & set(imported(tree))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_nobody_goes_round_the_ledger_to_its_server(path: Path) -> None:
+    """``ledger.client`` is the affair of what keeps the ledger."""
+    if name_of(path).startswith("icfqueue/ledger/"):
+        return
+    found = [
+        node.lineno
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Attribute)
+        and node.attr == "client"
+        and isinstance(node.value, ast.Attribute | ast.Name)
+        and (node.value.attr if isinstance(node.value, ast.Attribute) else node.value.id)
+        in {"ledger", "quick"}
+    ]
+    assert found == []
+
+
+def test_a_package_holds_its_docstring_and_nothing_else() -> None:
+    """Re-exports would import what a quick command does not need."""
+    for path in SOURCES:
+        if path.name != "__init__.py" or path.parent.name in {"icfqueue", "workers"}:
+            continue
+        (docstring,) = tree_of(path).body
+        assert isinstance(docstring, ast.Expr), name_of(path)
+        assert isinstance(docstring.value, ast.Constant), name_of(path)
