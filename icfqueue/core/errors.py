@@ -32,6 +32,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
+from icfqueue.core.plain_text import escaped
+
 Kind = Literal["permanent", "transient"]
 
 
@@ -41,7 +43,8 @@ class IcfqueueError(Exception):
     Parameters
     ----------
     message
-        What was found, with path, member or address.
+        What was found, with path, member or address. It reaches terminals, records and
+        pages, so what no printer prints is escaped, wherever it came from.
     hint
         What to do next; empty if the message says it all.
     """
@@ -49,9 +52,9 @@ class IcfqueueError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = escaped(message)
+        self.hint = escaped(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return self.message
@@ -161,7 +164,24 @@ class TransientError(StepError):
 
 
 class NetworkTrouble(TransientError):
-    """Connection refused, reset or stalled; a 5xx; fewer bytes than announced."""
+    """Connection refused, reset or stalled; a 5xx; fewer bytes than announced.
+
+    Parameters
+    ----------
+    slow
+        The worker waited for long in vain, and others would.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        retry_after: float | None = None,
+        slow: bool = False,
+    ) -> None:
+        super().__init__(message, hint=hint, retry_after=retry_after)
+        self.slow = slow
 
 
 class StoreBusy(TransientError):
