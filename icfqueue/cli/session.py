@@ -121,6 +121,8 @@ class Session:
     embedded: EmbeddedServer | None
     left_out: list[str] = field(default_factory=list)
     """Tarballs that cannot become visits, by name; filled by :func:`chosen_visits`."""
+    more_left_out: int = 0
+    """How many more there are, which are not named."""
 
     def messages(self) -> Messages:
         """Return a sender; Celery is imported only for this."""
@@ -222,17 +224,13 @@ def chosen_visits(
     if listed:
         found |= {Visit(project, text) for text in _lines(listed)}
     if wanted.get("remote"):
-        from icfqueue.remote.client import RemoteStore
+        from icfqueue.remote.client import store_of
 
         chosen = opened.settings
-        with RemoteStore(
-            chosen.store_url,
-            chosen.credential,
-            connect_timeout=chosen.connect_timeout,
-            read_timeout=chosen.read_timeout,
-        ) as remote:
+        with store_of(chosen, chosen.store_url, chosen.credential) as remote:
             found |= set(remote.visits(project))
             opened.left_out += remote.left_out
+            opened.more_left_out += remote.more_left_out
     if not names and not listed:
         found |= set(opened.store.visits(project))
         opened.left_out += opened.store.unusable(project)
@@ -290,14 +288,26 @@ def _tell_left_out(opened: Session, project: str) -> None:
     """Say which tarballs cannot become visits; the command is to end with 1."""
     from icfqueue.core.visit import Visit
 
-    for name in sorted(set(opened.left_out)):
+    names = sorted(set(opened.left_out))
+    more = opened.more_left_out + max(0, len(names) - _TOLD)
+    for name in names[:_TOLD]:
         why = (
             "it is no file; a broken link?"
             if Visit.of_tarball(project, name)
             else "ids have letters, digits, '.', '_' and '-', and do not start with "
             "'.' or '-'"
         )
-        click.secho(f"left out: {name!r} ({why})", fg="yellow", err=True)
+        # `repr` escapes what is not printable.
+        click.secho(f"left out: {name[:_WIDTH]!r} ({why})", fg="yellow", err=True)
+    if more:
+        click.secho(f"left out: {more} more", fg="yellow", err=True)
+
+
+_TOLD = 100
+"""Tarballs without a visit that are named."""
+
+_WIDTH = 255
+"""Characters of a name that are shown; files have no longer ones."""
 
 
 def _near(opened: Session, project: str) -> str:

@@ -14,7 +14,7 @@ from icfqueue.core.visit import Visit, check_id
 from icfqueue.ledger.record import ACTIVE, State
 from icfqueue.operations import audit, clone_proof
 from icfqueue.operations.reconcile import present
-from icfqueue.remote.client import RemoteStore
+from icfqueue.remote.client import RemoteStore, store_of
 from icfqueue.steps.job import Job, Options
 
 
@@ -39,12 +39,7 @@ def examine(
     chosen = opened.settings
     listed = study.listed(opened.store, project, chosen.store_url)
     lines: list[dict[str, Any]] = []
-    with RemoteStore(
-        chosen.store_url,
-        chosen.credential,
-        connect_timeout=chosen.connect_timeout,
-        read_timeout=chosen.read_timeout,
-    ) as remote:
+    with store_of(chosen, chosen.store_url, chosen.credential) as remote:
         examiner = _Examiner(opened, listed, remote, sample)
         for visit in visits:
             line = examiner.line(visit)

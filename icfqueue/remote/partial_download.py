@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Self
 
 from icfqueue.core.errors import DiskTrouble, Interrupted, TransientError
-from icfqueue.remote.client import RemoteFile
+from icfqueue.remote.download import RemoteFile
 
 MARK = 256 << 20
 """Bytes between two marks. After a crash at most so many are fetched again, and the last

@@ -15,7 +15,8 @@ from contextlib import ExitStack
 from icfqueue.core.errors import DiskTrouble, NetworkTrouble, PermanentError, TarballChanged
 from icfqueue.outputs.completeness import Recorded, recorded, whole_deposit, without_tarball
 from icfqueue.remote import partial_download
-from icfqueue.remote.client import Download, RemoteStore, remote_of
+from icfqueue.remote.client import RemoteStore, remote_of
+from icfqueue.remote.download import Download
 from icfqueue.remote.partial_download import Part
 from icfqueue.steps.job import Job, Outcome
 from icfqueue.store.directory import disk_trouble

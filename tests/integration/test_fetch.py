@@ -35,7 +35,7 @@ from icfqueue.core.errors import (
 from icfqueue.core.guard import Watch
 from icfqueue.core.visit import Visit
 from icfqueue.remote import partial_download
-from icfqueue.remote.client import RemoteFile
+from icfqueue.remote.download import RemoteFile
 from icfqueue.remote.partial_download import Note, Part
 from icfqueue.steps import fetch
 from icfqueue.steps.job import Job

@@ -30,7 +30,8 @@ from icfqueue.core.errors import (
 )
 from icfqueue.core.visit import Visit
 from icfqueue.remote import login
-from icfqueue.remote.client import RemoteFile, RemoteStore
+from icfqueue.remote.client import RemoteStore
+from icfqueue.remote.download import RemoteFile
 from icfqueue.remote.http_errors import (
     MAX_RETRY_AFTER,
     asking,
@@ -39,7 +40,7 @@ from icfqueue.remote.http_errors import (
     retry_after,
     without_login,
 )
-from icfqueue.remote.listing import visits_in_listing
+from icfqueue.remote.listing import Listing
 
 URL = "https://data.example.org/study_1/v_dicom.tar"
 SECRET = "s3cret-pass"
@@ -210,9 +211,16 @@ LISTING = """<html><body><h1>Index of /study_1</h1><table>
 <a href="unclosed_dicom.tar">"""
 
 
+def listed(address: str, page: str) -> Listing:
+    listing = Listing("study_1", address)
+    listing.feed(page.encode())
+    listing.close()
+    return listing
+
+
 def test_a_listing_gives_the_tarballs_right_in_the_folder_and_nothing_else() -> None:
-    found = visits_in_listing("study_1", "https://data.example.org/study_1/", LISTING)
-    assert [visit.id for visit in found] == [
+    found = listed("https://data.example.org/study_1/", LISTING)
+    assert [visit.id for visit in found.visits()] == [
         "absolute",
         "dot",
         "encoded",
@@ -226,8 +234,8 @@ def test_a_listing_gives_the_tarballs_right_in_the_folder_and_nothing_else() -> 
 
 def test_a_listing_below_a_folder_with_an_encoded_name_is_read() -> None:
     page = '<a href="/%7Eicf/study_1/a_dicom.tar"></a><a href="b_dicom.tar"></a>'
-    found = visits_in_listing("study_1", "https://example.org/~icf/study_1/", page)
-    assert [visit.id for visit in found] == ["a", "b"]
+    found = listed("https://example.org/~icf/study_1/", page)
+    assert [visit.id for visit in found.visits()] == ["a", "b"]
 
 
 def test_the_visits_of_a_project_are_listed(web: FaultyStore) -> None:
