@@ -23,6 +23,7 @@ from icfqueue.broker import connection
 from icfqueue.broker.embedded import EmbeddedServer
 from icfqueue.core import settings
 from icfqueue.core.errors import IcfqueueError
+from icfqueue.core.plain_text import EscapingFilter
 from icfqueue.dataset.programs import KeySource
 from icfqueue.ledger.ledger import Ledger
 from icfqueue.pipeline.attempt import Worker
@@ -190,6 +191,14 @@ def _prepare(**_: Any) -> None:
     except IcfqueueError as error:
         click.echo(f"icfqueue: {error.message}. {error.hint}".rstrip(), err=True)
         raise SystemExit(error.exit_code) from None
+
+
+@signals.after_setup_logger.connect
+@signals.after_setup_task_logger.connect
+def _escape(logger: logging.Logger, **_: Any) -> None:
+    """Have no control character reach a log, whoever logs it."""
+    for handler in logger.handlers:
+        handler.addFilter(EscapingFilter())
 
 
 @signals.after_setup_logger.connect

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -227,6 +228,9 @@ def chosen_visits(
         from icfqueue.remote.client import store_of
 
         chosen = opened.settings
+        if sys.stderr.isatty():
+            # It may take minutes, and nothing else is seen of it.
+            click.echo(f"Listing {chosen.store_url}/{project}/ …", err=True)
         with store_of(chosen, chosen.store_url, chosen.credential) as remote:
             found |= set(remote.visits(project))
             opened.left_out += remote.left_out

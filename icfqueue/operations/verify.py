@@ -10,6 +10,7 @@ import click
 from icfqueue.catalog import study
 from icfqueue.cli.session import Session
 from icfqueue.core.errors import StepError, UsageError
+from icfqueue.core.plain_text import escaped
 from icfqueue.core.visit import Visit, check_id
 from icfqueue.ledger.record import ACTIVE, State
 from icfqueue.operations import audit, clone_proof
@@ -137,12 +138,12 @@ def _hopeless(found: list[audit.Difference]) -> bool:
 def _print(line: dict[str, Any]) -> None:
     words = line["proof"] or (line["state"] or "no record")
     colour = "green" if line["good"] else "red"
-    click.secho(
-        f"{line['visit']}: {words if line['good'] else 'not as it should be'}", fg=colour
-    )
+    words = escaped(words) if line["good"] else "not as it should be"
+    click.secho(f"{line['visit']}: {words}", fg=colour)
     for found in line["differences"]:
         _print_difference(found["where"], found["what"], found["hint"])
 
 
 def _print_difference(where: str, what: str, hint: str) -> None:
-    click.echo(f"  {where}: {what}" + (f"\n    {hint}" if hint else ""))
+    # Names of files and members are among it.
+    click.echo(escaped(f"  {where}: {what}" + (f"\n    {hint}" if hint else "")))
