@@ -17,6 +17,7 @@
     │       ├── NetworkTrouble       connection, timeout, 5xx, wrong length
     │       ├── StoreBusy            429 or 503: come back later
     │       ├── DiskTrouble          ENOSPC, EIO, ESTALE, EROFS
+    │       ├── NoRoom               a tarball does not fit: this visit alone waits
     │       ├── ToolFailed           git or git-annex ended with an error
     │       └── Stalled              no progress for longer than the step may
     └── Withdrawn                    no failure: this worker must drop what it does
@@ -201,6 +202,20 @@ class DiskTrouble(TransientError):
     def __init__(self, message: str, *, hint: str = "", full: bool = True) -> None:
         super().__init__(message, hint=hint)
         self.full = full
+
+
+class NoRoom(TransientError):
+    """A tarball to be downloaded does not fit now; others may. No attempt is counted.
+
+    Parameters
+    ----------
+    size
+        Bytes of the whole tarball.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", size: int = 0) -> None:
+        super().__init__(message, hint=hint)
+        self.size = size
 
 
 class ToolFailed(TransientError):

@@ -20,6 +20,7 @@ from icfqueue.core import faultpoint
 from icfqueue.core.errors import (
     DiskTrouble,
     Interrupted,
+    NoRoom,
     PermanentError,
     StepError,
     TransientError,
@@ -37,7 +38,7 @@ from icfqueue.pipeline import circuit_breaker
 from icfqueue.pipeline.catalog_schedule import nobody_else_comes, send_flush
 from icfqueue.pipeline.heartbeat import CallOff, Heartbeat, Stopping
 from icfqueue.pipeline.messages import Messages
-from icfqueue.steps import registry
+from icfqueue.steps import fetch, registry
 from icfqueue.steps.job import Job, Outcome
 from icfqueue.store.directory import DISK_ERRORS, FULL, Store
 
@@ -165,6 +166,19 @@ class Attempt:
             circuit_breaker.check(
                 worker.ledger, worker.settings, visit, self.step, url, here=here
             )
+            if self.step == circuit_breaker.FETCH and not here:
+                self._check_fits(self.held[visit])
+
+    def _check_fits(self, found: Record) -> None:
+        """Put off a visit that did not fit before and cannot now, without asking for it."""
+        chosen = self.worker.settings
+        if (found.error or {}).get("type") != NoRoom.__name__ or not found.tar_bytes:
+            return
+        try:
+            fetch.check_fits(self.worker.store, chosen, found.visit, found.tar_bytes)
+        except NoRoom as error:
+            error.at(project=found.visit.project, visit=found.visit.id, step=self.step)
+            raise circuit_breaker.PutOff(error, chosen.disk_pause) from None
 
     def _job(self, found: Record, watch: Watch) -> Job:
         worker = self.worker
@@ -242,6 +256,8 @@ class Attempt:
         if isinstance(result, Withdrawn):
             return record.given_back(found)
         pause = circuit_breaker.uncounted_wait(result, self.worker.settings)
+        if isinstance(result, NoRoom):
+            found = found.with_size(result.size)
         if pause is not None:
             return record.postponed(found, result, now + pause)
         faults = found.steps[found.position].faults + 1

@@ -26,6 +26,7 @@ from icfqueue.core.errors import (
     DiskTrouble,
     IcfqueueError,
     NetworkTrouble,
+    NoRoom,
     NotInStore,
     StepError,
     StoreBusy,
@@ -134,7 +135,7 @@ def note(
         ledger.put_note(f"rest:{host}", words, error.retry_after)
     elif isinstance(error, NetworkTrouble | StoreBusy):
         return _count_fault(ledger, settings, visit, error, host)
-    if isinstance(error, AccessDenied | NotInStore):
+    if isinstance(error, AccessDenied | NotInStore | NoRoom):
         well(ledger, options)
     probed(ledger, visit, options)
     return None
@@ -173,8 +174,11 @@ def lift(ledger: Ledger, project: str) -> None:
 def uncounted_wait(error: StepError, settings: Settings) -> float | None:
     """Return how long to wait without counting the attempt, or None to count it.
 
-    A full disk is no visit's fault; neither is a store that says when to come back.
+    A full disk is no visit's fault, nor is a tarball that does not fit; neither is a
+    store that says when to come back.
     """
+    if isinstance(error, NoRoom):
+        return settings.disk_pause
     if isinstance(error, DiskTrouble):
         return settings.disk_pause if error.full else None
     # "Retry-After: 0" names no time: taken at its word, it would be tried without end.

@@ -27,6 +27,7 @@ from icfqueue.core.errors import (
     Interrupted,
     LeaseLost,
     NetworkTrouble,
+    NoRoom,
     NotInStore,
     PermanentError,
     StoreBusy,
@@ -366,9 +367,58 @@ def test_a_refusal_is_permanent(
 
 def test_room_is_checked_before_the_download(job: Job) -> None:
     greedy = structs.replace(job.settings, keep_free=1 << 60)
-    with pytest.raises(DiskTrouble, match="no room for"):
+    with pytest.raises(NoRoom, match=f"no room for .*: {len(CONTENT)} bytes to come") as e:
         fetch.run(replace(job, settings=greedy))
+    assert e.value.size == len(CONTENT)
     assert litter(job) == []
+
+
+def test_what_is_here_needs_no_more_room(web: FaultyStore, job: Job) -> None:
+    """Of a part that is kept only the rest must fit, and it stays until that does."""
+    web.fail("cut", path=TAR, after=2_000_000)
+    with pytest.raises(NetworkTrouble):
+        fetch.run(job)
+    (left,) = parts(job)
+    here_already = left.stat().st_size
+
+    class Asked(Counting):
+        def promise_room(self, size: int, free: Callable[[], int]) -> int | None:
+            asked.append((size, free() > 0))
+            return 7 if len(asked) == 1 else None
+
+    asked: list[tuple[int, bool]] = []
+    with pytest.raises(NoRoom, match="and 7 are promised to other downloads"):
+        fetch.run(replace(job, watch=Asked()))
+    assert parts(job)[0].stat().st_size == here_already
+    assert partial_download.kept(job.store.work_dir(VISIT)) == here_already
+    fetch.check_fits(job.store, job.settings, VISIT, len(CONTENT))
+    fetch.run(replace(job, watch=Asked()))
+    assert asked == [(len(CONTENT) - here_already, True)] * 2
+    assert_whole(job)
+
+
+def test_a_part_that_is_of_no_use_makes_room_before_it_is_asked_for(
+    web: FaultyStore, job: Job
+) -> None:
+    web.fail("cut", path=TAR, after=2_000_000)
+    with pytest.raises(NetworkTrouble):
+        fetch.run(job)
+
+    class Asked(Counting):
+        def promise_room(self, size: int, free: Callable[[], int]) -> int | None:
+            assert [path.stat().st_size for path in parts(job)] == [0]
+            return super().promise_room(size, free)
+
+    web.fail("no_range", path=TAR)
+    fetch.run(replace(job, watch=Asked()))
+    assert_whole(job)
+
+
+def test_what_cannot_fit_is_known_without_asking(job: Job) -> None:
+    room = fetch.free_room(job.store, job.settings)
+    with pytest.raises(NoRoom) as caught:
+        fetch.check_fits(job.store, job.settings, VISIT, room + (1 << 40))
+    assert caught.value.size == room + (1 << 40)
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
@@ -440,7 +490,7 @@ def test_a_worker_that_wakes_up_cannot_spoil_its_successors_part(
     assert here(job).read_bytes() == CONTENT
     assert watch.bytes == len(CONTENT) - 1_000_000
     zombie.close()
-    assert partial_download.take_over(work, lambda: None) is None
+    assert partial_download.take_over(work, lambda: None, lambda _: True) is None
     assert here(job).read_bytes() == CONTENT
 
 

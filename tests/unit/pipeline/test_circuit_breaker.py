@@ -11,6 +11,7 @@ from icfqueue.core.errors import (
     BadTarball,
     DiskTrouble,
     NetworkTrouble,
+    NoRoom,
     NotInStore,
     StepError,
     StoreBusy,
@@ -169,7 +170,7 @@ def test_an_answer_of_the_store_ends_the_row_of_faults(ledger: Ledger) -> None:
     check(ledger)
 
 
-@pytest.mark.parametrize("error", [BadTarball("x"), NotInStore("x")])
+@pytest.mark.parametrize("error", [BadTarball("x"), NotInStore("x"), NoRoom("x")])
 def test_what_concerns_one_visit_is_not_noted(ledger: Ledger, error: StepError) -> None:
     for _ in range(5):
         note(ledger, error)
@@ -203,6 +204,7 @@ def test_a_tarball_that_is_here_asks_no_store_and_so_meets_none_of_its_troubles(
     ("error", "waits"),
     [
         (DiskTrouble("x"), 30.0),
+        (NoRoom("x", size=5), 30.0),
         (DiskTrouble("one tarball cannot be read", full=False), None),
         (StoreBusy("x", retry_after=7.0), 7.0),
         (StoreBusy("x", retry_after=0.0), None),
