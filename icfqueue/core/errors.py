@@ -10,7 +10,7 @@
     │   ├── PermanentError           trying again cannot help
     │   │   ├── BadTarball           the tarball cannot become a dataset
     │   │   ├── TarballChanged       not the tarball that the outputs were made from
-    │   │   ├── AccessDenied         401 or 403: concerns every visit of the project
+    │   │   ├── AccessDenied         401: concerns every visit of the project; or 403
     │   │   ├── NotInStore           404
     │   │   └── Crashed              the visit took its worker down too often
     │   └── TransientError           trying again later can help
@@ -135,7 +135,17 @@ class TarballChanged(PermanentError):
 
 
 class AccessDenied(PermanentError):
-    """The store answered 401 or 403; no other visit of the project need ask."""
+    """The store answered 401: no other visit of the project need ask; or 403.
+
+    Parameters
+    ----------
+    forbidden
+        It was 403: the store refuses this file, and may give others of the project.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", forbidden: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.forbidden = forbidden
 
 
 class NotInStore(PermanentError):

@@ -242,6 +242,7 @@ class Attempt:
         if self.step == circuit_breaker.FETCH and isinstance(result, Outcome):
             if result.worked:
                 circuit_breaker.well(worker.ledger, changed.options)
+                circuit_breaker.given(worker.ledger, changed.visit.project)
             circuit_breaker.probed(worker.ledger, changed.visit, changed.options)
         if changed.state == State.FAILED and self.step in FORGETFUL:
             worker.store.forget_work(changed.visit)

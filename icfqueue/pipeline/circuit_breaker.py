@@ -3,14 +3,16 @@
 What one worker finds, the others need not find again. Notes in the ledger say so:
 
 ``hold:<project>``
-    The store refused access to the project: every fetch fails with the same message,
+    The store refused access to the project (401, or 403 for ``store_faults`` visits in a
+    row; a single 403 may be one file's mode): every fetch fails with the same message,
     without asking the store, until ``icfqueue retry`` or ``enqueue`` lifts it.
 ``rest:disk``
     The store directory is full: no step begins until the note ends.
 ``rest:<host>``
-    The store failed several times in a row, or asked to wait: no fetch asks it until
-    the note ends. After a rest because of failures one fetch asks first, the others go
-    on when it was successful (a circuit breaker that is half open).
+    The store failed several times in a row, or once so slowly that others were kept
+    waiting, or asked to wait: no fetch asks it until the note ends. After a rest because
+    of failures one fetch asks first, the others go on when it was successful (a circuit
+    breaker that is half open).
 
 Visits that meet a rest wait for its end, and no attempt is counted; nor is one that
 fails while the store is known to fail, until it did so for :data:`OUTAGE`.
@@ -44,6 +46,9 @@ MEMORY = 600.0
 OUTAGE = 24 * 3600.0
 """Seconds, about, after which a store that does not answer counts against the visits. A
 night's outage is to fail none; visits that alone cannot be had must not wait for ever."""
+
+SLOW = 5
+"""Faults that count for one that a worker waited for in vain."""
 
 SOON = 5.0
 """Seconds, at most, after which a fetch looks again whether the first was successful."""
@@ -128,7 +133,7 @@ def note(
     host = _host(options.store_url)
     words = json.dumps({"message": error.message, "hint": error.hint})
     if isinstance(error, AccessDenied):
-        ledger.put_note(f"hold:{visit.project}", words)
+        _count_refusal(ledger, settings, visit, error)
     elif isinstance(error, DiskTrouble) and error.full:
         ledger.put_note("rest:disk", words, settings.disk_pause)
     elif isinstance(error, StoreBusy) and error.retry_after:
@@ -137,8 +142,24 @@ def note(
         return _count_fault(ledger, settings, visit, error, host)
     if isinstance(error, AccessDenied | NotInStore | NoRoom):
         well(ledger, options)
+    if isinstance(error, NoRoom):
+        given(ledger, visit.project)
     probed(ledger, visit, options)
     return None
+
+
+def _count_refusal(
+    ledger: Ledger, settings: Settings, visit: Visit, error: AccessDenied
+) -> None:
+    """Hold the project, if it is that and not the visit which is refused."""
+    message = error.message
+    if error.forbidden:
+        refused = ledger.count_up(_refused(visit.project), MEMORY)
+        if refused < settings.store_faults:
+            return
+        message = f"{refused} visits in a row were refused, the last one so: {message}"
+    words = json.dumps({"message": message, "hint": error.hint})
+    ledger.put_note(f"hold:{visit.project}", words)
 
 
 def _count_fault(
@@ -147,6 +168,10 @@ def _count_fault(
     """Count a failure of the store; let it rest if there are too many in a row."""
     pause = settings.store_pause
     faults = ledger.count_up(f"faults:{host}", MEMORY + pause)
+    if isinstance(error, NetworkTrouble) and error.slow and faults < settings.store_faults:
+        # Each further one would keep a worker from other stores' visits for as long.
+        faults = min(settings.store_faults, faults + SLOW - 1)
+        ledger.put_note(f"faults:{host}", str(faults), MEMORY + pause)
     beyond = faults - settings.store_faults
     if beyond >= 0:
         words = json.dumps({"message": error.message, "hint": error.hint})
@@ -166,9 +191,19 @@ def well(ledger: Ledger, options: Options) -> None:
     ledger.drop_note(f"faults:{_host(options.store_url)}")
 
 
+def given(ledger: Ledger, project: str) -> None:
+    """Forget what a store refused of a project that it gave something of."""
+    ledger.drop_note(_refused(project))
+
+
 def lift(ledger: Ledger, project: str) -> None:
     """Let the project's fetches ask the store again."""
     ledger.drop_note(f"hold:{project}")
+    given(ledger, project)
+
+
+def _refused(project: str) -> str:
+    return f"refused:{project}"
 
 
 def uncounted_wait(error: StepError, settings: Settings) -> float | None:

@@ -54,11 +54,18 @@ def of_status(
         Seconds since 1970, for a Retry-After that is a date.
     """
     found = f"{url} answers {status}"
-    if status in {401, 403}:
+    if status == 401:  # noqa: PLR2004 - an HTTP status
         return AccessDenied(
             f"{found}: no access",
             hint="give DataLad a credential for this project (`datalad credentials set "
             "NAME …`), try it by `icfqueue doctor`, then `icfqueue retry`",
+        )
+    if status == 403:  # noqa: PLR2004 - an HTTP status
+        return AccessDenied(
+            f"{found}: no access to this",
+            hint="have the store give access to it, or give DataLad a credential that has "
+            "(`datalad credentials set NAME …`), then `icfqueue retry`",
+            forbidden=True,
         )
     if status in {404, 410}:
         return NotInStore(

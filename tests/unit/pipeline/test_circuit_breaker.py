@@ -55,6 +55,46 @@ def test_refused_access_holds_the_fetches_of_that_project_alone(ledger: Ledger) 
     check(ledger)
 
 
+def test_one_visit_that_is_forbidden_holds_no_other(ledger: Ledger) -> None:
+    """Nor do many, as long as the store gives one of the project now and then."""
+    for _ in range(5):
+        note(ledger, AccessDenied("403 for v1", forbidden=True))
+        note(ledger, AccessDenied("403 for v2", forbidden=True))
+        check(ledger)
+        circuit_breaker.given(ledger, "study_1")
+    note(ledger, NoRoom("too large, but given"))
+
+
+def test_several_that_are_forbidden_in_a_row_hold_the_project(ledger: Ledger) -> None:
+    for number in range(3):
+        check(ledger)
+        note(ledger, AccessDenied(f"403 for v{number}", hint="ask them", forbidden=True))
+    with pytest.raises(AccessDenied, match=r"3 visits in a row .* 403 for v2") as found:
+        check(ledger)
+    assert found.value.hint == "ask them"
+    check(ledger, visit=THERE)
+    circuit_breaker.lift(ledger, "study_1")
+    # From the beginning, so that each retry gets further than one visit.
+    for _ in range(2):
+        note(ledger, AccessDenied("403", forbidden=True))
+        check(ledger)
+
+
+def test_a_store_that_kept_a_worker_waiting_is_left_alone_at_once(ledger: Ledger) -> None:
+    """And half open after: one asks it, and others' failures are no visit's fault."""
+    slow = NetworkTrouble("trickles", slow=True)
+    assert circuit_breaker.note(ledger, CHOSEN, HERE, slow, OPTIONS) is None
+    with pytest.raises(PutOff, match="trickles"):
+        check(ledger)
+    check(ledger, url="https://other.example.org")
+    ledger.drop_note("rest:store.example.org")
+    check(ledger)
+    with pytest.raises(PutOff, match="another visit asks it first"):
+        check(ledger, visit=THERE)
+    assert isinstance(circuit_breaker.note(ledger, CHOSEN, HERE, slow, OPTIONS), PutOff)
+    assert ledger.note("faults:store.example.org") == "4"
+
+
 def test_a_full_disk_rests_every_step_of_every_project(ledger: Ledger) -> None:
     note(ledger, DiskTrouble("no space left", hint="make room"))
     for visit in (HERE, THERE):
