@@ -133,6 +133,7 @@ def test_no_cell_of_a_table_is_a_formula(project: Path, broker: Valkey, sign: st
         head("302 Found", Location="http://\x1b]0;owned\x07/"),
         head(Content_Type="text/html") + b'<a href="%1b]0;owned%07&#155;x_dicom.tar">',
     ],
+    ids=["type", "realm", "redirect", "listing"],
 )
 def test_nothing_that_a_store_says_reaches_the_terminal_as_it_is(
     project: Path, broker: Valkey, answer: bytes

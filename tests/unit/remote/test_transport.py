@@ -236,6 +236,7 @@ def test_a_listing_that_comes_packed_is_read_all_the_same(coding: str) -> None:
         ("gzip", b"no gzip", "cannot be unpacked"),
         ("gzip", gzip.compress(b"<p>" * 99)[:-9], "broke off"),
     ],
+    ids=["unknown", "twice", "broken", "cut"],
 )
 def test_a_packing_that_is_not_understood_is_said_so(
     coding: str, body: bytes, words: str
@@ -272,6 +273,19 @@ EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m" + "\xe2\x80\xae"
         head("302 Found", Location=f"{EVIL}://x"),
         head(Content_Encoding=EVIL, **PAGE),
         head(Content_Length=EVIL, Transfer_Encoding=EVIL, Content_Type="x/y"),
+    ],
+    ids=[
+        "type",
+        "long type",
+        "realm",
+        "scheme of log-in",
+        "reason",
+        "version",
+        "status line",
+        "redirect to host",
+        "redirect to scheme",
+        "packing",
+        "length",
     ],
 )
 def test_no_header_puts_a_control_character_into_an_error(answer: bytes) -> None:
