@@ -15,6 +15,7 @@ from icfqueue.broker import connection
 from icfqueue.broker.embedded import EmbeddedServer
 from icfqueue.core import settings, steps
 from icfqueue.core.errors import IcfqueueError
+from icfqueue.core.plain_text import EscapingFilter
 from icfqueue.steps import registry
 from icfqueue.store.directory import Store
 from workers.app import app
@@ -47,6 +48,14 @@ def _prepare(**_: Any) -> None:
     except IcfqueueError as error:
         sys.stderr.write(f"icfqueue: {error.message}. {error.hint}".rstrip() + "\n")
         raise SystemExit(error.exit_code) from None
+
+
+@signals.after_setup_logger.connect
+@signals.after_setup_task_logger.connect
+def _escape(logger: logging.Logger, **_: Any) -> None:
+    """Have no control character reach a log, whoever logs it."""
+    for handler in logger.handlers:
+        handler.addFilter(EscapingFilter())
 
 
 @signals.after_setup_logger.connect

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,16 @@ from icfqueue.core.errors import UsageError
 if TYPE_CHECKING:
     from icfqueue.core.options import Options
     from icfqueue.core.settings import Settings
+    from icfqueue.core.visit import Visit
     from icfqueue.operations.enqueue import Enqueued, Plan
     from icfqueue.operations.select_visits import Selection
+
+
+_TOLD = 100
+"""Tarballs without a visit that are named."""
+
+_WIDTH = 255
+"""Characters of a name that are shown; files have no longer ones."""
 
 
 def options_of(chosen: Settings, wanted: dict[str, Any]) -> Options:
@@ -47,6 +56,9 @@ def chosen_visits(
     from icfqueue.operations.select_visits import select_visits
 
     listed = _lines(wanted["visits_file"]) if wanted["visits_file"] else None
+    if wanted["remote"] and sys.stderr.isatty():
+        # It may take minutes, and nothing else is seen of it.
+        click.echo(f"Listing {opened.settings.store_url}/{project}/ …", err=True)
     with ExitStack() as stack:
         remote = stack.enter_context(opened.remote()) if wanted["remote"] else None
         found = select_visits(opened.store, project, named, listed=listed, remote=remote)
@@ -57,8 +69,11 @@ def chosen_visits(
             fg="yellow",
             err=True,
         )
-    for name, why in found.left_out:
-        click.secho(f"left out: {name!r} ({why})", fg="yellow", err=True)
+    for name, why in found.left_out[:_TOLD]:
+        # `repr` escapes what is not printable.
+        click.secho(f"left out: {name[:_WIDTH]!r} ({why})", fg="yellow", err=True)
+    if more := found.more_left_out + len(found.left_out[_TOLD:]):
+        click.secho(f"left out: {more} more", fg="yellow", err=True)
     found.check_found()
     return found
 
@@ -96,3 +111,11 @@ def tell_enqueued(project: str, done: Enqueued) -> None:
     if done.up_to_date:
         words.append(f"{done.up_to_date} up to date")
     click.echo(f"{project}: {', '.join(words)}")
+
+
+def tell_left_alone(wanted: Iterable[Visit], done: Iterable[Visit], why: str) -> None:
+    """Print which of the visits `wanted` are not among those `done`."""
+    others = set(done)
+    names = [visit.id for visit in wanted if visit not in others]
+    if names:
+        click.echo(f"left alone ({why}): {', '.join(names)}")

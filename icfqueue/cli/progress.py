@@ -23,6 +23,7 @@ from rich.text import Text
 from icfqueue.cli import tables
 from icfqueue.cli.session import Session
 from icfqueue.core.errors import Unreachable
+from icfqueue.core.plain_text import escaped
 from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.record import State
 from icfqueue.operations.status import ProjectSummary, summary
@@ -176,7 +177,7 @@ class _Reasons:
         if reason in self.told:
             return ""
         self.told.add(reason)
-        return f"waiting: {message}"
+        return f"waiting: {escaped(message)}"
 
 
 Show = Callable[[ProjectSummary, Running], None]
@@ -252,7 +253,7 @@ def _report(opened: Session, project: str) -> int:
         names = ", ".join(visits[:3]) + (
             f" and {len(visits) - 3} more" if visits[3:] else ""
         )
-        click.secho(f"  {names}: {message}", fg="red", err=True)
+        click.secho(f"  {names}: {escaped(message)}", fg="red", err=True)
     # What else failed does so again unless its own hint is followed.
     if any((record.error or {}).get("kind") == "transient" for record in failed):
         click.echo(f"  Then: icfqueue retry {project} && icfqueue run {project}", err=True)

@@ -6,16 +6,16 @@ import csv
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-import click
 from rich.console import Console, Group, RenderableType
 from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
 from icfqueue.core.errors import UsageError
+from icfqueue.core.plain_text import escaped
 from icfqueue.core.steps import NAMES
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.ledger import Ledger
@@ -45,6 +45,18 @@ FRAME = 7
 
 MESSAGE_WIDTH = 60
 """Characters of an error in a line of the table; ``status PROJECT VISIT`` has it whole."""
+
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""First characters by which a spreadsheet takes a cell for a formula."""
+
+
+def cell(text: str, style: str = "") -> Text:
+    """Return `text` as it stands: no markup is read out of it, and no terminal obeys it.
+
+    Records come from the broker, to which others may write.
+    """
+    return Text(escaped(text), style=style)
 
 
 def once(
@@ -154,7 +166,11 @@ def _projects(ledger: Ledger) -> RenderableType:
         line = status.summary(ledger, name)
         counts = [_count(state, line.counts[state]) for state in State]
         shown.add_row(
-            name, str(line.visits), *counts, decimal(line.tar_bytes), str(line.read_dicoms)
+            cell(name),
+            str(line.visits),
+            *counts,
+            decimal(line.tar_bytes),
+            str(line.read_dicoms),
         )
     if not shown.rows:
         return Text("Nothing was enqueued yet: try 'icfqueue run PROJECT'.")
@@ -167,7 +183,7 @@ def _count(state: State, count: int) -> Text:
 
 def counts_line(line: status.ProjectSummary) -> Text:
     """Return the counts of a project in one line."""
-    text = Text(f"{line.project}: {line.visits} visits  ")
+    text = cell(f"{line.project}: {line.visits} visits  ")
     for state, count in line.counts.items():
         if count:
             text.append(f"  {count} {state.value}", style=COLOURS[state])
@@ -218,8 +234,8 @@ def _line(record: Record) -> list[str | Text]:
         "" if record.dicoms is None else str(record.dicoms),
         "" if record.tar_bytes is None else decimal(record.tar_bytes),
         "" if seconds is None else f"{seconds:.1f} s",
-        status.last_worker(record),
-        Text(f"{error['type']}: {message}" if error else ""),
+        cell(status.last_worker(record)),
+        cell(f"{error['type']}: {message}" if error else ""),
     ]
 
 
@@ -238,19 +254,20 @@ def _visit(record: Record) -> RenderableType:
         *((record.refs or {}).items()),
     ):
         if value:
-            facts.add_row(name, value)
+            facts.add_row(cell(name), cell(value))
     steps = Table("step", "state", "tries", "time", "worker")
     for name, step in zip(NAMES, record.steps, strict=True):
         seconds = "" if step.seconds is None else f"{step.seconds:.2f} s"
-        steps.add_row(name, step.state, str(step.attempts), seconds, step.worker or "")
+        worker = cell(step.worker or "")
+        steps.add_row(name, cell(step.state), str(step.attempts), seconds, worker)
     parts: list[RenderableType] = [head, facts, steps]
     if record.error:
         error = record.error
         parts.append(
-            Text(f"{error['kind']} {error['type']} in {error['step']}", style="red")
+            cell(f"{error['kind']} {error['type']} in {error['step']}", style="red")
         )
-        parts.append(Text(error["message"]))
-        parts.append(Text(error["hint"]))
+        parts.append(cell(error["message"]))
+        parts.append(cell(error["hint"]))
     return Group(*parts)
 
 
@@ -268,12 +285,15 @@ def _csv(ledger: Ledger, project: str | None, visit: str | None, state: str | No
         names = list(status.CSV_FIELDS)
     writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: _harmless(row[name]) for name in names} for row in rows)
 
 
-def tell_left_alone(wanted: Iterable[Visit], done: Iterable[Visit], why: str) -> None:
-    """Print which of the visits `wanted` are not among those `done`."""
-    others = set(done)
-    names = [visit.id for visit in wanted if visit not in others]
-    if names:
-        click.echo(f"left alone ({why}): {', '.join(names)}")
+def _harmless(value: Any) -> Any:
+    """Return what a spreadsheet may be shown: text that it takes for text.
+
+    The apostrophe is what spreadsheets themselves write before such a text.
+    """
+    if not isinstance(value, str):
+        return value
+    text = escaped(value)
+    return f"'{text}" if text.startswith(FORMULA) else text

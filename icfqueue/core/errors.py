@@ -12,7 +12,7 @@
     │   │   ├── BadTarball           the tarball cannot become a dataset
     │   │   ├── BadMetadata          a published metadata file is not what it must be
     │   │   ├── TarballChanged       not the tarball that the outputs were made from
-    │   │   ├── AccessDenied         401 or 403: concerns every visit of the project
+    │   │   ├── AccessDenied         401: concerns every visit of the project; or 403
     │   │   ├── NotInStore           404
     │   │   └── Crashed              the visit took its worker down too often
     │   └── TransientError           trying again later can help
@@ -20,6 +20,7 @@
     │       ├── StoreBusy            429 or 503: come back later
     │       ├── TarballTouched       the tarball changed while it was worked on
     │       ├── DiskTrouble          ENOSPC, EIO, ESTALE, EROFS
+    │       ├── NoRoom               a tarball does not fit: this visit alone waits
     │       ├── ToolFailed           git or git-annex ended with an error
     │       └── Stalled              no progress for longer than the step may
     └── Withdrawn                    no failure: this worker must drop what it does
@@ -36,6 +37,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
+from icfqueue.core.plain_text import escaped
+
 Kind = Literal["permanent", "transient"]
 
 
@@ -45,7 +48,8 @@ class IcfqueueError(Exception):
     Parameters
     ----------
     message
-        What was found, with path, member or address.
+        What was found, with path, member or address. It reaches terminals, records and
+        pages, so what no printer prints is escaped, wherever it came from.
     hint
         What to do next; empty if the message says it all.
     """
@@ -53,9 +57,9 @@ class IcfqueueError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = escaped(message)
+        self.hint = escaped(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return self.message
@@ -143,7 +147,17 @@ class TarballChanged(PermanentError):
 
 
 class AccessDenied(PermanentError):
-    """The store answered 401 or 403; no other visit of the project need ask."""
+    """The store answered 401: no other visit of the project need ask; or 403.
+
+    Parameters
+    ----------
+    forbidden
+        It was 403: the store refuses this file, and may give others of the project.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", forbidden: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.forbidden = forbidden
 
 
 class NotInStore(PermanentError):
@@ -173,7 +187,24 @@ class TransientError(StepError):
 
 
 class NetworkTrouble(TransientError):
-    """Connection refused, reset or stalled; a 5xx; fewer bytes than announced."""
+    """Connection refused, reset or stalled; a 5xx; fewer bytes than announced.
+
+    Parameters
+    ----------
+    slow
+        The worker waited for long in vain, and others would.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        retry_after: float | None = None,
+        slow: bool = False,
+    ) -> None:
+        super().__init__(message, hint=hint, retry_after=retry_after)
+        self.slow = slow
 
 
 class StoreBusy(TransientError):
@@ -197,6 +228,20 @@ class DiskTrouble(TransientError):
     def __init__(self, message: str, *, hint: str = "", full: bool = True) -> None:
         super().__init__(message, hint=hint)
         self.full = full
+
+
+class NoRoom(TransientError):
+    """A tarball to be downloaded does not fit now; others may. No attempt is counted.
+
+    Parameters
+    ----------
+    size
+        Bytes of the whole tarball.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", size: int = 0) -> None:
+        super().__init__(message, hint=hint)
+        self.size = size
 
 
 class ToolFailed(TransientError):

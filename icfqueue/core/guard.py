@@ -7,7 +7,7 @@ progress and raise :class:`~icfqueue.core.errors.Withdrawn` when the work must b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,27 @@ class Guard:
         Withdrawn
             The visit is no longer this worker's: throw the work away.
         """
+
+    def promise_room(self, size: int, free: Callable[[], int]) -> int | None:
+        """Ask for room on the disk until the work is over.
+
+        Others who ask meanwhile are told that it is taken. What :meth:`advance` counts
+        from now on is taken off.
+
+        Parameters
+        ----------
+        size
+            Bytes that are to be written.
+        free
+            Tells how many bytes are free.
+
+        Returns
+        -------
+        int or None
+            None if there is room. Else the bytes of what is free that others were
+            promised.
+        """
+        return None if size <= max(0, free()) else 0
 
     @contextmanager
     def minding(self, process: subprocess.Popen[bytes]) -> Iterator[None]:

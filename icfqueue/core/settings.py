@@ -85,7 +85,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     disk_pause, store_pause, store_faults
         Rest on disk trouble; rest when the store fails; faults in a row before that.
     connect_timeout, read_timeout
-        Longest wait for the store, and between two reads of it.
+        Longest wait for the store, and between two reads of it; together, for a whole
+        answer that has no tarball in it.
+    least_rate
+        Bytes a second that must come from the store, averaged over `read_timeout`.
     keep_free
         Bytes that a download leaves free.
     catalog_name, catalog_logo, catalog_link_color, catalog_link_hover_color
@@ -115,6 +118,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     store_faults: Count = 5
     connect_timeout: Span = 20.0
     read_timeout: Span = 60.0
+    least_rate: Annotated[float, Meta(ge=0)] = 2000.0
     keep_free: Annotated[int, Meta(ge=0)] = 1 << 30
 
     catalog_name: str = "ICF study catalog"

@@ -68,8 +68,10 @@ def check_tree(repo: Path, ref: str, guard: Guard) -> None:
         refused = re.search(r"invalid path '(.*)'", error.message, re.DOTALL)
         if refused is None:
             raise
+        # An error's words are escaped already, but for the ends of lines.
+        member = refused[1].replace("\n", "\\n")
         raise BadTarball(
-            f"member {refused[1]!r} has a name that git refuses to check out",
+            f"member '{member}' has a name that git refuses to check out",
             hint="the tarball must be made anew without it",
         ) from error
     (repo / "index").unlink(missing_ok=True)

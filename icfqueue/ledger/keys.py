@@ -13,6 +13,8 @@ Keys, below ``icfqueue:``::
     due                       sorted set of waiting visits by the time they go on
     sent:<queue>              sorted set of queued visits by when their message was sent
     flush                     sorted set of projects by when their catalog is written
+    room                      hash: visit to "<end> <bytes> <token>", the room on the disk
+                              that is promised to its download (ledger/locks.py)
     workers                   sorted set of workers by when they last said they live
     lock:<name>, hold:<project>, rest:<name>, …   notes, most with an end of their own
 

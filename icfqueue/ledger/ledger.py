@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from icfqueue.core.visit import Visit
-from icfqueue.ledger.locks import Locks
+from icfqueue.ledger.locks import Locks, Room
 from icfqueue.ledger.notes import Notes
 from icfqueue.ledger.record import Record, State
 
@@ -43,12 +43,16 @@ class Ledger(Protocol):
         Locks of whole studies and of roles, each with an end of its own.
     notes
         What workers tell each other of disk and store.
+    room
+        Room on the disk that is promised to downloads.
     """
 
     @property
     def locks(self) -> Locks: ...
     @property
     def notes(self) -> Notes: ...
+    @property
+    def room(self) -> Room: ...
 
     # Records
 

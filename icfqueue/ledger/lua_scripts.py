@@ -107,6 +107,52 @@ return redis.call('ZADD', KEYS[1], 'XX', 'CH', now + ARGV[2], ARGV[1])
 """
 )
 
+# KEYS: hash of promises, visit to "<end in ms> <bytes> <token>". ARGV: visit, token,
+# bytes, free bytes, ms. Sweeps what has ended. Bytes stay below 2^53, exact in Lua.
+PROMISE = (
+    _NOW
+    + """
+local others = 0
+local found = redis.call('HGETALL', KEYS[1])
+for i = 1, #found, 2 do
+  local ends, bytes = string.match(found[i + 1], '^(%d+) (%d+) ')
+  if not ends or tonumber(ends) <= now then
+    redis.call('HDEL', KEYS[1], found[i])
+  elseif found[i] ~= ARGV[1] then
+    others = others + tonumber(bytes)
+  end
+end
+local fits = tonumber(ARGV[3]) == 0 or others + tonumber(ARGV[3]) <= tonumber(ARGV[4])
+if fits then
+  local promise = string.format('%d %s %s', now + ARGV[5], ARGV[3], ARGV[2])
+  redis.call('HSET', KEYS[1], ARGV[1], promise)
+end
+return {fits and 1 or 0, string.format('%.0f', others)}
+"""
+)
+
+# ARGV: visit, token, bytes, ms. A promise that ended meanwhile is made again: its bytes
+# are still to come. One with another token is the next holder's.
+KEEP_PROMISE = (
+    _NOW
+    + """
+local found = redis.call('HGET', KEYS[1], ARGV[1])
+if found and string.match(found, ' (%S+)$') ~= ARGV[2] then return 0 end
+local promise = string.format('%d %s %s', now + ARGV[4], ARGV[3], ARGV[2])
+redis.call('HSET', KEYS[1], ARGV[1], promise)
+return 1
+"""
+)
+
+# ARGV: visit, token.
+RELEASE = """
+local found = redis.call('HGET', KEYS[1], ARGV[1])
+if found and string.match(found, ' (%S+)$') == ARGV[2] then
+  return redis.call('HDEL', KEYS[1], ARGV[1])
+end
+return 0
+"""
+
 
 class Script:
     """A script that is loaded when the server does not know it.

@@ -21,7 +21,7 @@ from icfqueue.ledger import lua_scripts
 from icfqueue.ledger.indexes import changes, totals
 from icfqueue.ledger.keys import key, visit_key
 from icfqueue.ledger.ledger import BATCH, Change, Entry
-from icfqueue.ledger.locks import RedisLocks
+from icfqueue.ledger.locks import RedisLocks, RedisRoom
 from icfqueue.ledger.lua_scripts import Script, run_many
 from icfqueue.ledger.notes import RedisNotes
 from icfqueue.ledger.record import Record, State
@@ -54,6 +54,7 @@ class RedisLedger:
         self._delay = Script(client, lua_scripts.DELAY)
         self.locks = RedisLocks(client)
         self.notes = RedisNotes(client)
+        self.room = RedisRoom(client)
 
     # Records
 

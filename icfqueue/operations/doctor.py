@@ -16,7 +16,7 @@ import redis
 
 from icfqueue.broker import connection
 from icfqueue.broker.embedded import EmbeddedServer
-from icfqueue.core.errors import IcfqueueError
+from icfqueue.core.errors import IcfqueueError, StepError
 from icfqueue.core.settings import Settings
 from icfqueue.dataset import programs
 from icfqueue.store.directory import Store
@@ -212,27 +212,24 @@ def _credential(settings: Settings) -> Finding:
 
 
 def _store_url(settings: Settings, project: str | None) -> Finding:
-    import requests
+    from icfqueue.remote.client import RemoteStore
 
-    if project is None:
+    url = settings.store_url
+    with RemoteStore.of(settings) as remote:
+        if project is not None:
+            count = len(remote.visits(project))
+            return Finding("store URL", f"{url}/{project} lists {count} visits")
         try:
-            answer = requests.head(
-                settings.store_url + "/", timeout=10, allow_redirects=False
-            )
-        except requests.RequestException as error:
+            return Finding("store URL", f"{url} answers ({remote.knock()})")
+        except StepError as error:
             return Finding(
                 "store URL",
-                f"{settings.store_url} does not answer ({type(error).__name__})",
-                "needed for downloads and by those who clone; is the address right?",
+                error.message,
+                f"{error.hint or 'is the address right?'}; it is needed for downloads and "
+                "by those who clone",
                 bad=True,
                 exit_code=3,
             )
-        return Finding("store URL", f"{settings.store_url} answers ({answer.status_code})")
-    from icfqueue.remote.client import RemoteStore
-
-    with RemoteStore.of(settings) as remote:
-        count = len(remote.visits(project))
-    return Finding("store URL", f"{settings.store_url}/{project} lists {count} visits")
 
 
 def _first_line(command: list[str]) -> str:

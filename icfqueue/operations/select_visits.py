@@ -28,6 +28,8 @@ class Selection:
     mistyped
         Visits that were named and have no tarball here, and one here that is called
         almost the same.
+    more_left_out
+        How many more than `left_out` there are, which are not named.
     """
 
     store: Store
@@ -35,6 +37,7 @@ class Selection:
     visits: list[Visit] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
     mistyped: list[tuple[Visit, str]] = field(default_factory=list)
+    more_left_out: int = 0
 
     def check_found(self) -> None:
         """Raise if there is no visit.
@@ -88,14 +91,16 @@ def select_visits(
     mistyped = _mistyped(store, found)
     found |= {Visit(project, name) for name in listed or ()}
     unusable: set[str] = set()
+    more = 0
     if remote is not None:
         found |= set(remote.visits(project))
         unusable |= set(remote.left_out)
+        more = remote.more_left_out
     if not named and listed is None:
         found |= set(store.visits(project))
         unusable |= set(store.unusable(project))
     left_out = [(name, _why_left_out(project, name)) for name in sorted(unusable)]
-    return Selection(store, project, sorted(found), left_out, mistyped)
+    return Selection(store, project, sorted(found), left_out, mistyped, more)
 
 
 def _mistyped(store: Store, named: Iterable[Visit]) -> list[tuple[Visit, str]]:

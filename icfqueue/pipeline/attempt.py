@@ -16,6 +16,7 @@ from contextlib import suppress
 from icfqueue.core import faultpoint, steps
 from icfqueue.core.errors import (
     Interrupted,
+    NoRoom,
     PutOff,
     StepError,
     Withdrawn,
@@ -30,6 +31,7 @@ from icfqueue.ledger.retry_policy import PostponeBy, decide
 from icfqueue.pipeline.catalog_schedule import nobody_else_comes, send_flush
 from icfqueue.pipeline.heartbeat import CallOff, Heartbeat
 from icfqueue.pipeline.worker_context import WorkerContext
+from icfqueue.steps import fetch
 from icfqueue.steps.failures import as_step_error
 from icfqueue.steps.job import Job
 
@@ -121,6 +123,19 @@ class Attempt:
         for url, visit in asked.items():
             here = worker.store.path(visit, visit.tarball).exists()
             worker.breaker.raise_if_open(visit, self.step, url, here=here)
+            if self.step == steps.FETCH.name and not here:
+                self._check_fits(self.held[visit])
+
+    def _check_fits(self, found: Record) -> None:
+        """Put off a visit that did not fit before and cannot now, without asking for it."""
+        chosen = self.worker.settings
+        if (found.error or {}).get("type") != NoRoom.__name__ or not found.tar_bytes:
+            return
+        try:
+            fetch.check_fits(self.worker.store, chosen, found.visit, found.tar_bytes)
+        except NoRoom as error:
+            error.at(project=found.visit.project, visit=found.visit.id, step=self.step)
+            raise PutOff(error, chosen.disk_pause) from None
 
     def _job(self, found: Record, guard: Guard) -> Job:
         worker = self.worker
@@ -185,6 +200,7 @@ class Attempt:
         if self.step == steps.FETCH.name and isinstance(result, Outcome):
             if result.worked:
                 worker.breaker.record_success(changed.options.store_url)
+                worker.breaker.record_access(changed.visit.project)
             worker.breaker.release_probe(changed.visit, changed.options.store_url)
         if changed.state == State.FAILED and self.step in FORGETFUL:
             worker.store.forget_work(changed.visit)
@@ -198,6 +214,8 @@ class Attempt:
             return record.postponed(found, result.cause, now + result.seconds)
         if isinstance(result, Withdrawn):
             return record.given_back(found)
+        if isinstance(result, NoRoom):
+            found = found.with_size(result.size)
         faults = found.steps[found.position].faults + 1
         decision = decide(result, faults, self.worker.policy, random.random())  # noqa: S311 - jitter, no secret
         if isinstance(decision, PostponeBy):

@@ -3,16 +3,18 @@
 What one worker finds, the others need not find again. Notes in the ledger say so:
 
 ``hold:<project>``
-    The store refused access to the project: every fetch fails with the same message,
+    The store refused access to the project (401, or 403 for ``store_faults`` visits in a
+    row; a single 403 may be one file's mode): every fetch fails with the same message,
     without asking the store, until ``icfqueue retry`` or ``enqueue`` lifts it.
 ``rest:disk``
     The store directory is full: no step begins until the note ends.
 ``rest:<host>``
-    The store failed several times in a row, or asked to wait: no fetch asks it until
-    the note ends. After a rest because of failures one fetch asks first, the others go
-    on when it was successful (a circuit breaker that is half open).
-``faults:<host>``
-    How often the store failed in a row.
+    The store failed several times in a row, or once so slowly that others were kept
+    waiting, or asked to wait: no fetch asks it until the note ends. After a rest because
+    of failures one fetch asks first, the others go on when it was successful (a circuit
+    breaker that is half open).
+``faults:<host>``, ``refused:<project>``
+    How often the store failed in a row; how many visits it refused in a row.
 
 Visits that meet a rest wait for its end, and no attempt is counted; nor is one that
 fails while the store is known to fail, until it did so for :data:`OUTAGE`.
@@ -28,6 +30,7 @@ from icfqueue.core.errors import (
     AccessDenied,
     DiskTrouble,
     NetworkTrouble,
+    NoRoom,
     NotInStore,
     PutOff,
     StepError,
@@ -45,6 +48,9 @@ MEMORY = 600.0
 OUTAGE = 24 * 3600.0
 """Seconds, about, after which a store that does not answer counts against the visits. A
 night's outage is to fail none; visits that alone cannot be had must not wait for ever."""
+
+SLOW = 5
+"""Faults that count for one that a worker waited for in vain."""
 
 SOON = 5.0
 """Seconds, at most, after which a fetch looks again whether the first was successful."""
@@ -117,22 +123,28 @@ class CircuitBreaker:
         """
         host = _host(store_url)
         if isinstance(error, AccessDenied):
-            self._leave(_hold(visit.project), error)
+            self._count_refusal(visit, error)
         elif isinstance(error, DiskTrouble) and error.full:
             self._leave(_DISK, error, self.settings.disk_pause)
         elif isinstance(error, StoreBusy) and error.retry_after:
             self._leave(_rest(host), error, error.retry_after)
         elif isinstance(error, NetworkTrouble | StoreBusy):
             return self._count_fault(visit, error, host)
-        if isinstance(error, AccessDenied | NotInStore):
+        if isinstance(error, AccessDenied | NotInStore | NoRoom):
             # The store answered: it is well.
             self.record_success(store_url)
+        if isinstance(error, NoRoom):
+            self.record_access(visit.project)
         self.release_probe(visit, store_url)
         return None
 
     def record_success(self, store_url: str) -> None:
         """Forget the faults of a store that answered."""
         self.ledger.notes.drop(_faults(_host(store_url)))
+
+    def record_access(self, project: str) -> None:
+        """Forget what a store refused of a project that it gave something of."""
+        self.ledger.notes.drop(_refused(project))
 
     def release_probe(self, visit: Visit, store_url: str) -> None:
         """Let another visit ask the store, if `visit` was the one that was to ask first."""
@@ -141,6 +153,7 @@ class CircuitBreaker:
     def reset(self, project: str) -> None:
         """Let the project's fetches ask the store again that refused them."""
         self.ledger.notes.drop(_hold(project))
+        self.record_access(project)
 
     def _raise_if_resting(
         self, name: str, kind: type[TransientError], visit: Visit, step: str
@@ -157,10 +170,26 @@ class CircuitBreaker:
         words = json.dumps({"message": error.message, "hint": error.hint})
         self.ledger.notes.put(name, words, seconds)
 
+    def _count_refusal(self, visit: Visit, error: AccessDenied) -> None:
+        """Hold the project, if it is that and not the visit which is refused."""
+        message = error.message
+        if error.forbidden:
+            refused = self.ledger.notes.count_up(_refused(visit.project), MEMORY)
+            if refused < self.settings.store_faults:
+                return
+            message = f"{refused} visits in a row were refused, the last one so: {message}"
+        words = json.dumps({"message": message, "hint": error.hint})
+        self.ledger.notes.put(_hold(visit.project), words)
+
     def _count_fault(self, visit: Visit, error: StepError, host: str) -> PutOff | None:
         """Count a failure of the store; let it rest if there are too many in a row."""
         pause = self.settings.store_pause
         faults = self.ledger.notes.count_up(_faults(host), MEMORY + pause)
+        slow = isinstance(error, NetworkTrouble) and error.slow
+        if slow and faults < self.settings.store_faults:
+            # Each further one would keep a worker from other stores' visits for as long.
+            faults = min(self.settings.store_faults, faults + SLOW - 1)
+            self.ledger.notes.put(_faults(host), str(faults), MEMORY + pause)
         beyond = faults - self.settings.store_faults
         if beyond >= 0:
             self._leave(_rest(host), error, pause)
@@ -171,6 +200,10 @@ class CircuitBreaker:
 
 def _hold(project: str) -> str:
     return f"hold:{project}"
+
+
+def _refused(project: str) -> str:
+    return f"refused:{project}"
 
 
 def _rest(host: str) -> str:

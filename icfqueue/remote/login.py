@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import unquote, urlsplit
 
+from icfqueue.core.plain_text import shown
+
 if TYPE_CHECKING:
     import requests
 
@@ -113,7 +115,8 @@ class StoreLogin:
 
         nothing = (None, None, None)
         if not {"basic", "digest", "bearer"} & set(schemes):
-            self.refusal = f"it wants the log-in {'/'.join(schemes)}, unknown to DataLad"
+            wanted = shown("/".join(schemes))
+            self.refusal = f"it wants the log-in {wanted}, unknown to DataLad"
             return nothing
         self.realm = str(get_auth_realm(url, schemes))
         try:

@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Self
 
 from icfqueue.core.errors import DiskTrouble, Interrupted, TransientError
-from icfqueue.remote.client import RemoteFile
+from icfqueue.remote.download import RemoteFile
 
 MARK = 256 << 20
 """Bytes between two marks. After a crash at most so many are fetched again, and the last
@@ -209,7 +209,9 @@ class Part:
             marking.result()
 
 
-def take_over(work: Path, check: Callable[[], None]) -> Part | None:
+def take_over(
+    work: Path, check: Callable[[], None], fits: Callable[[int], bool]
+) -> Part | None:
     """Return the longest part that earlier tries left in `work`, as this worker's own.
 
     All others are removed.
@@ -220,6 +222,8 @@ def take_over(work: Path, check: Callable[[], None]) -> Part | None:
         The visit's work folder; need not exist.
     check
         Called in between; may raise.
+    fits
+        Tells whether there is room for so many bytes more, where a part must be copied.
     """
     left = []
     for path in _parts(work):
@@ -229,10 +233,16 @@ def take_over(work: Path, check: Callable[[], None]) -> Part | None:
     part = None
     for *_, path, note in sorted(left, reverse=True, key=lambda found: found[:2]):
         with suppress(FileNotFoundError):
-            part = _adopt(work, path, note, check)
+            part = _adopt(work, path, note, check, fits)
             break
     sweep(work, keep=part)
     return part
+
+
+def kept(work: Path) -> int:
+    """Return the bytes of the longest part in `work` that a next try can go on with."""
+    notes = (Note.read(_note_of(path)) for path in _parts(work) if path.exists())
+    return max((note.have for note in notes if note), default=0)
 
 
 def sweep(work: Path, keep: Part | None = None) -> None:
@@ -242,7 +252,13 @@ def sweep(work: Path, keep: Part | None = None) -> None:
             _remove(path)
 
 
-def _adopt(work: Path, path: Path, note: Note, check: Callable[[], None]) -> Part | None:
+def _adopt(
+    work: Path,
+    path: Path,
+    note: Note,
+    check: Callable[[], None],
+    fits: Callable[[int], bool],
+) -> Part | None:
     # The last byte is always asked for again: no range of bytes is empty.
     have = min(note.have, (note.file.size or 1) - 1)
     if note.closed:
@@ -250,8 +266,7 @@ def _adopt(work: Path, path: Path, note: Note, check: Callable[[], None]) -> Par
         part = Part(work, replace(note, have=min(have, size)), path)
         _remove(path)
         return part
-    room = os.statvfs(work)
-    if room.f_bavail * room.f_frsize < have:
+    if not fits(have):
         return None
     part = Part(work, replace(note, have=0))
     try:

@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from icfqueue.demo.server import DemoStore
-from icfqueue.remote.listing import visits_in_listing
+from icfqueue.remote.listing import Listing
 
 CONTENT = bytes(range(256)) * 100
 
@@ -187,8 +187,10 @@ def test_a_listing_names_every_visible_file(
     assert '<a href="?C=N;O=D">' in page
     assert '<a href="/">Parent Directory</a>' in page
     assert "Parent Directory" not in session.get(f"{web.url}/").text
-    found = visits_in_listing("study", f"{web.url}/study/", page)
-    assert [visit.id for visit in found] == ["v"]
+    found = Listing("study", f"{web.url}/study/")
+    found.feed(page.encode())
+    found.close()
+    assert [visit.id for visit in found.visits()] == ["v"]
 
 
 def test_one_connection_serves_many_requests(

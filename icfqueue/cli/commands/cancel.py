@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from icfqueue.cli.options import visit_arguments, where_options
+from icfqueue.cli.planning import tell_left_alone
 from icfqueue.cli.session import session
-from icfqueue.cli.tables import tell_left_alone
 
 
 @click.command()

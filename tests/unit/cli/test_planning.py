@@ -144,3 +144,11 @@ def test_what_was_enqueued_is_told(
 ) -> None:
     planning.tell_enqueued(PROJECT, done)
     assert capsys.readouterr().out == f"study_1: {words}\n"
+
+
+def test_what_was_left_alone_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    visits = [Visit("study_1", name) for name in "abc"]
+    planning.tell_left_alone(visits, [visits[1]], "not failed")
+    assert capsys.readouterr().out == "left alone (not failed): a, c\n"
+    planning.tell_left_alone(visits, visits, "not failed")
+    assert capsys.readouterr().out == ""

@@ -13,7 +13,6 @@ from support.records import a_record
 
 from icfqueue.cli import tables
 from icfqueue.core.errors import UsageError
-from icfqueue.core.visit import Visit
 from icfqueue.ledger.record import State
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.operations import status
@@ -141,14 +140,6 @@ def test_the_counts_name_only_states_that_there_are(full: RedisLedger) -> None:
     assert words.startswith("study_1: 5 visits")
     assert "1 failed" in words
     assert "waiting" not in words
-
-
-def test_what_was_left_alone_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    visits = [Visit("study_1", name) for name in "abc"]
-    tables.tell_left_alone(visits, [visits[1]], "not failed")
-    assert capsys.readouterr().out == "left alone (not failed): a, c\n"
-    tables.tell_left_alone(visits, visits, "not failed")
-    assert capsys.readouterr().out == ""
 
 
 def test_watching_shows_it_again_and_again_until_ctrl_c(

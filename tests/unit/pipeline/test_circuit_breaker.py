@@ -11,6 +11,7 @@ from icfqueue.core.errors import (
     BadTarball,
     DiskTrouble,
     NetworkTrouble,
+    NoRoom,
     NotInStore,
     PutOff,
     StepError,
@@ -71,6 +72,49 @@ def test_refused_access_holds_the_fetches_of_that_project_alone(breaker: Breaker
     assert breaker.ledger.notes.ends_in("hold:study_1") == 0.0
     breaker.reset("study_1")
     breaker.check()
+
+
+def test_one_visit_that_is_forbidden_holds_no_other(breaker: Breaker) -> None:
+    """Nor do many, as long as the store gives one of the project now and then."""
+    for _ in range(5):
+        breaker.fail(AccessDenied("403 for v1", forbidden=True))
+        breaker.fail(AccessDenied("403 for v2", forbidden=True))
+        breaker.check()
+        breaker.record_access("study_1")
+    breaker.fail(NoRoom("too large, but given"))
+
+
+def test_several_that_are_forbidden_in_a_row_hold_the_project(breaker: Breaker) -> None:
+    for number in range(3):
+        breaker.check()
+        breaker.fail(AccessDenied(f"403 for v{number}", hint="ask them", forbidden=True))
+    with pytest.raises(AccessDenied, match=r"3 visits in a row .* 403 for v2") as found:
+        breaker.check()
+    assert found.value.hint == "ask them"
+    breaker.check(visit=THERE)
+    breaker.reset("study_1")
+    # From the beginning, so that each retry gets further than one visit.
+    for _ in range(2):
+        breaker.fail(AccessDenied("403", forbidden=True))
+        breaker.check()
+
+
+def test_a_store_that_kept_a_worker_waiting_is_left_alone_at_once(
+    ledger: RedisLedger,
+) -> None:
+    """And half open after: one asks it, and others' failures are no visit's fault."""
+    slow = NetworkTrouble("trickles", slow=True)
+    breaker = Breaker(ledger, CHOSEN)
+    assert breaker.fail(slow) is None
+    with pytest.raises(PutOff, match="trickles"):
+        breaker.check()
+    breaker.check(url="https://other.example.org")
+    breaker.end_rest()
+    breaker.check()
+    with pytest.raises(PutOff, match="another visit asks it first"):
+        breaker.check(visit=THERE)
+    assert isinstance(breaker.fail(slow), PutOff)
+    assert ledger.notes.get("faults:store.example.org") == "4"
 
 
 def test_a_full_disk_rests_every_step_of_every_project(breaker: Breaker) -> None:
@@ -180,7 +224,7 @@ def test_an_answer_of_the_store_ends_the_row_of_faults(breaker: Breaker) -> None
     breaker.check()
 
 
-@pytest.mark.parametrize("error", [BadTarball("x"), NotInStore("x")])
+@pytest.mark.parametrize("error", [BadTarball("x"), NotInStore("x"), NoRoom("x")])
 def test_what_concerns_one_visit_is_not_noted(breaker: Breaker, error: StepError) -> None:
     for _ in range(5):
         breaker.fail(error)

@@ -23,7 +23,8 @@ from icfqueue.core.errors import (
     UsageError,
 )
 from icfqueue.core.visit import Visit
-from icfqueue.remote.client import RemoteFile, RemoteStore
+from icfqueue.remote.client import RemoteStore
+from icfqueue.remote.download import RemoteFile
 
 SECRET = "s3cret-pass"
 VISIT = Visit("study_1", "v")
