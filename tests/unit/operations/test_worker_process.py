@@ -203,7 +203,8 @@ def test_a_worker_that_does_not_stop_is_killed(
     fake.say = said.append
     monkeypatch.setattr(worker_process, "LAST_WORD", 0.1)
     monkeypatch.setattr(worker_process, "MARGIN", 0.1)
-    fake.quiet = False
+    said: list[str] = []
+    fake.quiet, fake.say = False, said.append
     fake.program = (
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
         "print('up', flush=True); time.sleep(60)"
