@@ -16,6 +16,7 @@
     │   │   ├── TarballChanged       not the tarball that the outputs were made from
     │   │   ├── AccessDenied         401 or 403: concerns every visit of the project
     │   │   ├── NotInStore           404
+    │   │   ├── UnsafePath           a link or somebody else's folder is in the way
     │   │   └── Crashed              the visit took its worker down too often
     │   └── TransientError           trying again later can help
     │       ├── NetworkTrouble       connection, timeout, 5xx, wrong length
@@ -158,6 +159,10 @@ class AccessDenied(PermanentError):
 
 class NotInStore(PermanentError):
     """The tarball is neither in the store directory nor at the store URL."""
+
+
+class UnsafePath(PermanentError):
+    """A link, or a folder that others may change, is where the store's own should be."""
 
 
 class Crashed(PermanentError):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from icfqueue.core import steps
-from icfqueue.core.errors import UnreadableRecord
+from icfqueue.core.errors import StepError, UnreadableRecord, UnsafePath
 from icfqueue.core.options import Options
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
@@ -24,7 +24,6 @@ from icfqueue.pipeline.catalog_schedule import send_flush
 from icfqueue.pipeline.circuit_breaker import CircuitBreaker
 from icfqueue.pipeline.messages import Messages
 from icfqueue.store.directory import Store
-from icfqueue.store.fingerprint import Fingerprint
 
 CHUNK = 500
 """Visits that are written and sent together, so that the first is soon under way."""
@@ -89,9 +88,16 @@ class Producer:
         return [
             _left_alone(entry)
             if isinstance(entry, Unreadable)
-            else self._plan(visit, entry, options)
+            else self._plan_any(visit, entry, options)
             for visit, entry in zip(visits, entries, strict=True)
         ]
+
+    def _plan_any(self, visit: Visit, entry: Entry | None, options: Options) -> Plan:
+        try:
+            return self._plan(visit, entry, options)
+        except StepError as error:
+            # Its steps will say the same of it, and the others are planned.
+            return Plan(visit, Deed.ENQUEUE, error.message, entry)
 
     def _plan(self, visit: Visit, entry: Entry | None, options: Options) -> Plan:
         found = entry.record if entry else None
@@ -105,7 +111,7 @@ class Producer:
             return Plan(visit, Deed.ENQUEUE, missing, entry)
         if found:
             return Plan(visit, Deed.UP_TO_DATE, "every output is there", entry)
-        here = self.store.path(visit, visit.tarball).exists()
+        here = self._has(visit, visit.tarball)
         why = "new" if here else "new, to be downloaded"
         return Plan(visit, Deed.ENQUEUE, why, entry)
 
@@ -115,7 +121,7 @@ class Producer:
         return next(filter(None, (check(visit, found, options) for check in checks)), "")
 
     def _tarball_differs(self, visit: Visit, found: Record, options: Options) -> str:
-        here = Fingerprint.of(self.store.path(visit, visit.tarball))
+        here = self.store.fingerprint(self.store.path(visit, visit.tarball))
         if options.store_url != found.options.store_url:
             return "the dataset is to name another store URL"
         if here and here.size != found.tar_bytes:
@@ -132,19 +138,19 @@ class Producer:
             return "the dataset is missing"
         if not (options.remove_metadata or found.options.remove_metadata):
             for name in (visit.metadata_tarball, visit.metadata_dicoms):
-                if not self.store.path(visit, name).exists():
+                if not self._has(visit, name):
                     return f"{name} is missing"
         if options.catalog and not study.has_page(self.store, visit, options.store_url):
             return "its catalog page is missing"
         return ""
 
+    def _has(self, visit: Visit, name: str) -> bool:
+        return self.store.exists(self.store.path(visit, name))
+
     def _still_to_remove(self, visit: Visit, _: Record, options: Options) -> str:
-        if options.remove_tarball and self.store.path(visit, visit.tarball).exists():
+        if options.remove_tarball and self._has(visit, visit.tarball):
             return "the tarball is to be removed"
-        if (
-            options.remove_metadata
-            and self.store.path(visit, visit.metadata_tarball).exists()
-        ):
+        if options.remove_metadata and self._has(visit, visit.metadata_tarball):
             return "the metadata are to be removed"
         return ""
 
@@ -194,8 +200,11 @@ class Producer:
             fresh = record.enqueued(plan.entry.record, options, priority, now)
         else:
             fresh = record.new(plan.visit, options, priority, now)
-        present = Fingerprint.of(self.store.path(plan.visit, plan.visit.tarball))
-        return fresh.with_size(present.size) if present else fresh
+        try:
+            present = self.store.stat(self.store.path(plan.visit, plan.visit.tarball))
+        except UnsafePath:
+            return fresh
+        return fresh.with_size(present.st_size) if present else fresh
 
     def _forced(
         self, missed: Iterable[Record], options: Options, priority: int, now: float
@@ -245,7 +254,7 @@ class Producer:
         )
         # The worker of a running visit does this when it notices.
         if changed and entry and entry.record.state != State.RUNNING:
-            self.store.forget_work(visit)
+            self.store.try_forget_work(visit)
         return changed is not None
 
 

@@ -90,8 +90,8 @@ def _download(job: Job, remote: RemoteStore) -> Outcome:
     visit, guard = job.visit, job.guard
     published = remote.md5sum(visit)
     known = None if job.options.force else recorded(job.store, job.visit)
-    work = job.store.work_dir(visit)
     with ExitStack() as stack:
+        work = stack.enter_context(job.store.work_folder(visit))
         kept = partial_download.take_over(work, guard.advance)
         hasher = _Hasher(published)
         start, file = 0, None
@@ -106,14 +106,13 @@ def _download(job: Job, remote: RemoteStore) -> Outcome:
         _compare(job, known, download.file.size, published)
         _check_room(job, download)
         if kept is None:
-            job.store.make_dir(work)
             kept = stack.enter_context(Part(work, partial_download.Note(download.file)))
         elif download.start == 0:
             kept.restart(download.file)
             hasher = _Hasher(published)
         _receive(job, download, kept, hasher)
         job.store.publish(kept.finish(), job.store.path(visit, visit.tarball), guard)
-    partial_download.sweep(work)
+        partial_download.sweep(work)
     return Outcome(worked=True, tar_bytes=download.file.size, tar_md5=published)
 
 
