@@ -217,7 +217,7 @@ def write_metadata(project: Path, visit: str, records: list[dict[str, Any]]) -> 
         **known,
         "dicoms": len(records),
         "newest": NEWEST,
-        "fingerprint": {"size": 1 << 20, "mtime_ns": 0, "ctime_ns": 0},
+        "fingerprint": {"inode": 0, "size": 1 << 20, "mtime_ns": 0, "ctime_ns": 0},
         "listing": {"size": 0, "md5": ""},
     }
     place = tarball_index.index_path(Store(project.parent), subject)

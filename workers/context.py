@@ -63,7 +63,7 @@ def _make_context() -> WorkerContext:
     ledger = RedisLedger(broker.connect(patient=True), flush_after=chosen.catalog_gather)
     return WorkerContext(
         settings=chosen,
-        store=Store(chosen.store_dir),
+        store=Store.of(chosen),
         ledger=ledger,
         quick=RedisLedger(broker.connect(), flush_after=chosen.catalog_gather),
         messages=Messages(app, ledger),

@@ -31,7 +31,9 @@ from typing import Self
 
 from icfqueue.broker.connection import SOCKET_SCHEME, Broker
 from icfqueue.core.errors import Unreachable
-from icfqueue.store.directory import HIDDEN, Store
+from icfqueue.store.beneath.folder import Folder
+from icfqueue.store.beneath.walk import HIDDEN
+from icfqueue.store.directory import Store
 
 START_SECONDS = 10.0
 """How long a server may take to say that it is there; loading its data may take longer."""
@@ -59,14 +61,12 @@ class EmbeddedServer:
         self.socket = _socket_folder() / f"{name}.sock"
         self.broker = Broker(f"{SOCKET_SCHEME}://{self.socket}")
         self._users: int | None = None
+        self._held: Folder | None = None
 
     def __enter__(self) -> Self:
         try:
-            # The folder above is everybody's who uses the store; the data are not.
-            Store(self.folder.parent.parent).make_dir(self.folder.parent)
-            self.folder.mkdir(exist_ok=True, mode=0o700)
-            self.folder.chmod(0o700)
-            self._users = os.open(self.folder / "users", os.O_CREAT | os.O_RDWR, 0o600)
+            self._held = self._open_folder()
+            self._users = self._file("users")
         except OSError as error:
             raise Unreachable(
                 f"the embedded broker cannot keep its data in {self.folder}: "
@@ -77,9 +77,44 @@ class EmbeddedServer:
         try:
             self.ensure()
         except BaseException:
-            os.close(self._users)
+            self._close()
             raise
         return self
+
+    def _open_folder(self) -> Folder:
+        """Open the folder of the data, which is made.
+
+        Raises
+        ------
+        UnsafePath
+            A link is in its place, or somebody else's folder.
+        """
+        beneath = Store(self.folder.parent.parent).beneath
+        # The folder above is everybody's who uses the store; the data are not.
+        with beneath.made(self.folder.parent) as above:
+            with suppress(FileExistsError):
+                above.make(self.folder.name, 0o700)
+            held = above.enter(self.folder.name)
+        try:
+            beneath.check_private(held)
+            held.path.chmod(0o700)
+        except BaseException:
+            held.close()
+            raise
+        return held
+
+    def _file(self, name: str, more: int = 0) -> int:
+        """Open a file in the folder of the data; links are not followed."""
+        assert self._held  # noqa: S101 - for the type checker: it is entered
+        return self._held.open_file(name, os.O_CREAT | os.O_RDWR | more, 0o600)
+
+    def _close(self) -> None:
+        if self._users is not None:
+            os.close(self._users)
+            self._users = None
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
     def __exit__(
         self,
@@ -97,8 +132,7 @@ class EmbeddedServer:
                 last = False
             if last:
                 self._stop()
-        os.close(self._users)
-        self._users = None
+        self._close()
 
     def ensure(self) -> None:
         """Start the server unless it answers; also used to bring a dead one back.
@@ -134,17 +168,18 @@ class EmbeddedServer:
                 return b""
 
     def _start(self) -> None:
-        held = os.open(self.folder / "server", os.O_CREAT | os.O_RDWR, 0o600)
+        assert self._held  # noqa: S101 - for the type checker: it is entered
+        held = self._file("server")
         try:
             self._claim(held)
-            with (self.folder / "log").open("ab") as log:
+            with open(self._file("log", os.O_APPEND), "ab") as log:
                 process = subprocess.Popen(
-                    [str(_program()), *self._arguments()],
+                    [str(_program()), *self._arguments(self._held.path)],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
-                    pass_fds=(held,),
+                    pass_fds=(held, self._held.descriptor),
                 )
         finally:
             os.close(held)
@@ -191,12 +226,12 @@ class EmbeddedServer:
         os.ftruncate(held, 0)
         os.pwrite(held, socket.gethostname().encode(), 0)
 
-    def _arguments(self) -> list[str]:
+    def _arguments(self, folder: Path) -> list[str]:
         options = {
             "port": "0",
             "unixsocket": str(self.socket),
             "unixsocketperm": "700",
-            "dir": str(self.folder),
+            "dir": str(folder),
             "appendonly": "yes",
             "appendfsync": "everysec",
             "save": "",
@@ -217,17 +252,16 @@ class EmbeddedServer:
         client.close()
 
     def _starting(self) -> _FileLock:
-        return _FileLock(self.folder / "starting")
+        return _FileLock(self._file("starting"))
 
 
 class _FileLock:
-    """An exclusive lock on a file for the length of a block."""
+    """An exclusive lock on an open file for the length of a block; then it is closed."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, file: int) -> None:
+        self.file = file
 
     def __enter__(self) -> None:
-        self.file = os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(self.file, fcntl.LOCK_EX)
 
     def __exit__(self, *_: object) -> None:

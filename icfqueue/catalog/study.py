@@ -25,7 +25,6 @@ from pathlib import Path
 
 from icfqueue.catalog import pages, site
 from icfqueue.catalog.pages import CatalogRecord, VisitSummary
-from icfqueue.core import faultpoint
 from icfqueue.core.errors import PermanentError, StepError, UsageError
 from icfqueue.core.guard import UNGUARDED, Guard
 from icfqueue.core.options import Outcome, Results
@@ -33,7 +32,6 @@ from icfqueue.core.settings import Settings
 from icfqueue.core.steps import UPDATE_CATALOG
 from icfqueue.core.visit import Visit
 from icfqueue.outputs import deposit, ids, metadata_files
-from icfqueue.store import swap_folder
 from icfqueue.store.directory import Store
 from icfqueue.store.disk import disk_trouble
 
@@ -117,7 +115,7 @@ def rebuild(
     StepError, Withdrawn
         The old catalog stays.
     """
-    if not store.project_dir(project).is_dir():
+    if not store.is_folder(store.project_dir(project)):
         raise UsageError(
             f"{store.project_dir(project)} is not there",
             hint="look at the project's name and at --store-dir",
@@ -137,7 +135,7 @@ def rebuild(
 def has_page(store: Store, visit: Visit, store_url: str) -> bool:
     """Return whether the visit has a page; cheap, does not read it."""
     study = _Study(store, visit.project, store_url, UNGUARDED)
-    return study.page(study.id_of(visit)).is_file()
+    return store.exists(study.page(study.id_of(visit)))
 
 
 def listed(store: Store, project: str, store_url: str) -> set[Visit]:
@@ -147,7 +145,7 @@ def listed(store: Store, project: str, store_url: str) -> set[Visit]:
 
 def _with_metadata(store: Store, project: str) -> list[Visit]:
     """Return the visits that have both metadata files, by id."""
-    names = (path.name for path in store.project_dir(project).glob("*_metadata_*.json"))
+    names = (entry.name for entry in store.listing(store.project_dir(project)))
     return metadata_files.visits_with_both(project, names)
 
 
@@ -174,9 +172,9 @@ class _Study:
         PermanentError
             What is there is no catalog: nothing of ours to replace.
         """
-        if not self.folder.exists() or not any(self.folder.iterdir()):
+        if not self.store.listing(self.folder):
             return False
-        if not (self.folder / "metadata").is_dir():
+        if not self.store.is_folder(self.folder / "metadata"):
             raise PermanentError(
                 f"{self.folder} is there but is no DataLad catalog",
                 hint="move it away: the study's catalog is written there",
@@ -193,12 +191,12 @@ class _Study:
     def entries(self) -> dict[Visit, CatalogRecord] | None:
         """Return what the study page lists, or None if the catalog cannot be used."""
         try:
-            home = json.loads((self.folder / site.SUPER).read_bytes())
+            home = json.loads(self.store.read_bytes(self.folder / site.SUPER))
             if home["dataset_id"] != self.id:
                 return None
-            if not all((self.folder / name).is_file() for name in site.LANDMARKS):
+            if not all(self.store.exists(self.folder / name) for name in site.LANDMARKS):
                 return None
-            found = pages.entries_of(json.loads(self.page(self.id).read_bytes()))
+            found = pages.entries_of(json.loads(self.store.read_bytes(self.page(self.id))))
             if found is None:
                 return None
             return {Visit(self.project, name): entry for name, entry in found.items()}
@@ -209,16 +207,16 @@ class _Study:
 
     def recover(self) -> None:
         """Finish what a writer that died between two renames left behind."""
-        swap_folder.recover(self.folder, self._aside())
+        self.store.recover_folder(self.folder, self._aside())
 
     def keeps(self, visit: Visit, entries: Mapping[Visit, CatalogRecord]) -> bool:
         """Tell whether the visit's page stays, as its metadata files were removed."""
-        wanted = (visit.metadata_tarball, visit.metadata_dicoms)
+        wanted, there = (visit.metadata_tarball, visit.metadata_dicoms), self.store.exists
         return (
             visit in entries
-            and not all(self.store.path(visit, name).exists() for name in wanted)
-            and self.store.path(visit, visit.refs).exists()
-            and self.page(self.id_of(visit)).exists()
+            and not all(there(self.store.path(visit, name)) for name in wanted)
+            and there(self.store.path(visit, visit.refs))
+            and there(self.page(self.id_of(visit)))
         )
 
     def extend(
@@ -249,7 +247,7 @@ class _Study:
         """Write the page of `record`, to be published; nothing if it is there already."""
         content, target = pages.encode(pages.node(record)), self.page(dataset_id)
         try:
-            if target.read_bytes() == content:
+            if self.store.read_bytes(target) == content:
                 return []
         except FileNotFoundError:
             self.store.make_dir(target.parent)
@@ -278,20 +276,17 @@ class _Study:
             site.make_site(new, project=self.project, dataset_id=self.id, settings=settings)
             for visit in kept:
                 dataset_id = self.id_of(visit)
-                _write(new, dataset_id, self.page(dataset_id).read_bytes())
+                _write(new, dataset_id, self.store.read_bytes(self.page(dataset_id)))
             for visit, made in self._pages(visits, results):
                 _write(new, made.dataset_id, pages.encode(pages.node(made.record)))
                 entries[visit] = made.entry
                 results[visit] = Outcome(worked=True)
-            if results and not entries and not self.folder.exists():
+            if results and not entries and not self.store.exists(self.folder):
                 return results  # nothing to show: all failed
             record = pages.study_record(self.project, self.id, entries.values())
             _write(new, self.id, pages.encode(pages.node(record)))
             self.store.share_tree(new)
-            self.guard.before_publish(self.folder.name)
-            faultpoint.reach(f"before {self.folder.name}")
-            swap_folder.put_folder(new, self.folder, self._aside())
-            faultpoint.reach(f"after {self.folder.name}")
+            self.store.swap_folder(new, self.folder, self._aside(), self.guard)
         return results
 
     def _pages(

@@ -98,13 +98,13 @@ def session(where: dict[str, Any], *, asking: bool = False) -> Iterator[Session]
     from icfqueue.store.directory import Store
 
     chosen = load_settings(where)
-    store = Store(chosen.store_dir)
+    store = Store.of(chosen)
     store.check_is_there()
     with ExitStack() as opened:
         address = configured(chosen)
         embedded = None
         if address is None:
-            if asking and not EmbeddedServer(store.root).folder.exists():
+            if asking and not store.holds(EmbeddedServer(store.root).folder):
                 raise NothingYet(
                     f"nothing was ever enqueued in {store.root}",
                     hint="is --store-dir right? is a broker to be named with --broker?",

@@ -7,6 +7,8 @@
     │   ├── BadId                    a project or visit id that may not become a path
     │   └── NothingYet               nothing was ever enqueued in this store directory
     ├── Unreachable                  exit code 3: broker or store does not answer
+    │   └── NewerLayout              the broker's data are those of a newer icfqueue
+    ├── UnreadableRecord             a visit's record is not what it must be
     ├── StepError                    a step of a visit did not succeed
     │   ├── PermanentError           trying again cannot help
     │   │   ├── BadTarball           the tarball cannot become a dataset
@@ -14,6 +16,7 @@
     │   │   ├── TarballChanged       not the tarball that the outputs were made from
     │   │   ├── AccessDenied         401: concerns every visit of the project; or 403
     │   │   ├── NotInStore           404
+    │   │   ├── UnsafePath           a link or somebody else's folder is in the way
     │   │   └── Crashed              the visit took its worker down too often
     │   └── TransientError           trying again later can help
     │       ├── NetworkTrouble       connection, timeout, 5xx, wrong length
@@ -95,6 +98,14 @@ class Unreachable(IcfqueueError):
     exit_code = 3
 
 
+class NewerLayout(Unreachable):
+    """The broker's data have a layout that only a newer icfqueue knows."""
+
+
+class UnreadableRecord(IcfqueueError):
+    """A visit's record is not what it must be, or of a newer icfqueue; left alone."""
+
+
 class StepError(IcfqueueError):
     """A step of a visit did not succeed.
 
@@ -162,6 +173,10 @@ class AccessDenied(PermanentError):
 
 class NotInStore(PermanentError):
     """The tarball is neither in the store directory nor at the store URL."""
+
+
+class UnsafePath(PermanentError):
+    """A link, or a folder that others may change, is where the store's own should be."""
 
 
 class Crashed(PermanentError):

@@ -17,7 +17,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -67,6 +67,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     store_dir, store_url
         The store directory; where the store is on the web.
+    store_links
+        Links in the store directory that are followed: ``none``; ``projects``, whose own
+        folders may be links; ``all``, which is those and tarballs. Who may write in a
+        project then decides what the workers read.
     broker_url, broker_password, broker_ca_file
         Redis or Valkey (without it the embedded server); its password, so that it can
         stay out of the address; certificate authority of a ``rediss://`` broker.
@@ -101,6 +105,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     store_dir: Path = Path()
     store_url: str = "https://data.inm-icf.de"
+    store_links: Literal["none", "projects", "all"] = "none"
     broker_url: Secret | None = None
     broker_password: Secret | None = None
     broker_ca_file: Path | None = None

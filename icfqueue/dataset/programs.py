@@ -41,13 +41,24 @@ compresses each object with buffers of its own, of 256 kB: by default these are 
 the kernel and given back each time, which took two thirds of the time of small visits."""
 
 
-def environment(repo: Path | None = None) -> dict[str, str]:
+NOTHING_ELSE = {
+    "GIT_CONFIG_COUNT": "1",
+    "GIT_CONFIG_KEY_0": "core.hooksPath",
+    "GIT_CONFIG_VALUE_0": os.devnull,
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_ALLOW_PROTOCOL": "none",
+}
+"""No hook of a repository is run and nothing is fetched, whatever its ``config`` says."""
+
+
+def environment(*, in_repository: bool = False) -> dict[str, str]:
     """Return the environment in which git and git-annex run.
 
     Parameters
     ----------
-    repo
-        The only repository that they may use.
+    in_repository
+        Their working directory is the only repository that they may use. So it is named
+        by no path, which could lead elsewhere by the time it is used.
     """
     env = {name: value for name, value in os.environ.items() if name[:4] != "GIT_"}
     env.update(
@@ -60,8 +71,9 @@ def environment(repo: Path | None = None) -> dict[str, str]:
         GIT_TERMINAL_PROMPT="0",
     )
     env.update(MALLOC)
-    if repo is not None:
-        env["GIT_DIR"] = str(repo)
+    env.update(NOTHING_ELSE)
+    if in_repository:
+        env["GIT_DIR"] = "."
     return env
 
 
@@ -134,7 +146,7 @@ class _Child:
             self.process = subprocess.Popen(
                 args,
                 cwd=repo,
-                env=environment(repo),
+                env=environment(in_repository=True),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -60,7 +60,7 @@ def check_tree(repo: Path, ref: str, guard: Guard) -> None:
     strict = ["-c", "core.protectNTFS=true", "-c", "core.protectHFS=true"]
     try:
         run(
-            ["git", *strict, "read-tree", f"--index-output={repo / 'index'}", ref],
+            ["git", *strict, "read-tree", "--index-output=index", ref],
             repo=repo,
             guard=guard,
         )

@@ -23,8 +23,8 @@ from icfqueue.ledger.record import Record, State
 from icfqueue.outputs import completeness, freshness, metadata_files
 from icfqueue.remote.client import RemoteStore
 from icfqueue.steps.job import Job
-from icfqueue.store.directory import HIDDEN, Store
-from icfqueue.store.fingerprint import Fingerprint
+from icfqueue.store.beneath.walk import HIDDEN
+from icfqueue.store.directory import Store
 from icfqueue.store.inventory import OF_A_STORE, present
 
 
@@ -118,7 +118,7 @@ def _dataset(job: Job, found: Record | None) -> Iterator[Difference]:
 def _metadata(job: Job, found: Record | None) -> Iterator[Difference]:
     store, visit = job.store, job.visit
     names = [visit.metadata_tarball, visit.metadata_dicoms]
-    missing = [name for name in names if not store.path(visit, name).exists()]
+    missing = [name for name in names if not store.exists(store.path(visit, name))]
     removed = found is not None and found.options.remove_metadata
     if missing and not (removed and len(missing) == len(names)):
         yield Difference("metadata", f"missing: {', '.join(missing)}", AGAIN)
@@ -138,7 +138,7 @@ def _metadata(job: Job, found: Record | None) -> Iterator[Difference]:
 def _tarball(job: Job) -> Iterator[Difference]:
     """Compare the tarball here; read only if it was touched since."""
     store, visit = job.store, job.visit
-    here = Fingerprint.of(store.path(visit, visit.tarball))
+    here = store.fingerprint(store.path(visit, visit.tarball))
     recorded = completeness.recorded(store, visit)
     if here is None or recorded is None:
         return
@@ -195,8 +195,9 @@ def orphans(
         )
     work = store.project_dir(project) / HIDDEN
     busy = {visit.id for visit in active}
-    for path in sorted(work.iterdir()) if work.is_dir() else []:
-        if path.name not in busy and path.name not in OF_A_STORE:
+    for name in sorted(entry.name for entry in store.listing(work)):
+        path = work / name
+        if name not in busy and name not in OF_A_STORE:
             words = f"{path} was left behind by a visit that is not active"
             found.append(
                 Difference("work folder", words, f"icfqueue retry, or remove {path}")

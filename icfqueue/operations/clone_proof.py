@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -80,8 +81,10 @@ def _prove(
 ) -> str:
     """Clone, check, get and compare; return what was proven."""
     clone = folder / "clone"
-    # Cloned from the folder, as it lies here: what users see once it is served.
-    url = deposit.clone_url(store.root.as_uri(), visit)
+    # Cloned from its bytes as they lie here: what users see once they are served.
+    served = folder / "served"
+    _copy_deposit(store, visit, served)
+    url = deposit.clone_url(served.as_uri(), visit)
     command = ["datalad", "clone", url, str(clone)]
     _call("clone", command, folder, environment, LOOK)
     _call("git annex fsck --fast", ["git", "annex", "fsck", "--fast"], clone, environment)
@@ -96,6 +99,17 @@ def _prove(
         if found != promised[path]:
             raise _NotProvenError(f"{path!r} has MD5 {found}, promised is {promised[path]}")
     return f"{len(promised)} DICOMs promised, {len(chosen)} got back with the right MD5"
+
+
+def _copy_deposit(store: Store, visit: Visit, served: Path) -> None:
+    """Copy both files of the deposit: DataLad would follow links in the store."""
+    (served / visit.project).mkdir(parents=True)
+    for name in (visit.refs, visit.repo_export):
+        with (
+            store.open_read(store.path(visit, name)) as source,
+            (served / visit.project / name).open("wb") as target,
+        ):
+            shutil.copyfileobj(source, target, 1 << 20)
 
 
 def _promised(clone: Path, environment: dict[str, str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ look before they work, so what was half done costs little.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 
 from icfqueue.core.errors import StepError, UsageError
@@ -50,7 +51,7 @@ def reconcile(settings: Settings, store: Store, ledger: Ledger, project: str) ->
     UsageError
         The store directory has no such project.
     """
-    if not store.project_dir(project).is_dir():
+    if not store.is_folder(store.project_dir(project)):
         raise UsageError(
             f"{store.project_dir(project)} is not there",
             hint="is the project's name right, and the store mounted?",
@@ -82,9 +83,9 @@ def _record(settings: Settings, store: Store, visit: Visit) -> record.Record | s
         if whole is None:
             return "no whole dataset for this store URL"
         deposit, source = whole
-        if store.work_dir(visit).exists():
+        if store.exists(store.work_dir(visit)):
             return "its work folder is still to be removed"
-        if store.path(visit, visit.tarball).exists():
+        if store.exists(store.path(visit, visit.tarball)):
             if metadata_files.read_tarball(store, visit) is None:
                 return "no metadata"
             # Reads the tarball only if it may have changed since.
@@ -115,4 +116,5 @@ def _removed(options: Options) -> Options:
 
 def _time(store: Store, visit: Visit) -> float:
     """Return when the deposit was completed: its refs file is the last to appear."""
-    return store.path(visit, visit.refs).stat().st_ctime
+    found = store.stat(store.path(visit, visit.refs))
+    return found.st_ctime if found else time.time()

@@ -55,8 +55,7 @@ class Selection:
             )
 
     def _near(self) -> str:
-        folders = [path.name for path in self.store.root.iterdir() if path.is_dir()]
-        near = difflib.get_close_matches(self.project, folders, 1)
+        near = difflib.get_close_matches(self.project, self.store.projects(), 1)
         return f". Did you mean {near[0]}?" if near else ""
 
 
@@ -109,7 +108,7 @@ def _mistyped(store: Store, named: Iterable[Visit]) -> list[tuple[Visit, str]]:
     Almost is what differs in case and leading zeros; visits are numbered, so that any
     other is like many.
     """
-    away = [v for v in named if not store.path(v, v.tarball).exists()]
+    away = [v for v in named if not store.holds(store.path(v, v.tarball))]
     if not away:
         return []
     here = {_plain(other.id): other.id for other in store.visits(away[0].project)}
@@ -122,7 +121,7 @@ def _plain(name: str) -> str:
 
 def _why_left_out(project: str, name: str) -> str:
     if Visit.of_tarball(project, name):
-        return "it is no file; a broken link?"
+        return "it is no file; a link? (see the setting store_links)"
     return "ids have letters, digits, '.', '_' and '-', and do not start with '.' or '-'"
 
 

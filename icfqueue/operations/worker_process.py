@@ -18,17 +18,20 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from fnmatch import fnmatch
 from pathlib import Path
 from types import FrameType
 
 import platformdirs
 
 from icfqueue.broker.connection import Broker
-from icfqueue.core.errors import UsageError
+from icfqueue.core.errors import UnsafePath, UsageError
 from icfqueue.core.settings import Settings
 from icfqueue.core.steps import QUEUES
 from icfqueue.pipeline.heartbeat import LAST_WORD
-from icfqueue.store.directory import HIDDEN, Store
+from icfqueue.store.beneath.folder import Folder
+from icfqueue.store.beneath.walk import HIDDEN
+from icfqueue.store.directory import Store
 
 log = logging.getLogger(__name__)
 
@@ -236,16 +239,19 @@ class WorkerProcess:
         ------
         UsageError
             Neither can be written.
+        UnsafePath
+            Somebody put a link there.
         """
         own = platformdirs.user_log_path("icfqueue")
         try:
-            Store(self.settings.store_dir).make_dir(self._log_folder)
-            return self._log_file()
+            with Store(self.settings.store_dir).beneath.made(self._log_folder) as folder:
+                return self._log_file(folder)
         except PermissionError:
             self._log_folder = own
         try:
             own.mkdir(parents=True, exist_ok=True)
-            return self._log_file()
+            with Folder.at(own) as folder:
+                return self._log_file(folder)
         except OSError as error:
             raise UsageError(
                 f"the worker's log cannot be written: {error.strerror} ({error.filename})",
@@ -253,14 +259,18 @@ class WorkerProcess:
                 f"{HIDDEN}: look at group and umask",
             ) from None
 
-    def _log_file(self) -> int:
+    def _log_file(self, folder: Folder) -> int:
         """Open the log; those of workers that are long gone are removed."""
-        for old in self._log_folder.glob("worker-*.log"):
+        for name, kind in folder.listing():
+            if kind != "file" or not fnmatch(name, "worker-*.log"):
+                continue
             # Somebody else's, or removed by somebody else meanwhile.
-            with suppress(OSError):
-                if old.stat().st_mtime < time.time() - KEEP_LOGS:
-                    old.unlink()
-        return os.open(self.log_path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o640)
+            with suppress(OSError, UnsafePath):
+                found = folder.stat(name)
+                if found and found.st_mtime < time.time() - KEEP_LOGS:
+                    folder.unlink(name)
+        flags = os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_NONBLOCK
+        return folder.open_file(self.log_path.name, flags, 0o640)
 
 
 def parse_queues(text: str) -> tuple[str, ...]:

@@ -104,12 +104,12 @@ def without_tarball(store: Store, visit: Visit, options: Options) -> bool:
     metadata are both there or were removed (the tarball's file goes first).
     """
     here = store.path(visit, visit.tarball)
-    if options.force or here.exists():
+    if options.force or store.exists(here):
         return False
     if whole_deposit(store, visit, options.store_url) is None:
         return False
     tarball, dicoms = (
-        store.path(visit, name).exists()
+        store.exists(store.path(visit, name))
         for name in (visit.metadata_tarball, visit.metadata_dicoms)
     )
     return dicoms if tarball else (not dicoms or options.remove_metadata)

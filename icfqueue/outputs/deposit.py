@@ -14,13 +14,13 @@ the end of the file tells whether there is anything to do.
 
 from __future__ import annotations
 
-import filecmp
 import json
 import os
 import re
 import shutil
 import zipfile
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
@@ -37,6 +37,8 @@ HEAD = "refs/heads/master"
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip can hold (PKWARE APPNOTE, 4.4.6)."""
+
+_BLOCK = 1 << 20
 
 _PARTS = re.compile(
     r"HEAD|config|packed-refs|objects/|objects/pack/|refs/|refs/heads/"
@@ -108,9 +110,9 @@ def read(store: Store, visit: Visit) -> Deposit | None:
     Looks at the refs file and the end of the zip, not at the repository in it.
     """
     try:
-        refs = parse_refs(store.path(visit, visit.refs).read_text(encoding="ascii"))
+        refs = parse_refs(store.read_bytes(store.path(visit, visit.refs)).decode("ascii"))
         with (
-            store.path(visit, visit.repo_export).open("rb") as file,
+            store.open_read(store.path(visit, visit.repo_export)) as file,
             zipfile.ZipFile(file) as export,
         ):
             packed = export.read("packed-refs").decode("ascii")
@@ -169,8 +171,8 @@ def publish(
     final_export = store.path(visit, visit.repo_export)
     final_refs = store.path(visit, visit.refs)
     text = refs_text(refs)
-    same = final_export.exists() and filecmp.cmp(export, final_export, shallow=False)
-    listed = final_refs.read_bytes() if final_refs.exists() else None
+    same = _same_bytes(store, export, final_export)
+    listed = store.read_bytes(final_refs) if store.exists(final_refs) else None
     if same and listed == text:
         return False
     if not same:
@@ -182,6 +184,18 @@ def publish(
     new_refs.write_bytes(text)
     store.publish(new_refs, final_refs, guard)
     return True
+
+
+def _same_bytes(store: Store, new: Path, old: Path) -> bool:
+    """Return whether a file in the store is there and has the bytes of a new one."""
+    with suppress(FileNotFoundError), store.open_read(old) as there, new.open("rb") as here:
+        if os.fstat(there.fileno()).st_size != os.fstat(here.fileno()).st_size:
+            return False
+        while block := here.read(_BLOCK):
+            if there.read(len(block)) != block:
+                return False
+        return True
+    return False
 
 
 def refs_text(refs: dict[str, str]) -> bytes:
@@ -240,7 +254,7 @@ def _add(export: zipfile.ZipFile, path: Path, name: str) -> None:
     entry.external_attr = 0o100644 << 16
     entry.file_size = os.stat(path).st_size
     with path.open("rb") as file, export.open(entry, "w") as inside:
-        shutil.copyfileobj(file, inside, 1 << 20)
+        shutil.copyfileobj(file, inside, _BLOCK)
 
 
 def _ends_whole(file: IO[bytes], comment: bytes) -> bool:

@@ -42,7 +42,7 @@ def is_vouched(store: Store, visit: Visit, tarball: Fingerprint) -> bool:
     tarball: ``ctime`` cannot be set back.
     """
     for name in (visit.metadata_tarball, visit.refs):
-        if found := Fingerprint.of(store.path(visit, name)):
+        if found := store.fingerprint(store.path(visit, name)):
             return tarball.ctime_ns < found.mtime_ns
     return False
 
@@ -71,7 +71,8 @@ def change_here(
         return Change("size", tarball.size, recorded.size)
     if is_vouched(store, visit, tarball):
         return None
-    md5 = md5_of(store.path(visit, visit.tarball), guard)
+    with store.open_read(store.path(visit, visit.tarball)) as file:
+        md5 = md5_of(file, guard)
     return None if md5 == recorded.md5 else Change("MD5", md5, recorded.md5)
 
 

@@ -38,9 +38,9 @@ class Listing(NamedTuple):
     md5: str
 
     @classmethod
-    def of(cls, path: Path) -> Listing | None:
+    def of(cls, store: Store, path: Path) -> Listing | None:
         """Return the listing at `path` as it is there, or None if there is none."""
-        with suppress(FileNotFoundError), path.open("rb") as file:
+        with suppress(FileNotFoundError), store.open_read(path) as file:
             md5 = hashlib.file_digest(file, "md5").hexdigest()
             return cls(file.tell(), md5)
         return None
@@ -78,7 +78,7 @@ def read(store: Store, visit: Visit) -> Index | None:
     The file is ours and can be made anew, so a damaged one counts as absent.
     """
     try:
-        found = json.loads(index_path(store, visit).read_bytes())
+        found = json.loads(store.read_bytes(index_path(store, visit)))
         return Index(
             Tarball(*(found[key] for key in ("size", "md5", "dicoms", "newest"))),
             Fingerprint(**found["fingerprint"]),
@@ -103,10 +103,10 @@ def newest_time(store: Store, visit: Visit, guard: Guard) -> int:
     """
     tarball = store.path(visit, visit.tarball)
     known = read(store, visit)
-    if known and known.fingerprint == Fingerprint.of(tarball):
+    if known and known.fingerprint == store.fingerprint(tarball):
         return known.tarball.newest
     try:
-        with open(tarball, "rb", buffering=0) as source:
+        with store.open_read(tarball) as source:
             return newest_member(source, guard, name=visit.tarball)
     except FileNotFoundError as error:
         raise touched(visit) from error
@@ -117,7 +117,7 @@ def dump(index: Index) -> str:
     return json.dumps(
         {
             **asdict(index.tarball),
-            "fingerprint": asdict(index.fingerprint),
+            "fingerprint": index.fingerprint._asdict(),
             "listing": index.listing._asdict(),
         }
     )

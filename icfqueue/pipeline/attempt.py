@@ -121,7 +121,7 @@ class Attempt:
         asked = {found.options.store_url: visit for visit, found in self.held.items()}
         worker = self.worker
         for url, visit in asked.items():
-            here = worker.store.path(visit, visit.tarball).exists()
+            here = worker.store.exists(worker.store.path(visit, visit.tarball))
             worker.breaker.raise_if_open(visit, self.step, url, here=here)
             if self.step == steps.FETCH.name and not here:
                 self._check_fits(self.held[visit])
@@ -203,7 +203,7 @@ class Attempt:
                 worker.breaker.record_access(changed.visit.project)
             worker.breaker.release_probe(changed.visit, changed.options.store_url)
         if changed.state == State.FAILED and self.step in FORGETFUL:
-            worker.store.forget_work(changed.visit)
+            worker.store.try_forget_work(changed.visit)
 
     def _after(self, found: Record, result: Outcome | Fault) -> Record:
         """Return the record after this attempt."""
@@ -226,7 +226,7 @@ class Attempt:
         """Remove the work of a visit that nobody goes on with."""
         entry = self.worker.ledger.get(visit)
         if entry and entry.record.state == State.CANCELLED:
-            self.worker.store.forget_work(visit)
+            self.worker.store.try_forget_work(visit)
 
     def _send_on(self, changed: Sequence[Record]) -> None:
         """Send the messages for the next steps; see to the catalogs of what has ended."""
@@ -244,11 +244,15 @@ class Attempt:
         ]
         for project in {found.visit.project for found in (*gathered, *ended)}:
             wanted = any(found.options.catalog for found in gathered)
-            if wanted and not self.worker.store.catalog_dir(project).exists():
+            if wanted and not self._has_catalog(project):
                 # Made while other visits are worked on, and not at the very end.
                 send_flush(self.worker.ledger, self.worker.messages, project)
             else:
                 self._last_of_project(project)
+
+    def _has_catalog(self, project: str) -> bool:
+        store = self.worker.store
+        return store.holds(store.catalog_dir(project))
 
     def _last_of_project(self, project: str) -> None:
         """Have the catalog written at once when nobody else is on the way to it."""

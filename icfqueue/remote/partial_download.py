@@ -16,10 +16,12 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import stat
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -57,7 +59,8 @@ class Note:
     def read(cls, path: Path) -> Self | None:
         """Return the note at `path`, or None if it is not there or not whole."""
         try:
-            found = json.loads(path.read_bytes())
+            with _open(path, os.O_RDONLY) as file:
+                found = json.loads(file.read())
             return cls(RemoteFile(**found["file"]), int(found["have"]), found["closed"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -65,7 +68,10 @@ class Note:
     def write(self, path: Path) -> None:
         """Let the note appear at `path`, whole."""
         new = path.with_suffix(".new")
-        new.write_text(json.dumps(asdict(self)))
+        # Of a worker that died just here, or a link that somebody put there.
+        new.unlink(missing_ok=True)
+        with _open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL) as file:
+            file.write(json.dumps(asdict(self)).encode())
         new.replace(path)
 
 
@@ -79,7 +85,7 @@ class Part:
     Parameters
     ----------
     work
-        The visit's work folder; it exists.
+        The visit's work folder, by the path of a descriptor; it exists.
     note
         What is known of the bytes at the start.
     source
@@ -98,12 +104,12 @@ class Part:
             if source is not None:
                 source.rename(self.path)
             # No buffer: what was written is what the file has, and errors come at once.
-            mode = "xb" if source is None else "r+b"
-            self._file = self.path.open(mode, buffering=0)
+            made = os.O_CREAT | os.O_EXCL if source is None else 0
+            self._file = _open(self.path, os.O_RDWR | made)
             self._file.truncate(note.have)
             self._file.seek(note.have)
         except BaseException:
-            _forget(self.path)
+            _remove(self.path)
             raise
         self.have = self._marked = note.have
 
@@ -144,7 +150,7 @@ class Part:
 
     def feed(self, take: Callable[[bytes], object], check: Callable[[], None]) -> None:
         """Give `take` the bytes that are here already, calling `check` in between."""
-        with self.path.open("rb", buffering=0) as file:
+        with _open(self.path, os.O_RDONLY) as file:
             while block := file.read(BLOCK):
                 take(block)
                 check()
@@ -173,7 +179,7 @@ class Part:
             self.discard()
 
     def discard(self) -> None:
-        """Remove it, and its folders if nothing else is in them."""
+        """Remove it."""
         if self._done:
             return
         self._done = True
@@ -181,7 +187,7 @@ class Part:
             self._wait()
         with suppress(OSError):
             self._file.close()
-        _forget(self.path)
+        _remove(self.path)
 
     def _mark(self) -> None:
         """Have another thread put on disk what is here, and note how much that is."""
@@ -219,7 +225,7 @@ def take_over(
     Parameters
     ----------
     work
-        The visit's work folder; need not exist.
+        The visit's work folder, by the path of a descriptor.
     check
         Called in between; may raise.
     fits
@@ -228,7 +234,7 @@ def take_over(
     left = []
     for path in _parts(work):
         note = Note.read(_note_of(path))
-        if note and note.have and path.exists():
+        if note and note.have and _is_file(path):
             left.append((note.have, note.closed, path, note))
     part = None
     for *_, path, note in sorted(left, reverse=True, key=lambda found: found[:2]):
@@ -262,7 +268,7 @@ def _adopt(
     # The last byte is always asked for again: no range of bytes is empty.
     have = min(note.have, (note.file.size or 1) - 1)
     if note.closed:
-        size = path.stat().st_size
+        size = path.lstat().st_size
         part = Part(work, replace(note, have=min(have, size)), path)
         _remove(path)
         return part
@@ -270,7 +276,7 @@ def _adopt(
         return None
     part = Part(work, replace(note, have=0))
     try:
-        with path.open("rb", buffering=0) as file:
+        with _open(path, os.O_RDONLY) as file:
             _copy(file.fileno(), part, have, check)
     except BaseException:
         part.discard()
@@ -310,9 +316,15 @@ def _remove(path: Path) -> None:
             name.unlink()
 
 
-def _forget(path: Path) -> None:
-    """Remove a part, and its folders if nothing else is in them."""
-    _remove(path)
-    with suppress(OSError):
-        path.parent.rmdir()
-        path.parent.parent.rmdir()
+def _is_file(path: Path) -> bool:
+    """Return whether a file is at `path`: no link, no pipe."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def _open(path: Path, flags: int) -> FileIO:
+    """Open the file at `path` without a buffer; a link there is not followed."""
+    file = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    return FileIO(file, "r+b" if flags & os.O_RDWR else "rb")

@@ -15,7 +15,6 @@ from icfqueue.outputs.freshness import change_here, change_in_store
 from icfqueue.remote.client import remote_of
 from icfqueue.steps.job import Job
 from icfqueue.store.disk import disk_trouble
-from icfqueue.store.fingerprint import Fingerprint
 from icfqueue.store.inventory import tarball_here
 
 
@@ -43,7 +42,7 @@ def run(job: Job) -> Outcome:
         # The tarball's file first: a deposit that stands alone has neither.
         names = (visit.metadata_tarball, visit.metadata_dicoms)
         paths = [store.path(visit, name) for name in names]
-        if options.remove_metadata and any(path.exists() for path in paths):
+        if options.remove_metadata and any(store.exists(path) for path in paths):
             _deposited(job, "the metadata")
             for path in paths:
                 store.withdraw(visit, path, guard)
@@ -98,7 +97,7 @@ def _check_tarball(job: Job, source: Source) -> None:
 
 def _check_here(job: Job, recorded: Recorded, kept: str) -> None:
     """Raise unless the tarball here is the one that the deposit was made from."""
-    tarball = Fingerprint.of(job.store.path(job.visit, job.visit.tarball))
+    tarball = job.store.fingerprint(job.store.path(job.visit, job.visit.tarball))
     if tarball is None:
         return
     change = change_here(job.store, job.visit, tarball, recorded, job.guard)

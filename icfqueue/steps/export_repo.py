@@ -20,7 +20,6 @@ from icfqueue.outputs.deposit import Deposit, Source
 from icfqueue.outputs.metadata_files import DicomRecord, DicomsFile, TarballMeta
 from icfqueue.steps.job import Job
 from icfqueue.store.disk import disk_trouble
-from icfqueue.store.fingerprint import Fingerprint
 
 
 def run(job: Job, keys: KeySource | None = None) -> Outcome:
@@ -118,7 +117,7 @@ def _newest(job: Job, tarball: TarballMeta, old: Deposit | None) -> int:
     known = tarball_index.read(job.store, job.visit)
     if known and known.tarball.md5 == tarball.md5:
         return known.tarball.newest
-    here = Fingerprint.of(job.store.path(job.visit, job.visit.tarball))
+    here = job.store.fingerprint(job.store.path(job.visit, job.visit.tarball))
     if here is not None:
         if here.size != tarball.size:
             raise TarballChanged(

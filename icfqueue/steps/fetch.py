@@ -95,9 +95,9 @@ def _download(job: Job, remote: RemoteStore) -> Outcome:
     visit, guard = job.visit, job.guard
     published = remote.md5sum(visit)
     known = None if job.options.force else recorded(job.store, job.visit)
-    work = job.store.work_dir(visit)
     free = partial(free_room, job.store, job.settings)
     with ExitStack() as stack:
+        work = stack.enter_context(job.store.work_folder(visit))
         kept = partial_download.take_over(
             work, guard.advance, lambda size: guard.promise_room(size, free) is None
         )
@@ -123,11 +123,10 @@ def _download(job: Job, remote: RemoteStore) -> Outcome:
                 job.store, job.settings, visit, size=size, here=start, others=others
             )
         if kept is None:
-            job.store.make_dir(work)
             kept = stack.enter_context(Part(work, partial_download.Note(download.file)))
         _receive(job, download, kept, hasher)
         job.store.publish(kept.finish(), job.store.path(visit, visit.tarball), guard)
-    partial_download.sweep(work)
+        partial_download.sweep(work)
     return Outcome(worked=True, tar_bytes=download.file.size, tar_md5=published)
 
 

@@ -50,7 +50,7 @@ def run(job: Job) -> Outcome:
     """
     with disk_trouble(f"indexing {job.visit.tarball}"), _readable(job.visit):
         tarball = job.store.path(job.visit, job.visit.tarball)
-        now = Fingerprint.of(tarball)
+        now = job.store.fingerprint(tarball)
         if now is None:
             raise NotInStore(
                 f"{job.visit.storepath} is not in the store directory",
@@ -90,7 +90,7 @@ def _published(job: Job, tarball: Path, now: Fingerprint) -> Outcome | None:
     """Return the outcome if metadata of this very tarball are published already."""
     store, visit = job.store, job.visit
     told = metadata_files.read_tarball(store, visit)
-    if told is None or not store.path(visit, visit.metadata_dicoms).exists():
+    if told is None or not store.exists(store.path(visit, visit.metadata_dicoms)):
         return None
     recorded = Recorded(told.size, told.md5)
     change = freshness.change_here(store, visit, now, recorded, job.guard)
@@ -102,7 +102,7 @@ def _published(job: Job, tarball: Path, now: Fingerprint) -> Outcome | None:
         note = store.path(visit, visit.metadata_tarball)
         job.guard.before_publish(note.name)
         os.utime(note)
-        if Fingerprint.of(tarball) != now:
+        if store.fingerprint(tarball) != now:
             os.utime(note, ns=(0, 0))
             raise tarball_index.touched(visit)
     dicoms = count_of_dicoms(store, visit, job.options.store_url)
@@ -126,8 +126,8 @@ def _listed(job: Job, known: Index) -> bool:
     store, visit = job.store, job.visit
     published = store.path(visit, visit.metadata_dicoms)
     return known.listing in (
-        Listing.of(tarball_index.dicoms_path(store, visit)),
-        Listing.of(published),
+        Listing.of(store, tarball_index.dicoms_path(store, visit)),
+        Listing.of(store, published),
     )
 
 
@@ -138,14 +138,14 @@ def _index(job: Job, tarball: Path, before: Fingerprint) -> Tarball:
         # Without the note, what lies there counts for nothing.
         store.withdraw(visit, tarball_index.index_path(store, visit), guard)
         listing, note = scratch / tarball_index.DICOMS, scratch / tarball_index.INDEX
-        with open(tarball, "rb", buffering=0) as source, listing.open("wb") as out:
+        with store.open_read(tarball) as source, listing.open("wb") as out:
             with suppress(OSError, AttributeError):
                 os.posix_fadvise(source.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
             counted = Counted(out)
             found = index_stream(
                 source, counted, guard, name=visit.tarball, dspath=visit.dspath
             )
-        if Fingerprint.of(tarball) != before:
+        if store.fingerprint(tarball) != before:
             raise tarball_index.touched(visit)
         index = Index(found, before, Listing(counted.size, counted.md5.hexdigest()))
         note.write_text(tarball_index.dump(index) + "\n")

@@ -15,7 +15,6 @@ from icfqueue.outputs.completeness import count_of_dicoms
 from icfqueue.outputs.metadata_files import TarballMeta
 from icfqueue.steps.job import Job
 from icfqueue.store.disk import disk_trouble
-from icfqueue.store.fingerprint import Fingerprint
 
 
 def run(job: Job) -> Outcome:
@@ -40,8 +39,7 @@ def run(job: Job) -> Outcome:
         wanted = TarballMeta(tarball.size, tarball.md5, visit.dspath, visit.storepath)
         _check_unchanged(job, known)
         listed = _listing(job) == known.listing
-        note = store.path(visit, visit.metadata_tarball)
-        worked = not listed or metadata_files.sound_tarball(note) != wanted
+        worked = not listed or metadata_files.sound_tarball(store, visit) != wanted
         if worked:
             _publish(job, known, wanted, listed=listed)
     return Outcome(
@@ -52,12 +50,13 @@ def run(job: Job) -> Outcome:
 def _listing(job: Job) -> tarball_index.Listing | None:
     """Return size and MD5 of the published list of DICOM files."""
     visit = job.visit
-    return tarball_index.Listing.of(job.store.path(visit, visit.metadata_dicoms))
+    path = job.store.path(visit, visit.metadata_dicoms)
+    return tarball_index.Listing.of(job.store, path)
 
 
 def _check_unchanged(job: Job, known: tarball_index.Index) -> None:
     tarball = job.store.path(job.visit, job.visit.tarball)
-    if Fingerprint.of(tarball) != known.fingerprint:
+    if job.store.fingerprint(tarball) != known.fingerprint:
         raise tarball_index.touched(job.visit)
 
 
@@ -67,7 +66,7 @@ def _publish(
     """Publish the list, unless it is `listed` already, and then what vouches for it."""
     store, visit, guard = job.store, job.visit, job.guard
     source = tarball_index.dicoms_path(store, visit)
-    if not listed and tarball_index.Listing.of(source) != known.listing:
+    if not listed and tarball_index.Listing.of(store, source) != known.listing:
         store.withdraw(visit, tarball_index.index_path(store, visit), guard)
         raise TransientError(
             f"the list of DICOM files of {visit} is not the one that was indexed",

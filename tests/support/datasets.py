@@ -67,7 +67,7 @@ def put_metadata(
         **known,
         "dicoms": len(listing),
         "newest": newest,
-        "fingerprint": {"size": len(tarball), "mtime_ns": 0, "ctime_ns": 0},
+        "fingerprint": {"inode": 0, "size": len(tarball), "mtime_ns": 0, "ctime_ns": 0},
         "listing": {"size": 0, "md5": ""},
     }
     place = tarball_index.index_path(store, visit)

@@ -79,7 +79,7 @@ def test_tarballs_that_cannot_become_visits_are_told_with_the_reason(
     told = dict(found.left_out)
     assert list(told) == ["a b_dicom.tar", "v3_dicom.tar", "x y_dicom.tar"]
     assert "ids have letters" in told["a b_dicom.tar"]
-    assert "broken link" in told["v3_dicom.tar"]
+    assert "store_links" in told["v3_dicom.tar"]
     # Who names visits is not told of others.
     assert select_visits(store, PROJECT, ("v1",)).left_out == []
 

@@ -25,6 +25,7 @@ from icfqueue.operations.worker_process import (
     parse_queues,
     parse_time,
 )
+from icfqueue.store.beneath.folder import Folder
 
 
 @pytest.mark.parametrize(
@@ -280,15 +281,15 @@ def test_logs_of_workers_long_gone_are_removed(fake: Fake) -> None:
 def test_where_the_store_has_no_place_for_a_log_the_user_has_one(
     fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nowhere: bool
 ) -> None:
-    in_store, real = fake.log_path, os.open
+    in_store, real = fake.log_path, Folder.open_file
 
-    def refused(path: str | Path, *more: int) -> int:
-        if nowhere or Path(path) == in_store:
-            raise PermissionError(13, "Permission denied", str(path))
-        return real(path, *more)
+    def refused(folder: Folder, name: str, *more: int) -> int:
+        if nowhere or folder.shown / name == in_store:
+            raise PermissionError(13, "Permission denied", str(folder.shown / name))
+        return real(folder, name, *more)
 
     # The tests may run as root, to whom nothing is refused.
-    monkeypatch.setattr(worker_process.os, "open", refused)
+    monkeypatch.setattr(Folder, "open_file", refused)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
     if nowhere:
         with pytest.raises(UsageError, match=r"log cannot be written: .*\.log"):

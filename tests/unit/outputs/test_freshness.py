@@ -32,7 +32,7 @@ def tarball(store: Store) -> Path:
 
 
 def now(tarball: Path) -> Fingerprint:
-    found = Fingerprint.of(tarball)
+    found = Fingerprint.of(tarball.stat())
     assert found is not None
     return found
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from icfqueue.store import fsync
-from icfqueue.store.fsync import sync_folder, to_disk
+from icfqueue.store.beneath import fsync
+from icfqueue.store.beneath.folder import Folder
+from icfqueue.store.beneath.fsync import sync_folder, to_disk
 
 
 @pytest.fixture
@@ -26,9 +28,24 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     return found
 
 
+def flush(path: Path) -> Callable[[], None]:
+    def work() -> None:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+
+    return work
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[int]:
+    """An open folder, as a place."""
+    with Folder.at(tmp_path) as opened:
+        yield opened.descriptor
+
+
 def test_one_file_needs_no_thread(tmp_path: Path, synced: list[tuple[str, int]]) -> None:
     (tmp_path / "a").touch()
-    to_disk([tmp_path / "a"])
+    to_disk([flush(tmp_path / "a")])
     assert synced == [("a", threading.get_ident())]
 
 
@@ -39,7 +56,7 @@ def test_each_of_many_files_is_put_on_disk_once(
     files = [tmp_path / f"{number}" for number in range(count)]
     for file in files:
         file.touch()
-    to_disk(files)
+    to_disk([flush(file) for file in files])
     assert sorted(name for name, _ in synced) == sorted(file.name for file in files)
     assert threading.get_ident() not in {thread for _, thread in synced}
     assert len({thread for _, thread in synced}) <= fsync.SYNCING
@@ -48,13 +65,13 @@ def test_each_of_many_files_is_put_on_disk_once(
 def test_what_goes_wrong_with_one_of_many_is_raised(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     with pytest.raises(FileNotFoundError, match="gone"):
-        to_disk([tmp_path / "a", tmp_path / "gone"])
+        to_disk([flush(tmp_path / "a"), flush(tmp_path / "gone")])
 
 
 def test_names_in_a_folder_are_put_on_disk(
-    tmp_path: Path, synced: list[tuple[str, int]]
+    tmp_path: Path, folder: int, synced: list[tuple[str, int]]
 ) -> None:
-    sync_folder(tmp_path)
+    sync_folder(folder)
     assert [name for name, _ in synced] == [tmp_path.name]
 
 
@@ -73,7 +90,7 @@ def open_files() -> int:
     ],
 )
 def test_a_file_system_that_cannot_do_so_is_no_error_and_a_bad_disk_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, raised: bool
+    folder: int, monkeypatch: pytest.MonkeyPatch, code: int, raised: bool
 ) -> None:
     def refuse(_: int) -> None:
         raise OSError(code, os.strerror(code))
@@ -82,7 +99,7 @@ def test_a_file_system_that_cannot_do_so_is_no_error_and_a_bad_disk_is(
     before = open_files()
     if raised:
         with pytest.raises(OSError, match=os.strerror(code)):
-            sync_folder(tmp_path)
+            sync_folder(folder)
     else:
-        sync_folder(tmp_path)
+        sync_folder(folder)
     assert open_files() == before

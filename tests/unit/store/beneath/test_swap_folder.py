@@ -7,14 +7,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from icfqueue.core import faultpoint
-from icfqueue.store import swap_folder
-from icfqueue.store.swap_folder import put_folder, recover
+from icfqueue.store.beneath import swap_folder
+from icfqueue.store.beneath.folder import Folder
+from icfqueue.store.beneath.swap_folder import Place, put_folder, recover
 
 Folders = tuple[Path, Path, Path]
 
@@ -37,6 +39,27 @@ def tree(folder: Path) -> dict[str, str]:
     }
 
 
+@contextmanager
+def places(*paths: Path) -> Iterator[list[Place]]:
+    with Folder.at(paths[0].parent) as folder:
+        yield [(folder, path.name) for path in paths]
+
+
+def put(*paths: Path) -> None:
+    with places(*paths) as found:
+        put_folder(*found)
+
+
+def mend(*paths: Path) -> None:
+    with places(*paths) as found:
+        recover(*found)
+
+
+def exchange_them(*paths: Path) -> bool:
+    with places(*paths) as found:
+        return swap_folder._exchange(*found)
+
+
 @pytest.mark.parametrize("exchange", [True, False])
 def test_the_new_folder_is_there_and_the_old_one_is_gone(
     folders: Folders, monkeypatch: pytest.MonkeyPatch, exchange: bool
@@ -44,7 +67,7 @@ def test_the_new_folder_is_there_and_the_old_one_is_gone(
     """Also where the file system has no RENAME_EXCHANGE, as NFS."""
     if not exchange:
         monkeypatch.setattr(swap_folder, "_exchange", lambda *_: False)
-    put_folder(*folders)
+    put(*folders)
     assert tree(folders[0].parent) == {"target/name": "new"}
 
 
@@ -52,13 +75,13 @@ def test_where_nothing_was_it_is_renamed(folders: Folders) -> None:
     new, target, aside = folders
     (target / "name").unlink()
     target.rmdir()
-    put_folder(new, target, aside)
+    put(new, target, aside)
     assert tree(new.parent) == {"target/name": "new"}
 
 
 def test_the_two_names_are_exchanged_in_one_step(folders: Folders) -> None:
     new, target, _ = folders
-    assert swap_folder._exchange(new, target)
+    assert exchange_them(new, target)
     assert tree(new.parent) == {"new/name": "target", "target/name": "new"}
 
 
@@ -82,17 +105,20 @@ def test_a_system_that_cannot_exchange_is_told_from_a_disk_in_trouble(
     monkeypatch.setattr(swap_folder.ctypes, "get_errno", lambda: code)
     if raised:
         with pytest.raises(OSError, match=os.strerror(code)):
-            swap_folder._exchange(*folders[:2])
+            exchange_them(*folders[:2])
     else:
-        assert not swap_folder._exchange(*folders[:2])
+        assert not exchange_them(*folders[:2])
 
 
 SCRIPT = """
 import sys
 from pathlib import Path
-from icfqueue.store import swap_folder
+from icfqueue.store.beneath import swap_folder
+from icfqueue.store.beneath.folder import Folder
 swap_folder._exchange = lambda *_: False
-swap_folder.put_folder(*map(Path, sys.argv[1:]))
+paths = [Path(word) for word in sys.argv[1:]]
+folder = Folder.at(paths[0].parent)
+swap_folder.put_folder(*((folder, path.name) for path in paths))
 """
 
 
@@ -107,7 +133,7 @@ def test_dying_between_the_two_renames_leaves_what_the_next_one_puts_back(
     )
     assert done.returncode == -signal.SIGKILL
     assert not target.exists()
-    recover(target, aside)
+    mend(target, aside)
     assert tree(new.parent) == {"new/name": "new", "target/name": "target"}
 
 
@@ -116,8 +142,8 @@ def test_dying_after_them_leaves_litter_that_the_next_one_removes(
 ) -> None:
     _, target, aside = folders
     aside.mkdir()
-    recover(target, aside)
+    mend(target, aside)
     assert not aside.exists()
     assert target.exists()
-    recover(target, aside)
+    mend(target, aside)
     assert target.exists()

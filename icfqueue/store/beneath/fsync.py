@@ -4,33 +4,28 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 SYNCING = 4
 """Files that are written to disk at the same time; more is no faster."""
 
 
-def to_disk(files: Sequence[Path]) -> None:
-    """Have `files` durable on disk; several wait for the disk at the same time."""
-    if len(files) == 1:
-        _fsync(files[0])
+def to_disk(tasks: Sequence[Callable[[], None]]) -> None:
+    """Do each of `tasks`, which flush a file; several wait for the disk at a time."""
+    if len(tasks) == 1:
+        tasks[0]()
         return
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(SYNCING) as pool:
         # The list has what was raised raised here.
-        list(pool.map(_fsync, files))
+        list(pool.map(lambda task: task(), tasks))
 
 
-def _fsync(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in `folder` durable; some file systems refuse that for folders."""
-    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def sync_folder(place: int) -> None:
+    """Have the names in an open folder durable; some file systems refuse that."""
+    # A descriptor that is only a place cannot be flushed.
+    held = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=place)
     try:
         os.fsync(held)
     except OSError as error:
