@@ -95,4 +95,6 @@ def tell_enqueued(project: str, done: Enqueued) -> None:
         words.append(f"{done.left} under way already")
     if done.up_to_date:
         words.append(f"{done.up_to_date} up to date")
+    if done.unreadable:
+        words.append(f"{done.unreadable} left alone, whose records cannot be read")
     click.echo(f"{project}: {', '.join(words)}")

@@ -23,7 +23,7 @@ from rich.text import Text
 from icfqueue.cli import tables
 from icfqueue.cli.session import Session
 from icfqueue.core.errors import Unreachable
-from icfqueue.ledger.ledger import Ledger
+from icfqueue.ledger.ledger import Entry, Ledger
 from icfqueue.ledger.record import State
 from icfqueue.operations.status import ProjectSummary, summary
 from icfqueue.operations.worker_process import WorkerProcess
@@ -163,10 +163,11 @@ class _Reasons:
         self.next = time.monotonic() + REASONS_EVERY
         try:
             waiting = self.ledger.visits(self.project, [State.WAITING])[:REASONS_FROM]
-            entries = [entry for entry in self.ledger.get_many(waiting) if entry]
+            entries = list(self.ledger.get_many(waiting))
         except (redis.ConnectionError, redis.TimeoutError):
             return ""
-        records = [entry.record for entry in entries if entry.record.error]
+        known = [entry.record for entry in entries if isinstance(entry, Entry)]
+        records = [record for record in known if record.error]
         if not records:
             return ""
         latest = max(records, key=lambda record: record.due or 0.0)

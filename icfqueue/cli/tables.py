@@ -18,7 +18,7 @@ from rich.text import Text
 from icfqueue.core.errors import UsageError
 from icfqueue.core.steps import NAMES
 from icfqueue.core.visit import Visit
-from icfqueue.ledger.ledger import Ledger
+from icfqueue.ledger.ledger import Entry, Ledger, Unreadable
 from icfqueue.ledger.record import Record, State
 from icfqueue.operations import status
 
@@ -184,7 +184,9 @@ def _project(
     line = status.summary(ledger, project)
     wanted = _states(state)
     for record in _shown_first(ledger, project, wanted, room):
-        shown.add_row(*_line(record))
+        shown.add_row(
+            *(_unreadable(record) if isinstance(record, Unreadable) else _line(record))
+        )
     left = sum(line.counts[one] for one in wanted) - len(shown.rows)
     if room is None or left <= 0:
         return Group(counts_line(line), shown)
@@ -193,15 +195,25 @@ def _project(
 
 def _shown_first(
     ledger: Ledger, project: str, wanted: list[State], room: int | None
-) -> list[Record]:
+) -> list[Record | Unreadable]:
     """Return the records to show; of a long project no more are read than have room."""
     if room is None:
-        return ledger.records(project, wanted)
+        return list(status.found_of(ledger, project, wanted))
     chosen: list[Visit] = []
     for state in BY_INTEREST:
         if state in wanted and len(chosen) < room:
             chosen += ledger.visits(project, [state])[: room - len(chosen)]
-    return [entry.record for entry in ledger.get_many(chosen) if entry]
+    found = (entry for entry in ledger.get_many(chosen) if entry)
+    return [entry.record if isinstance(entry, Entry) else entry for entry in found]
+
+
+def _unreadable(found: Unreadable) -> list[str | Text]:
+    return [
+        found.visit.id,
+        Text(status.UNREADABLE, style="red"),
+        *[""] * 6,
+        Text(f"{status.error_of(found)['message']}; {status.error_of(found)['hint']}"),
+    ]
 
 
 def _line(record: Record) -> list[str | Text]:
@@ -261,10 +273,10 @@ def _csv(ledger: Ledger, project: str | None, visit: str | None, state: str | No
         names = ["project", *State, "tar_bytes", "read_bytes", "read_dicoms"]
     else:
         if visit:
-            records = [_record(ledger, project, visit)]
+            rows = [status.visit_row(_record(ledger, project, visit))]
         else:
-            records = ledger.records(project, _states(state))
-        rows = [status.visit_row(record) for record in records]
+            records = status.found_of(ledger, project, _states(state))
+            rows = [status.visit_row(record) for record in records]
         names = list(status.CSV_FIELDS)
     writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
     writer.writeheader()

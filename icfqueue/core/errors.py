@@ -7,6 +7,8 @@
     │   ├── BadId                    a project or visit id that may not become a path
     │   └── NothingYet               nothing was ever enqueued in this store directory
     ├── Unreachable                  exit code 3: broker or store does not answer
+    │   └── NewerLayout              the broker's data are those of a newer icfqueue
+    ├── UnreadableRecord             a visit's record is not what it must be
     ├── StepError                    a step of a visit did not succeed
     │   ├── PermanentError           trying again cannot help
     │   │   ├── BadTarball           the tarball cannot become a dataset
@@ -89,6 +91,14 @@ class Unreachable(IcfqueueError):
     """The broker or the store does not answer."""
 
     exit_code = 3
+
+
+class NewerLayout(Unreachable):
+    """The broker's data have a layout that only a newer icfqueue knows."""
+
+
+class UnreadableRecord(IcfqueueError):
+    """A visit's record is not what it must be, or of a newer icfqueue; left alone."""
 
 
 class StepError(IcfqueueError):

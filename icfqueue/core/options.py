@@ -50,6 +50,8 @@ class Outcome:
         Size (bytes) and MD5 (hex) of the tarball, number of DICOM files in it.
     refs
         Ref name to commit, as in the deposit.
+    fingerprint
+        Inode, size (bytes), mtime and ctime (ns) of the tarball that was read.
     note
         What a person may want to know, in a few words; no DICOM value.
     """
@@ -60,6 +62,7 @@ class Outcome:
     dicoms: int | None = None
     refs: dict[str, str] | None = None
     note: str = ""
+    fingerprint: tuple[int, int, int, int] | None = None
 
 
 Results = dict[Visit, Outcome | StepError]

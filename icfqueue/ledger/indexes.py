@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from icfqueue.core.steps import INDEX_TAR, UPDATE_CATALOG, position, step
+from icfqueue.core.steps import INDEX_TAR, NAMES, QUEUES, UPDATE_CATALOG, position, step
+from icfqueue.core.visit import Visit
 from icfqueue.ledger.keys import key
 from icfqueue.ledger.record import Record, State
 
@@ -103,3 +104,19 @@ def changes(
         if more := amount - before[field]:
             commands.append(["HINCRBY", key("totals", project), field, str(more)])
     return commands
+
+
+def gone(visit: Visit) -> list[Command]:
+    """Return the commands that take a visit out of every index, wherever it stands.
+
+    What its record added to the sums of its project is not known here.
+    """
+    project, member = visit.project, str(visit)
+    sets = [key("in", project, state) for state in State]
+    sets += [key("ready", project, name) for name in NAMES]
+    scored = [key("leases"), key("due"), *(key("sent", queue) for queue in QUEUES)]
+    return [
+        *(["SREM", where, visit.id] for where in sets),
+        *(["ZREM", where, member] for where in scored),
+        ["HDEL", key("progress", project), visit.id],
+    ]

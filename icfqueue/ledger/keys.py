@@ -3,7 +3,10 @@
 Keys, below ``icfqueue:``::
 
     visit:<project>/<visit>   hash: v (version), t (token of the lease), r (record, JSON),
-                              w (word of the last write)
+                              w (word of the last write), m (more of the record, JSON,
+                              with the layout's number and the version it belongs to;
+                              see :mod:`icfqueue.ledger.stored.record_json`)
+    layout                    number of the layout of these keys; 1 if there is none
     projects                  set of project ids
     in:<project>:<state>      set of visit ids, for each of the six states
     ready:<project>:<step>    set of visit ids that are queued at that step
@@ -24,6 +27,10 @@ from __future__ import annotations
 from icfqueue.core.visit import Visit
 
 PREFIX = "icfqueue:"
+
+LAYOUT = 1
+"""Number of this layout of the keys. Raised, and written to the broker by whoever makes
+the new one, when older workers must not go on; each claim compares it."""
 
 
 def key(*parts: str) -> str:

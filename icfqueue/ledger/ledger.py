@@ -7,7 +7,7 @@ this interface to the server.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from icfqueue.core.visit import Visit
@@ -24,14 +24,40 @@ Change = Callable[[Record], Record | None]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A record as it was read, and the version it had."""
+    """A record as it was read, and the version it had.
+
+    Attributes
+    ----------
+    word
+        Of the write that made it; empty if that is not known. Versions begin anew when
+        the broker's data are lost or taken from a backup, words never come again.
+    """
 
     record: Record
     version: str
+    word: str = field(default="", compare=False)
 
-    def after(self, record: Record) -> Entry:
+    def after(self, record: Record, word: str = "") -> Entry:
         """Return what is there once `record` was written over this one."""
-        return Entry(record, str(int(self.version) + 1))
+        return Entry(record, str(int(self.version) + 1), word)
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A record that this release cannot read; it is left alone.
+
+    Attributes
+    ----------
+    why
+        What is wrong with it.
+    hint
+        What to do, if that is something else than to forget it.
+    """
+
+    visit: Visit
+    version: str
+    why: str
+    hint: str = ""
 
 
 class Ledger(Protocol):
@@ -53,10 +79,25 @@ class Ledger(Protocol):
     # Records
 
     def get(self, visit: Visit) -> Entry | None:
-        """Return the record of `visit`, or None if it was never enqueued."""
+        """Return the record of `visit`, or None if it was never enqueued.
 
-    def get_many(self, visits: Iterable[Visit]) -> Iterator[Entry | None]:
+        Raises
+        ------
+        UnreadableRecord
+            It is not what it must be.
+        """
+
+    def get_many(self, visits: Iterable[Visit]) -> Iterator[Entry | Unreadable | None]:
         """Yield the records of `visits`, in their order."""
+
+    def check_layout(self) -> None:
+        """Raise if the broker's data have a layout that only a newer icfqueue knows.
+
+        Raises
+        ------
+        NewerLayout
+            They have. Writing a record raises it, too.
+        """
 
     def update(
         self, visit: Visit, change: Change, *, lease: float = 0.0, orphan: bool = False

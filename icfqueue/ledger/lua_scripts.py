@@ -16,22 +16,34 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 """
 
-# ARGV: version expected, "1" if the lease must have run out, visit, record, token,
-# changes of indexes as JSON: [[command, key, argument...]...], where {"ms": n} stands for
-# the time in n milliseconds; a word for this write, by which it knows itself if the answer
-# was lost with the connection and the client asks again.
+# KEYS: record, leases, layout. ARGV: version expected, "1" if the lease must have run out,
+# visit, record, token, changes of indexes as JSON: [[command, key, argument...]...], where
+# {"ms": n} stands for the time in n milliseconds; a word for this write, by which it knows
+# itself if the answer was lost with the connection and the client asks again; the word
+# of the write that was read, for versions begin anew when a broker's data were lost or
+# taken from a backup; the record's second part; the layout that the client knows.
 COMMIT = (
     _NOW
     + """
-local version = redis.call('HGET', KEYS[1], 'v') or '0'
-if version ~= ARGV[1] then
-  return redis.call('HGET', KEYS[1], 'w') == ARGV[7] and 1 or 0
+local layout = redis.call('GET', KEYS[3])
+if layout and tonumber(layout) > tonumber(ARGV[10]) then
+  return redis.error_reply('NEWERLAYOUT ' .. layout)
+end
+local there = redis.call('HMGET', KEYS[1], 'v', 'w')
+if (there[1] or '0') ~= ARGV[1] or (ARGV[8] ~= '' and there[2] ~= ARGV[8]) then
+  return there[2] == ARGV[7] and 1 or 0
 end
 if ARGV[2] == '1' then
   local ends = redis.call('ZSCORE', KEYS[2], ARGV[3])
   if ends and tonumber(ends) > now then return 0 end
 end
-redis.call('HSET', KEYS[1], 'v', version + 1, 't', ARGV[5], 'r', ARGV[4], 'w', ARGV[7])
+local version = (tonumber(there[1]) or 0) + 1
+redis.call('HSET', KEYS[1], 'v', version, 't', ARGV[5], 'r', ARGV[4], 'w', ARGV[7])
+if ARGV[9] ~= '' then
+  redis.call('HSET', KEYS[1], 'm', ARGV[9])
+elseif there[1] then
+  redis.call('HDEL', KEYS[1], 'm')
+end
 for _, change in ipairs(cjson.decode(ARGV[6])) do
   for i, word in ipairs(change) do
     if type(word) == 'table' then change[i] = string.format('%d', now + word.ms) end

@@ -18,6 +18,8 @@ from icfqueue.core.options import Options, Outcome
 from icfqueue.core.steps import NAMES
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.retry_policy import Fail, RetryIn
+from icfqueue.ledger.stored import record_json
+from icfqueue.ledger.stored.record_json import Unknown
 
 
 class State(StrEnum):
@@ -90,6 +92,11 @@ class Record:
         When a waiting visit is tried again; seconds since 1970, as all times here.
     began
         When the running attempt began.
+    fingerprint
+        Inode, size (bytes), mtime and ctime (ns) of the tarball that was read; None if
+        that is not known, as after a step by an older release.
+    unknown
+        Fields of a newer release, kept for it.
     """
 
     visit: Visit
@@ -108,6 +115,8 @@ class Record:
     dicoms: int | None = None
     refs: dict[str, str] | None = None
     error: dict[str, str] | None = None
+    fingerprint: tuple[int, int, int, int] | None = None
+    unknown: Unknown | None = None
 
     @property
     def position(self) -> int:
@@ -155,7 +164,7 @@ class Record:
         return replace(self, tar_bytes=size)
 
     def to_json(self) -> str:
-        """Return the record as it is kept; about 1 kB."""
+        """Return the record as every release reads it; about 1 kB."""
         steps = [
             [s.state, s.attempts, s.faults, s.crashes, s.seconds, s.worker]
             for s in self.steps
@@ -163,24 +172,60 @@ class Record:
         fields = {
             name: getattr(self, name) for name in _PLAIN if getattr(self, name) is not None
         }
+        options = asdict(self.options)
+        if self.unknown:
+            for step, more in zip(steps, self.unknown.steps, strict=True):
+                step.extend(more)
+            options |= self.unknown.options
+            fields |= self.unknown.record
         return json.dumps(
-            {
-                "visit": str(self.visit),
-                "options": asdict(self.options),
-                "steps": steps,
-                **fields,
-            },
+            {"visit": str(self.visit), "options": options, "steps": steps, **fields},
             separators=(",", ":"),
         )
 
+    def more_json(self, version: str) -> str:
+        """Return what older releases do not read; empty if there is nothing.
+
+        Parameters
+        ----------
+        version
+            The one that the record gets when this is written.
+        """
+        return record_json.write_more(version, self.fingerprint, self.unknown)
+
     @classmethod
-    def from_json(cls, text: str | bytes) -> Record:
-        """Return the record that :meth:`to_json` gave `text`."""
-        fields = json.loads(text)
+    def from_json(
+        cls,
+        text: str | bytes,
+        visit: Visit | None = None,
+        more: str | None = None,
+        version: str = "",
+    ) -> Record:
+        """Return the record that :meth:`to_json` and :meth:`more_json` gave the texts of.
+
+        Parameters
+        ----------
+        visit
+            Whose record it is, where that is known.
+        more, version
+            What :meth:`more_json` gave, and the record's version.
+
+        Raises
+        ------
+        UnreadableRecord
+            It is not what it must be.
+        """
+        read = record_json.read(text, visit, more, version)
+        fields = {name: getattr(read.known, name) for name in _PLAIN}
         return cls(
-            visit=Visit.parse(fields.pop("visit")),
-            options=Options(**fields.pop("options")),
-            steps=tuple(StepRecord(*step) for step in fields.pop("steps")),
+            visit=visit or Visit.parse(read.known.visit),
+            options=read.known.options,
+            steps=tuple(
+                StepRecord(s.state, s.attempts, s.faults, s.crashes, s.seconds, s.worker)
+                for s in read.known.steps
+            ),
+            fingerprint=read.more.fingerprint if read.more else None,
+            unknown=read.unknown,
             **fields,
         )
 
@@ -288,6 +333,7 @@ def finished(record: Record, outcome: Outcome, now: float) -> Record:
         tar_md5=_newer(outcome.tar_md5, record.tar_md5),
         dicoms=_newer(outcome.dicoms, record.dicoms),
         refs=_newer(outcome.refs, record.refs),
+        fingerprint=_newer(outcome.fingerprint, record.fingerprint),
     ).at(state=State.DONE, seconds=round(seconds, 4))
     if changed.position == len(NAMES):
         return replace(changed, finished_at=now)

@@ -8,23 +8,23 @@ server's own time, so workers' clocks need not agree.
 
 from __future__ import annotations
 
-import json
-import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from icfqueue.core.errors import UnreadableRecord
 from icfqueue.core.steps import UPDATE_CATALOG
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import lua_scripts
-from icfqueue.ledger.indexes import changes, totals
+from icfqueue.ledger.indexes import totals
 from icfqueue.ledger.keys import key, visit_key
-from icfqueue.ledger.ledger import BATCH, Change, Entry
+from icfqueue.ledger.ledger import BATCH, Change, Entry, Unreadable
 from icfqueue.ledger.locks import RedisLocks
 from icfqueue.ledger.lua_scripts import Script, run_many
 from icfqueue.ledger.notes import RedisNotes
 from icfqueue.ledger.record import Record, State
+from icfqueue.ledger.stored.record_table import RecordTable
 
 if TYPE_CHECKING:
     import redis
@@ -47,7 +47,7 @@ class RedisLedger:
     def __init__(self, client: redis.Redis, *, flush_after: float = 2.0) -> None:
         self.client: Any = client
         self.flush_after = flush_after
-        self._commit = Script(client, lua_scripts.COMMIT)
+        self._table = RecordTable(client, flush_after)
         self._renew = Script(client, lua_scripts.RENEW)
         self._past = Script(client, lua_scripts.PAST)
         self._flushed = Script(client, lua_scripts.FLUSHED)
@@ -58,18 +58,28 @@ class RedisLedger:
     # Records
 
     def get(self, visit: Visit) -> Entry | None:
-        """Return the record of `visit`, or None if it was never enqueued."""
-        version, text = self.client.hmget(visit_key(visit), "v", "r")
-        return Entry(Record.from_json(text), version) if text else None
+        """Return the record of `visit`, or None if it was never enqueued.
 
-    def get_many(self, visits: Iterable[Visit]) -> Iterator[Entry | None]:
+        Raises
+        ------
+        UnreadableRecord
+            It is not what it must be.
+        """
+        found = next(self.get_many([visit]))
+        if isinstance(found, Unreadable):
+            raise UnreadableRecord(
+                f"the record of {visit} cannot be read: {found.why}",
+                hint=found.hint or f"icfqueue forget {visit.project} {visit.id}",
+            )
+        return found
+
+    def get_many(self, visits: Iterable[Visit]) -> Iterator[Entry | Unreadable | None]:
         """Yield the records of `visits`, in their order."""
-        for chunk in _chunks(list(visits)):
-            pipe = self.client.pipeline(transaction=False)
-            for visit in chunk:
-                pipe.hmget(visit_key(visit), "v", "r")
-            for version, text in pipe.execute():
-                yield Entry(Record.from_json(text), version) if text else None
+        return self._table.read(visits)
+
+    def check_layout(self) -> None:
+        """Raise if the broker's data have a layout that only a newer icfqueue knows."""
+        self._table.check_layout()
 
     def update(
         self,
@@ -99,10 +109,9 @@ class RedisLedger:
             changed = change(entry.record)
             if changed is None:
                 return None
-            if self.put_many([(entry, changed)], lease=lease, orphan=orphan)[0]:
-                return entry.after(changed)
-            if orphan:
-                return None
+            written = self._table.write([(entry, changed)], lease=lease, orphan=orphan)[0]
+            if written or orphan:
+                return written
 
     def update_many(
         self,
@@ -114,21 +123,29 @@ class RedisLedger:
         """Change many records, each as :meth:`update_entry` does, in two round trips."""
         entries = {entry.record.visit: entry for entry in known}
         unknown = [visit for visit in wanted if visit not in entries]
-        entries |= {entry.record.visit: entry for entry in self.get_many(unknown) if entry}
+        entries |= {
+            entry.record.visit: entry
+            for entry in self.get_many(unknown)
+            if isinstance(entry, Entry)
+        }
         found: dict[Visit, Entry | None] = dict.fromkeys(wanted)
-        pairs = []
-        for visit, change in wanted.items():
-            entry = entries.get(visit)
-            if entry and (changed := change(entry.record)):
-                pairs.append((entry, changed))
-                found[visit] = entry.after(changed)
-        for (_, changed), done in zip(
-            pairs, self.put_many(pairs, lease=lease), strict=True
+        pairs = [
+            (entry, changed)
+            for visit, change in wanted.items()
+            if (entry := entries.get(visit)) and (changed := change(entry.record))
+        ]
+        for (_, changed), written in zip(
+            pairs, self._table.write(pairs, lease=lease), strict=True
         ):
-            if not done:
-                visit = changed.visit
-                found[visit] = self.update_entry(visit, wanted[visit], lease=lease)
+            visit = changed.visit
+            found[visit] = written or self._again(visit, wanted[visit], lease)
         return found
+
+    def _again(self, visit: Visit, change: Change, lease: float) -> Entry | None:
+        """Change a record that somebody else changed since it was read."""
+        with suppress(UnreadableRecord):
+            return self.update_entry(visit, change, lease=lease)
+        return None
 
     def put_many(
         self,
@@ -138,32 +155,8 @@ class RedisLedger:
         orphan: bool = False,
     ) -> list[bool]:
         """Write records, each in one atomic step."""
-        written: list[bool] = []
-        for chunk in _chunks(pairs):
-            calls = []
-            for entry, record in chunk:
-                commands = changes(
-                    entry.record if entry else None,
-                    record,
-                    lease=lease,
-                    flush_after=self.flush_after,
-                    now=time.time(),
-                )
-                keys = [visit_key(record.visit), key("leases")]
-                args = [
-                    entry.version if entry else "0",
-                    "1" if orphan else "0",
-                    str(record.visit),
-                    record.to_json(),
-                    record.token,
-                    json.dumps(commands, default=asdict),
-                    secrets.token_hex(4),
-                ]
-                calls.append((keys, args))
-            written += [
-                bool(answer) for answer in run_many(self.client, self._commit, calls)
-            ]
-        return written
+        written = self._table.write(pairs, lease=lease, orphan=orphan)
+        return [entry is not None for entry in written]
 
     def renew(
         self, visit: Visit, token: str, lease: float, bytes: int = 0, dicoms: int = 0
@@ -211,17 +204,16 @@ class RedisLedger:
     def visits(self, project: str, states: Iterable[State] = State) -> list[Visit]:
         """Return the visits of `project` in `states`, by id."""
         keys = [key("in", project, state) for state in states]
-        return [Visit(project, name) for name in sorted(self.client.sunion(keys))]
+        return _named(project, self.client.sunion(keys))
 
     def records(self, project: str, states: Iterable[State] = State) -> list[Record]:
         """Return the records of `project` in `states`, by visit id."""
         found = self.get_many(self.visits(project, states))
-        return [entry.record for entry in found if entry]
+        return [entry.record for entry in found if isinstance(entry, Entry)]
 
     def ready(self, project: str, step_name: str) -> list[Visit]:
         """Return the visits that are queued at a step."""
-        names = self.client.smembers(key("ready", project, step_name))
-        return [Visit(project, name) for name in sorted(names)]
+        return _named(project, self.client.smembers(key("ready", project, step_name)))
 
     def ready_count(self, project: str, step_name: str) -> int:
         """Return how many visits are queued at a step."""
@@ -291,9 +283,12 @@ class RedisLedger:
 
     @staticmethod
     def _parsed(members: Iterable[str]) -> list[Visit]:
-        return [Visit.parse(member) for member in members]
+        """Return the visits of an index; what is none was not put there by icfqueue."""
+        named = (Visit.named(*member.partition("/")[::2]) for member in members)
+        return [visit for visit in named if visit]
 
 
-def _chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(items), BATCH):
-        yield items[start : start + BATCH]
+def _named(project: str, names: Iterable[str]) -> list[Visit]:
+    """Return the visits of these names, by id; what is none was not put there by us."""
+    found = (Visit.named(project, name) for name in sorted(names))
+    return [visit for visit in found if visit]

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
 from icfqueue.core import steps
+from icfqueue.core.errors import UnreadableRecord
 from icfqueue.core.options import Options
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
-from icfqueue.ledger.ledger import Entry, Ledger
+from icfqueue.ledger.ledger import Entry, Ledger, Unreadable
 from icfqueue.ledger.record import Record, State
 from icfqueue.outputs.freshness import is_vouched
 from icfqueue.pipeline.catalog_schedule import send_flush
@@ -37,6 +39,8 @@ class Deed(StrEnum):
     """It is queued, running or waiting already."""
     UP_TO_DATE = "up to date"
     """It is complete."""
+    UNREADABLE = "left alone"
+    """Its record cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class Enqueued:
     enqueued: int
     left: int
     up_to_date: int
+    unreadable: int = 0
 
 
 @dataclass
@@ -82,7 +87,9 @@ class Producer:
         """Return what enqueueing `visits` with `options` would do."""
         entries = self.ledger.get_many(visits)
         return [
-            self._plan(visit, entry, options)
+            _left_alone(entry)
+            if isinstance(entry, Unreadable)
+            else self._plan(visit, entry, options)
             for visit, entry in zip(visits, entries, strict=True)
         ]
 
@@ -173,7 +180,12 @@ class Producer:
             self.messages.send_many(fresh)
             counts[Deed.ENQUEUE] += len(fresh)
             counts[Deed.LEAVE] += len(pairs) - len(fresh)
-        return Enqueued(counts[Deed.ENQUEUE], counts[Deed.LEAVE], counts[Deed.UP_TO_DATE])
+        return Enqueued(
+            counts[Deed.ENQUEUE],
+            counts[Deed.LEAVE],
+            counts[Deed.UP_TO_DATE],
+            counts[Deed.UNREADABLE],
+        )
 
     def _new_record(
         self, plan: Plan, options: Options, priority: int, now: float
@@ -189,11 +201,9 @@ class Producer:
         self, missed: Iterable[Record], options: Options, priority: int, now: float
     ) -> list[Record]:
         """Enqueue those whose record changed after it was planned, as it is by now."""
-        tried = (
-            self.ledger.update(new.visit, _anew(new, options, priority, now))
-            for new in missed
-        )
-        return [changed for changed in tried if changed]
+        changes = {new.visit: _anew(new, options, priority, now) for new in missed}
+        found = self.ledger.update_many(changes)
+        return [entry.record for entry in found.values() if entry]
 
     def retry(self, visits: Iterable[Visit], states: Iterable[State]) -> list[Visit]:
         """Let those of `visits` that are in `states` go on from where they stopped."""
@@ -201,12 +211,14 @@ class Producer:
         now = time.time()
         again = []
         for visit in visits:
-            changed = self.ledger.update(
-                visit,
-                lambda found: record.resumed(found, now) if found.state in wanted else None,
-            )
-            if changed:
-                again.append(changed)
+            # One that cannot be read is left alone: the caller sees which were not done.
+            with suppress(UnreadableRecord):
+                changed = self.ledger.update(
+                    visit,
+                    lambda r: record.resumed(r, now) if r.state in wanted else None,
+                )
+                if changed:
+                    again.append(changed)
         for project in {changed.visit.project for changed in again}:
             self.breaker.reset(project)
             send_flush(self.ledger, self.messages, project)
@@ -220,17 +232,28 @@ class Producer:
         now = time.time()
         gone = []
         for visit in visits:
-            entry = self.ledger.get(visit)
-            changed = self.ledger.update(
-                visit, lambda found: record.cancelled(found, now) if found.active else None
-            )
-            if changed is None:
-                continue
-            gone.append(visit)
-            # The worker of a running visit does this when it notices.
-            if entry and entry.record.state != State.RUNNING:
-                self.store.forget_work(visit)
+            # One that cannot be read is left alone: the caller sees which were not done.
+            with suppress(UnreadableRecord):
+                if self._cancel(visit, now):
+                    gone.append(visit)
         return gone
+
+    def _cancel(self, visit: Visit, now: float) -> bool:
+        entry = self.ledger.get(visit)
+        changed = self.ledger.update(
+            visit, lambda found: record.cancelled(found, now) if found.active else None
+        )
+        # The worker of a running visit does this when it notices.
+        if changed and entry and entry.record.state != State.RUNNING:
+            self.store.forget_work(visit)
+        return changed is not None
+
+
+def _left_alone(found: Unreadable) -> Plan:
+    """Return the plan for a visit whose record cannot be read."""
+    hint = found.hint or f"icfqueue forget {found.visit.project} {found.visit.id}"
+    why = f"its record cannot be read: {found.why} ({hint})"
+    return Plan(found.visit, Deed.UNREADABLE, why)
 
 
 def _anew(

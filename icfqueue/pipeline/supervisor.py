@@ -228,7 +228,7 @@ class Supervisor:
         return [
             entry
             for entry in self.ledger.get_many(visits)
-            if entry and entry.record.state == State.QUEUED
+            if isinstance(entry, Entry) and entry.record.state == State.QUEUED
         ]
 
     def _send(self, records: list[Record], *, again: bool = False) -> None:

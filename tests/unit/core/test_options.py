@@ -34,6 +34,7 @@ def test_a_step_tells_only_what_is_new() -> None:
         "dicoms": None,
         "refs": None,
         "note": "",
+        "fingerprint": None,
     }
 
 

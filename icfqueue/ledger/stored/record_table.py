@@ -1,0 +1,170 @@
+"""Records in Redis, read and written: each change of one is one Lua script.
+
+It first compares what the change was made from, and keeps every index in step.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import redis
+
+from icfqueue.core.errors import NewerLayout, UnreadableRecord
+from icfqueue.core.visit import Visit
+from icfqueue.ledger import lua_scripts
+from icfqueue.ledger.indexes import changes
+from icfqueue.ledger.keys import LAYOUT, key, visit_key
+from icfqueue.ledger.ledger import BATCH, Entry, Unreadable
+from icfqueue.ledger.lua_scripts import Script, run_many
+from icfqueue.ledger.record import Record
+
+FIELDS = ("v", "w", "r", "m")
+"""Fields of a visit's hash, in the order in which :func:`entry_of` takes them."""
+
+
+class RecordTable:
+    """The records of one broker.
+
+    Parameters
+    ----------
+    client
+        A connection whose replies are text.
+    flush_after
+        Seconds after which the first visit that waits for its study page is written.
+    """
+
+    def __init__(self, client: redis.Redis, flush_after: float) -> None:
+        self._client: Any = client
+        self._flush_after = flush_after
+        self._commit = Script(client, lua_scripts.COMMIT)
+
+    def check_layout(self) -> None:
+        """Raise if the broker's data have a layout that only a newer icfqueue knows.
+
+        Raises
+        ------
+        NewerLayout
+            They have.
+        """
+        found = self._client.get(key("layout"))
+        if found and int(found) > LAYOUT:
+            raise _newer(found)
+
+    def read(self, visits: Iterable[Visit]) -> Iterator[Entry | Unreadable | None]:
+        """Yield the records of `visits`, in their order."""
+        for chunk in chunks(list(visits)):
+            pipe = self._client.pipeline(transaction=False)
+            for visit in chunk:
+                pipe.hmget(visit_key(visit), *FIELDS)
+            for visit, found in zip(chunk, pipe.execute(raise_on_error=False), strict=True):
+                yield entry_of(visit, found)
+
+    def write(
+        self,
+        pairs: Sequence[tuple[Entry | None, Record]],
+        *,
+        lease: float = 0.0,
+        orphan: bool = False,
+    ) -> list[Entry | None]:
+        """Write records, each in one atomic step.
+
+        Parameters
+        ----------
+        pairs, lease, orphan
+            As for :meth:`icfqueue.ledger.ledger.Ledger.put_many`.
+
+        Returns
+        -------
+        list of Entry or None
+            What is there now; None if somebody else changed it meanwhile.
+
+        Raises
+        ------
+        NewerLayout
+            Nothing may be written by this release.
+        """
+        written: list[Entry | None] = []
+        for chunk in chunks(pairs):
+            calls, after = [], []
+            for entry, record in chunk:
+                before = entry or Entry(record, "0")
+                made = before.after(record, secrets.token_hex(4))
+                keys = [visit_key(record.visit), key("leases"), key("layout")]
+                calls.append((keys, self._arguments(entry, made, lease, orphan=orphan)))
+                after.append(made)
+            answers = self._run(calls)
+            written += [
+                made if answer else None
+                for made, answer in zip(after, answers, strict=True)
+            ]
+        return written
+
+    def _arguments(
+        self, entry: Entry | None, made: Entry, lease: float, *, orphan: bool
+    ) -> list[str]:
+        """Return the arguments with which :data:`lua_scripts.COMMIT` writes `made`."""
+        record = made.record
+        commands = changes(
+            entry.record if entry else None,
+            record,
+            lease=lease,
+            flush_after=self._flush_after,
+            now=time.time(),
+        )
+        return [
+            entry.version if entry else "0",
+            "1" if orphan else "0",
+            str(record.visit),
+            record.to_json(),
+            record.token,
+            json.dumps(commands, default=asdict),
+            made.word,
+            entry.word if entry else "",
+            record.more_json(made.version),
+            str(LAYOUT),
+        ]
+
+    def _run(self, calls: Sequence[tuple[list[str], list[str]]]) -> list[Any]:
+        try:
+            return list(run_many(self._client, self._commit, calls))
+        except redis.ResponseError as error:
+            kind, _, number = str(error).partition(" ")
+            if kind != "NEWERLAYOUT":
+                raise
+            raise _newer(number) from None
+
+
+def _newer(layout: str) -> NewerLayout:
+    return NewerLayout(
+        f"a newer icfqueue works with this broker (layout {layout}; {LAYOUT} is known here)",
+        hint="update icfqueue on this machine",
+    )
+
+
+def entry_of(visit: Visit, found: Any) -> Entry | Unreadable | None:
+    """Return the record in :data:`FIELDS` of a visit, or what they are instead of one."""
+    if isinstance(found, redis.ResponseError):
+        return Unreadable(visit, "0", "it is no hash")
+    if isinstance(found, Exception):
+        raise found
+    version, word, text, more = found
+    if not text:
+        return Unreadable(visit, version, "it has no text") if version else None
+    if not (version or "").isdecimal():
+        return Unreadable(visit, version or "0", "it has no version")
+    try:
+        record = Record.from_json(text, visit, more, version)
+    except UnreadableRecord as error:
+        return Unreadable(visit, version, error.message, error.hint)
+    return Entry(record, version, word or "")
+
+
+def chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Yield `items` in parts of :data:`BATCH`."""
+    for start in range(0, len(items), BATCH):
+        yield items[start : start + BATCH]
