@@ -191,7 +191,7 @@ class Attempt:
 
     def _after(self, found: Record, result: Outcome | Fault) -> Record:
         """Return the record after this attempt."""
-        now = time.time()
+        now = self.worker.ledger.now()
         if isinstance(result, Outcome):
             return record.finished(found, result, now)
         if isinstance(result, PutOff):

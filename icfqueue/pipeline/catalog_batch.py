@@ -67,7 +67,7 @@ def update_catalog(worker: WorkerContext, project: str) -> str:
 
 def _claim_ready(worker: WorkerContext, visits: Sequence[Visit]) -> list[Entry]:
     """Claim those of `visits` that are still queued for the catalog."""
-    now = time.time()
+    now = worker.ledger.now()
 
     def change(found: Record) -> Record | None:
         if not record.claimable(found, UPDATE_CATALOG.name, found.generation):
