@@ -167,7 +167,8 @@ while true do
     if project == ARGV[3] and mine and tonumber(mine) - since < tonumber(ARGV[5]) then
       name = ARGV[4]
     else
-      redis.call('ZADD', ARGV[1] .. project, string.format('%d', now), name)
+      -- Behind those of this very millisecond, too.
+      redis.call('ZADD', ARGV[1] .. project, string.format('%d', now + 1), name)
     end
     local record = ARGV[2] .. project .. '/' .. name
     return {own, project, name, redis.call('HMGET', record, unpack(fields))}
