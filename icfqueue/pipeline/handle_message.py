@@ -56,17 +56,22 @@ def handle(
     try:
         if step == steps.UPDATE_CATALOG.name:
             return update_catalog(worker, project)
-        claimed = _claim(worker, Nudge(subject, step, generation), level)
+        return _handle(worker, Nudge(subject, step, generation), level)
     except NewerLayout as error:
-        # The supervisor ends this worker; a newer one sends the message again.
+        # The supervisor ends this worker; a newer one sends the visit on.
         log.warning("message left: %s; %s", error.message, error.hint)
         return "newer layout"
+
+
+def _handle(worker: WorkerContext, nudge: Nudge, level: int | None) -> str:
+    """Do a step of the visit whose turn it is."""
+    claimed = _claim(worker, nudge, level)
     if claimed is None:
-        say("message.dropped", subject, step, generation=generation)
+        say("message.dropped", nudge.visit, nudge.step, generation=nudge.generation)
         return "dropped"
-    served, step = claimed.record.visit, claimed.record.step
+    visit, step = claimed.record.visit, claimed.record.step
     attempt = Attempt(worker, step, [claimed])
-    return attempt.run(lambda jobs: {served: registry.run(step, jobs[0])})
+    return attempt.run(lambda jobs: {visit: registry.run(step, jobs[0])})
 
 
 def _claim(worker: WorkerContext, nudge: Nudge, level: int | None) -> Entry | None:

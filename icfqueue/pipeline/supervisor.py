@@ -28,7 +28,7 @@ from icfqueue.ledger.indexes import place_of
 from icfqueue.ledger.ledger import Change, Entry, Ledger
 from icfqueue.ledger.record import Record, State
 from icfqueue.ledger.retry_policy import Fail
-from icfqueue.pipeline.catalog_schedule import send_flush
+from icfqueue.pipeline.catalog_schedule import batch_size, note_failure, send_flush
 from icfqueue.pipeline.messages import Messages
 
 log = logging.getLogger(__name__)
@@ -159,6 +159,7 @@ class Supervisor:
             # A broker that was only out of reach, or stood still, has not restarted.
             return
         orphans = []
+        gathered = set()
         for visit in visits:
             changed = self._update(visit, self._orphaned, orphan=True)
             if changed is None:
@@ -178,12 +179,19 @@ class Supervisor:
             if changed.state == State.QUEUED:
                 orphans.append(changed)
                 if changed.step == steps.UPDATE_CATALOG.name:
-                    self.ledger.flush_now(visit.project)
+                    gathered.add(visit.project)
+        for project in gathered:
+            note_failure(self.ledger, project)
+            self.ledger.flush_now(project)
         self._send(orphans)
 
     def _orphaned(self, found: Record) -> Record | None:
         if found.state != State.RUNNING:
             return None
+        project = found.visit.project
+        if found.step == steps.UPDATE_CATALOG.name and batch_size(self.ledger, project) > 1:
+            # Which visit of a batch took down its worker, if any, shows when it is alone.
+            return record.given_back(found)
         changed = record.orphaned(found)
         current = changed.steps[changed.position]
         if current.crashes < self.settings.max_crashes:
