@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import time
 
 from icfqueue.broker import connection
@@ -42,6 +43,12 @@ def ask_to_stop() -> None:
     """Begin no more work, and end what runs when the grace period is over."""
     if not _stop_asked.value:
         _stop_asked.value = time.monotonic()
+
+
+def stop_this_worker() -> None:
+    """Have the main process, which calls this, stop as by SIGTERM."""
+    ask_to_stop()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def broker_of(chosen: settings.Settings) -> connection.Broker:
@@ -80,4 +87,5 @@ def make_supervisor(worker: WorkerContext) -> Supervisor:
         Queues(broker_of(worker.settings).connect()),
         worker.settings,
         patience=min(LOST, worker.settings.lease),
+        refused=stop_this_worker,
     )

@@ -85,6 +85,8 @@ class Broker:
         return redis.Redis.from_url(
             self._redis_url(),
             decode_responses=True,
+            # What somebody else wrote may be no text: then it is no record either.
+            encoding_errors="backslashreplace",
             retry=retry,
             retry_on_error=[
                 redis.BusyLoadingError,

@@ -20,6 +20,7 @@ COMMANDS = (
     "verify",
     "catalog",
     "reconcile",
+    "forget",
 )
 """Each is a function of its name in the module of its name."""
 

@@ -26,7 +26,7 @@ from icfqueue.core.errors import Unreachable
 from icfqueue.core.plain_text import escaped
 from icfqueue.ledger.ledger import Entry, Ledger
 from icfqueue.ledger.record import State
-from icfqueue.operations.status import ProjectSummary, summary
+from icfqueue.operations.status import ProjectSummary, error_of, stuck, summary
 from icfqueue.operations.worker_process import WorkerProcess
 
 PAUSE = 0.1
@@ -34,6 +34,9 @@ PAUSE = 0.1
 
 REASONS_EVERY = 2.0
 """Seconds between two looks at why visits wait."""
+
+STUCK_EVERY = 5.0
+"""Seconds between two looks whether only visits are left that cannot go on."""
 
 REASONS_FROM = 50
 """Visits that are asked for it."""
@@ -116,7 +119,7 @@ def _follow(opened: Session, project: str, force: WorkerProcess) -> None:
         while True:
             line, running = _look(opened, project, force)
             show_line(line, running)
-            if line.drained:
+            if line.drained or reasons.stuck():
                 return
             if words := reasons.news(line):
                 say(words)
@@ -156,6 +159,17 @@ class _Reasons:
         self.project = project
         self.told: set[str] = set()
         self.next = 0.0
+        self.next_stuck = time.monotonic() + STUCK_EVERY
+
+    def stuck(self) -> bool:
+        """Return whether only such visits are left whose records cannot be read."""
+        if time.monotonic() < self.next_stuck:
+            return False
+        self.next_stuck = time.monotonic() + STUCK_EVERY
+        try:
+            return bool(stuck(self.ledger, self.project))
+        except (redis.ConnectionError, redis.TimeoutError):
+            return False
 
     def news(self, line: ProjectSummary) -> str:
         """Return a line about the latest error of the visits that wait, if it is new."""
@@ -258,4 +272,9 @@ def _report(opened: Session, project: str) -> int:
     # What else failed does so again unless its own hint is followed.
     if any((record.error or {}).get("kind") == "transient" for record in failed):
         click.echo(f"  Then: icfqueue retry {project} && icfqueue run {project}", err=True)
-    return tables.exit_code(opened.ledger, project)
+    left = stuck(opened.ledger, project)
+    for found in left:
+        told = error_of(found)
+        click.secho(f"  {found.visit.id}: {told['message']}", fg="red", err=True)
+        click.echo(f"    {told['hint']}", err=True)
+    return tables.exit_code(opened.ledger, project) or int(bool(left))

@@ -91,7 +91,7 @@ def session(where: dict[str, Any], *, asking: bool = False) -> Iterator[Session]
     NothingYet
         There is no broker to ask.
     Unreachable
-        The broker does not answer.
+        The broker does not answer, or a newer icfqueue works with it.
     """
     from icfqueue.broker.connection import configured
     from icfqueue.broker.embedded import EmbeddedServer
@@ -113,4 +113,6 @@ def session(where: dict[str, Any], *, asking: bool = False) -> Iterator[Session]
             address = embedded.broker
         client = address.check()
         opened.callback(client.close)
-        yield Session(chosen, store, address, client, embedded)
+        made = Session(chosen, store, address, client, embedded)
+        made.ledger.check_layout()
+        yield made

@@ -12,7 +12,7 @@ from typing import Any
 from icfqueue.core.steps import INDEX_TAR, NAMES, QUEUES, UPDATE_CATALOG, position, step
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.keys import key
-from icfqueue.ledger.record import Record, State
+from icfqueue.ledger.record import MAX_PRIORITY, Record, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,27 @@ def totals(record: Record | None) -> dict[str, int]:
 _INDEXING = position(INDEX_TAR.name)
 
 
+def level_of(record: Record) -> int:
+    """Return how urgent a queued visit is; 0 is served first.
+
+    Visits that have begun come before all others, so that a project finishes visit by
+    visit; within both, those of a higher priority come first.
+    """
+    return MAX_PRIORITY - record.priority + (0 if record.begun else MAX_PRIORITY + 1)
+
+
+def place_of(record: Record) -> tuple[str, int] | None:
+    """Return the queue and the level of the visit's message; None if there is none."""
+    if record.state != State.QUEUED or record.step == UPDATE_CATALOG.name:
+        return None
+    return step(record.step).queue, level_of(record)
+
+
+def line_of(place: tuple[str, int], project: str) -> str:
+    """Return the key of the line in which visits of `project` stand at `place`."""
+    return key("line", place[0], str(place[1]), project)
+
+
 def places(record: Record) -> tuple[set[tuple[str, str]], dict[tuple[str, str], str]]:
     """Return where the record stands: plain sets, and sorted sets by kind of score."""
     project, name, member = record.visit.project, record.visit.id, str(record.visit)
@@ -48,9 +69,10 @@ def places(record: Record) -> tuple[set[tuple[str, str]], dict[tuple[str, str], 
     scored: dict[tuple[str, str], str] = {}
     if state == State.QUEUED:
         sets.add((key("ready", project, record.step), name))
-        if record.step != UPDATE_CATALOG.name:
-            queue = step(record.step).queue
-            scored[key("sent", queue), member] = f"sent {record.generation}"
+        if place := place_of(record):
+            sent = f"sent {record.generation}"
+            scored[key("sent", place[0]), member] = sent
+            scored[line_of(place, project), name] = sent
     elif state == State.RUNNING:
         scored[key("leases"), member] = f"lease {record.token}"
     elif state == State.WAITING:
@@ -84,19 +106,23 @@ def changes(
     ]
     commands += [["ZREM", where, who] for where, who in old_scored.keys() - new_scored]
     commands += [["SADD", where, who] for where, who in new_sets - old_sets]
-    for place, meaning in new_scored.items():
-        if old_scored.get(place) == meaning:
+    for where, meaning in new_scored.items():
+        if old_scored.get(where) == meaning:
             continue
         kind, _, value = meaning.partition(" ")
         if kind == "due":
             score = In(int(value) - int(now * 1000))
         else:
             score = In(int(lease * 1000) if kind == "lease" else 0)
-        commands.append(["ZADD", place[0], score, place[1]])
+        commands.append(["ZADD", where[0], score, where[1]])
     project = new.visit.project
     if new.state == State.QUEUED and new.step == UPDATE_CATALOG.name:
         soon = In(int(flush_after * 1000))
         commands.append(["ZADD", key("flush"), "NX", soon, project])
+    if place := place_of(new):
+        # Who is new is served next; whoever has a turn already keeps it.
+        turn = key("turn", place[0], str(place[1]))
+        commands.append(["ZADD", turn, "NX", "0", project])
     if old and old.state == State.RUNNING and new.state != State.RUNNING:
         commands.append(["HDEL", key("progress", project), new.visit.id])
     before, after = totals(old), totals(new)
@@ -115,8 +141,11 @@ def gone(visit: Visit) -> list[Command]:
     sets = [key("in", project, state) for state in State]
     sets += [key("ready", project, name) for name in NAMES]
     scored = [key("leases"), key("due"), *(key("sent", queue) for queue in QUEUES)]
+    levels = range(2 * MAX_PRIORITY + 2)
+    lines = [line_of((queue, level), project) for queue in QUEUES for level in levels]
     return [
         *(["SREM", where, visit.id] for where in sets),
         *(["ZREM", where, member] for where in scored),
+        *(["ZREM", where, visit.id] for where in lines),
         ["HDEL", key("progress", project), visit.id],
     ]

@@ -15,6 +15,9 @@ Keys, below ``icfqueue:``::
     leases                    sorted set of running visits by the end of their lease
     due                       sorted set of waiting visits by the time they go on
     sent:<queue>              sorted set of queued visits by when their message was sent
+    line:<queue>:<level>:<project>   the same of one project and urgency, by visit id
+    turn:<queue>:<level>      sorted set of projects by when one of their visits was last
+                              served there, in microseconds
     flush                     sorted set of projects by when their catalog is written
     room                      hash: visit to "<end> <bytes> <token>", the room on the disk
                               that is promised to its download (ledger/locks.py)

@@ -6,14 +6,17 @@ this interface to the server.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.locks import Locks, Room
 from icfqueue.ledger.notes import Notes
 from icfqueue.ledger.record import Record, State
+
+if TYPE_CHECKING:  # it needs what is defined here
+    from icfqueue.ledger.stored.turns import Turns
 
 BATCH = 500
 """Records per round trip where many are read or written."""
@@ -71,6 +74,8 @@ class Ledger(Protocol):
         What workers tell each other of disk and store.
     room
         Room on the disk that is promised to downloads.
+    turns
+        Who is served next, and whose message is missing.
     """
 
     @property
@@ -79,6 +84,8 @@ class Ledger(Protocol):
     def notes(self) -> Notes: ...
     @property
     def room(self) -> Room: ...
+    @property
+    def turns(self) -> Turns: ...
 
     # Records
 
@@ -126,6 +133,15 @@ class Ledger(Protocol):
         -------
         Entry or None
             The new record; None if there is none or it was left alone.
+        """
+
+    def replace(self, entry: Entry, record: Record, *, lease: float = 0.0) -> Entry | None:
+        """Write over what was read; None if somebody changed it meanwhile.
+
+        Parameters
+        ----------
+        lease
+            Seconds that a new token is good for.
         """
 
     def update_many(
@@ -196,6 +212,33 @@ class Ledger(Protocol):
             False if any lease is no longer held with its token; then none was prolonged.
         """
 
+    def now(self) -> float:
+        """Return the time by the server's clock, in seconds since 1970.
+
+        Records have these times: workers' clocks may differ, and step.
+        """
+
+    def forget(
+        self, visit: Visit, found: Entry | Unreadable | None, *, force: bool = False
+    ) -> bool:
+        """Remove a record, and the visit from every index.
+
+        Parameters
+        ----------
+        found
+            What was read; if it was None, the visit is taken out of the indexes.
+        force
+            Although a worker holds its lease, which it then loses.
+
+        Returns
+        -------
+        bool
+            False if it was changed meanwhile, or a worker holds it.
+        """
+
+    def recount(self, project: str) -> bool:
+        """Make the sums of a project anew; False if it is too busy for that."""
+
     # Questions
 
     def projects(self) -> list[str]:
@@ -230,20 +273,11 @@ class Ledger(Protocol):
 
     # What the supervisor asks
 
-    def orphans(self, limit: int = BATCH) -> list[Visit]:
-        """Return running visits whose lease has run out."""
+    def orphans(self, limit: int = BATCH, without: Collection[Visit] = ()) -> list[Visit]:
+        """Return running visits whose lease has run out, others than `without`."""
 
-    def due(self, limit: int = BATCH) -> list[Visit]:
-        """Return waiting visits whose time has come."""
-
-    def unsent(self, queue: str, age: float, limit: int = BATCH) -> list[Visit]:
-        """Return visits queued on `queue` whose message was sent `age` seconds ago."""
-
-    def queued_count(self, queue: str) -> int:
-        """Return how many visits should have a message in `queue`."""
-
-    def sent(self, visits: Iterable[Visit], queue: str) -> None:
-        """Note that messages for `visits` were sent just now."""
+    def due(self, limit: int = BATCH, without: Collection[Visit] = ()) -> list[Visit]:
+        """Return waiting visits whose time has come, others than `without`."""
 
     # When catalogs are written
 
@@ -268,7 +302,13 @@ class Ledger(Protocol):
     # Workers
 
     def worker_lives(self, name: str) -> None:
-        """Note that the worker `name` is alive."""
+        """Note that the worker `name` is alive.
+
+        Raises
+        ------
+        NewerLayout
+            It must not go on.
+        """
 
     def workers(self) -> list[str]:
         """Return the workers that were alive a moment ago."""

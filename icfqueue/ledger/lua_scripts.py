@@ -16,6 +16,14 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 """
 
+# KEYS[i]: layout. ARGV[j]: the layout that the client knows.
+_LAYOUT = """
+local layout = redis.call('GET', KEYS[%d])
+if layout and tonumber(layout) > tonumber(ARGV[%d]) then
+  return redis.error_reply('NEWERLAYOUT ' .. layout)
+end
+"""
+
 # KEYS: record, leases, layout. ARGV: version expected, "1" if the lease must have run out,
 # visit, record, token, changes of indexes as JSON: [[command, key, argument...]...], where
 # {"ms": n} stands for the time in n milliseconds; a word for this write, by which it knows
@@ -24,11 +32,8 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 # taken from a backup; the record's second part; the layout that the client knows.
 COMMIT = (
     _NOW
+    + _LAYOUT % (3, 10)
     + """
-local layout = redis.call('GET', KEYS[3])
-if layout and tonumber(layout) > tonumber(ARGV[10]) then
-  return redis.error_reply('NEWERLAYOUT ' .. layout)
-end
 local there = redis.call('HMGET', KEYS[1], 'v', 'w')
 if (there[1] or '0') ~= ARGV[1] or (ARGV[8] ~= '' and there[2] ~= ARGV[8]) then
   return there[2] == ARGV[7] and 1 or 0
@@ -54,6 +59,53 @@ return 1
 """
 )
 
+# KEYS: record, leases, layout, projects, then the sets of the project's visits by state.
+# ARGV: version expected, word of the write that was read, visit, "1" if a lease that has
+# not run out is no obstacle, project, commands as in COMMIT, keys that go with the last
+# visit of the project as JSON, sorted set of catalogs, the layout that the client knows.
+FORGET = (
+    _NOW
+    + _LAYOUT % (3, 9)
+    + """
+local there = redis.pcall('HMGET', KEYS[1], 'v', 'w')
+local version = there.err and '0' or there[1] or '0'
+if version ~= ARGV[1] or (ARGV[2] ~= '' and there[2] ~= ARGV[2]) then return 0 end
+if ARGV[4] ~= '1' then
+  local ends = redis.call('ZSCORE', KEYS[2], ARGV[3])
+  if ends and tonumber(ends) > now then return 0 end
+end
+redis.call('DEL', KEYS[1])
+for _, change in ipairs(cjson.decode(ARGV[6])) do redis.call(unpack(change)) end
+for i = 5, #KEYS do
+  if redis.call('SCARD', KEYS[i]) > 0 then return 1 end
+end
+redis.call('SREM', KEYS[4], ARGV[5])
+redis.call('ZREM', ARGV[8], ARGV[5])
+for _, name in ipairs(cjson.decode(ARGV[7])) do redis.call('DEL', name) end
+return 1
+"""
+)
+
+# KEYS: workers, layout. ARGV: worker, the layout that the client knows. In seconds, as
+# older workers have it.
+LIVES = (
+    _NOW
+    + _LAYOUT % (2, 2)
+    + """
+local seconds = clock[1] .. string.format('.%06d', clock[2])
+return redis.call('ZADD', KEYS[1], seconds, ARGV[1])
+"""
+)
+
+# KEYS: workers. ARGV: seconds for which a sign of life is believed. Older workers give
+# their own clock's: what is far in the future is no better than what is long past.
+WORKERS = """
+local now = tonumber(redis.call('TIME')[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - 3600)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], now + 3600, '+inf')
+return redis.call('ZRANGEBYSCORE', KEYS[1], now - ARGV[1], now + ARGV[1])
+"""
+
 # KEYS: leases, then for each visit its record and its project's progress. ARGV: length
 # of the leases in ms, progress, then for each visit token, visit, visit id. All or none.
 # A holder that slept past the end of its lease has it as long as nobody took it away.
@@ -78,6 +130,95 @@ PAST = (
     _NOW
     + """
 return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now + ARGV[1], 'LIMIT', 0, ARGV[2])
+"""
+)
+
+# KEYS: turns, line of the project that a ticket names, record of its visit. ARGV: start of
+# the keys of lines, of records, project and visit that the ticket names (no visit: it was
+# looked at already), milliseconds by which another must have waited longer to come before
+# it, fields of a record. Returns the fields of that visit if it stands in no line; then
+# project, visit and fields of who is to be served, which goes to the end of its line, so
+# that two who ask at once get two.
+TURN = (
+    _NOW
+    + """
+local fields = {unpack(ARGV, 6)}
+local function oldest(project)
+  local line = ARGV[1] .. project
+  while true do
+    local first = redis.pcall('ZRANGE', line, 0, 0, 'WITHSCORES')
+    if not first[1] then return nil end
+    local token = redis.pcall('HGET', ARGV[2] .. project .. '/' .. first[1], 't')
+    if token == '' then return first[1], tonumber(first[2]) end
+    redis.call('ZREM', line, first[1])
+  end
+end
+local own, mine = false, false
+if ARGV[4] ~= '' then
+  mine = redis.call('ZSCORE', KEYS[2], ARGV[4])
+  if not mine then own = redis.pcall('HMGET', KEYS[3], unpack(fields)) end
+end
+while true do
+  local project = redis.call('ZRANGE', KEYS[1], 0, 0)[1]
+  if not project then return {own} end
+  local name, since = oldest(project)
+  if name then
+    redis.call('ZADD', KEYS[1], string.format('%d', clock[1] * 1000000 + clock[2]), project)
+    if project == ARGV[3] and mine and tonumber(mine) - since < tonumber(ARGV[5]) then
+      name = ARGV[4]
+    else
+      -- Behind those of this very millisecond, too.
+      redis.call('ZADD', ARGV[1] .. project, string.format('%d', now + 1), name)
+    end
+    local record = ARGV[2] .. project .. '/' .. name
+    return {own, project, name, redis.call('HMGET', record, unpack(fields))}
+  end
+  redis.call('ZREM', KEYS[1], project)
+end
+"""
+)
+
+# KEYS: set of a queue's messages, then the lists of its tickets, by level. ARGV: start of
+# the keys of turns, of lines, milliseconds that a visit must have waited, how many at most.
+# Returns how many visits stand in no line; then, where fewer tickets lie than visits have
+# waited that long, those that have waited longest.
+MISSING = (
+    _NOW
+    + """
+local before = string.format('%d', now - ARGV[3])
+local left = tonumber(ARGV[4])
+local found = {}
+local strays = redis.call('ZCARD', KEYS[1])
+for level = 0, #KEYS - 2 do
+  local projects = redis.call('ZRANGE', ARGV[1] .. level, 0, -1)
+  local late = 0
+  for _, project in ipairs(projects) do
+    local line = ARGV[2] .. level .. ':' .. project
+    late = late + redis.call('ZCOUNT', line, '-inf', before)
+    strays = strays - redis.call('ZCARD', line)
+  end
+  local need = 0
+  if late > 0 then need = math.min(left, late - redis.call('LLEN', KEYS[level + 2])) end
+  for _, project in ipairs(projects) do
+    if need <= 0 then break end
+    local line = ARGV[2] .. level .. ':' .. project
+    local names = redis.call('ZRANGEBYSCORE', line, '-inf', before, 'LIMIT', 0, need)
+    for _, name in ipairs(names) do found[#found + 1] = project .. '/' .. name end
+    need = need - #names
+    left = left - #names
+  end
+end
+return {strays, found}
+"""
+)
+
+# KEYS: line, set of the queue's messages. ARGV: member of either. A message was sent now.
+SENT = (
+    _NOW
+    + """
+local time = string.format('%d', now)
+redis.call('ZADD', KEYS[1], 'XX', time, ARGV[1])
+return redis.call('ZADD', KEYS[2], 'XX', time, ARGV[2])
 """
 )
 

@@ -207,8 +207,6 @@ class Record:
         ----------
         visit
             Whose record it is, where that is known.
-        more, version
-            What :meth:`more_json` gave, and the record's version.
 
         Raises
         ------
@@ -284,7 +282,7 @@ def cancelled(record: Record, now: float) -> Record:
         token="",
         due=None,
         began=None,
-        finished_at=now,
+        finished_at=_ended(record, now),
     )
     return changed.at(state=State.CANCELLED)
 
@@ -301,7 +299,9 @@ def claimable(record: Record, step: str, generation: int) -> bool:
 def claimed(record: Record, token: str, worker: str, now: float) -> Record:
     """Return the record of a queued visit that `worker` begins to work on."""
     current = record.steps[record.position]
-    changed = replace(record, token=token, began=now, started_at=record.started_at or now)
+    # Older releases took the time of each machine.
+    started = record.started_at or max(now, record.queued_at or now)
+    changed = replace(record, token=token, began=now, started_at=started)
     return changed.at(state=State.RUNNING, attempts=current.attempts + 1, worker=worker)
 
 
@@ -323,7 +323,6 @@ def check_held(record: Record, token: str, generation: int) -> None:
 
 def finished(record: Record, outcome: Outcome, now: float) -> Record:
     """Return the record after the running step succeeded; the next one is queued."""
-    seconds = now - (record.began or now)
     changed = replace(
         record,
         token="",
@@ -334,9 +333,9 @@ def finished(record: Record, outcome: Outcome, now: float) -> Record:
         dicoms=_newer(outcome.dicoms, record.dicoms),
         refs=_newer(outcome.refs, record.refs),
         fingerprint=_newer(outcome.fingerprint, record.fingerprint),
-    ).at(state=State.DONE, seconds=round(seconds, 4))
+    ).at(state=State.DONE, seconds=_seconds(record, now))
     if changed.position == len(NAMES):
-        return replace(changed, finished_at=now)
+        return replace(changed, finished_at=_ended(record, now))
     return changed.at(state=State.QUEUED)
 
 
@@ -345,12 +344,12 @@ def failed(
 ) -> Record:
     """Return the record after the running step failed."""
     current = record.steps[record.position]
-    seconds = round(now - (record.began or now), 4)
+    seconds = _seconds(record, now)
     changed = replace(record, token="", began=None, error=error.to_dict())
     if isinstance(decision, RetryIn):
         changed = replace(changed, due=now + decision.seconds)
         return changed.at(state=State.WAITING, faults=current.faults + 1, seconds=seconds)
-    changed = replace(changed, finished_at=now)
+    changed = replace(changed, finished_at=_ended(record, now))
     return changed.at(state=State.FAILED, faults=current.faults + 1, seconds=seconds)
 
 
@@ -387,6 +386,15 @@ def orphaned(record: Record) -> Record:
     current = record.steps[record.position]
     changed = replace(record, token="", began=None)
     return changed.at(state=State.QUEUED, crashes=current.crashes + 1)
+
+
+def _seconds(record: Record, now: float) -> float:
+    return round(max(0.0, now - (record.began or now)), 4)
+
+
+def _ended(record: Record, now: float) -> float:
+    """Return `now`, or when the visit began if that is later by another clock."""
+    return max(now, record.started_at or 0.0, record.queued_at or 0.0)
 
 
 def _newer(new_value: Any, old: Any) -> Any:

@@ -8,8 +8,7 @@ server's own time, so workers' clocks need not agree.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +17,15 @@ from icfqueue.core.steps import UPDATE_CATALOG
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import lua_scripts
 from icfqueue.ledger.indexes import totals
-from icfqueue.ledger.keys import key, visit_key
+from icfqueue.ledger.keys import LAYOUT, key, visit_key
 from icfqueue.ledger.ledger import BATCH, Change, Entry, Unreadable
 from icfqueue.ledger.locks import RedisLocks, RedisRoom
-from icfqueue.ledger.lua_scripts import Script, run_many
+from icfqueue.ledger.lua_scripts import Script
 from icfqueue.ledger.notes import RedisNotes
 from icfqueue.ledger.record import Record, State
-from icfqueue.ledger.stored.record_table import RecordTable
+from icfqueue.ledger.stored.clock import ServerClock
+from icfqueue.ledger.stored.record_table import RecordTable, layout_compared
+from icfqueue.ledger.stored.turns import RedisTurns
 
 if TYPE_CHECKING:
     import redis
@@ -47,11 +48,15 @@ class RedisLedger:
     def __init__(self, client: redis.Redis, *, flush_after: float = 2.0) -> None:
         self.client: Any = client
         self.flush_after = flush_after
-        self._table = RecordTable(client, flush_after)
+        self._clock = ServerClock(client)
+        self._table = RecordTable(client, flush_after, self._clock)
         self._renew = Script(client, lua_scripts.RENEW)
         self._past = Script(client, lua_scripts.PAST)
         self._flushed = Script(client, lua_scripts.FLUSHED)
         self._delay = Script(client, lua_scripts.DELAY)
+        self._lives = Script(client, lua_scripts.LIVES)
+        self._workers = Script(client, lua_scripts.WORKERS)
+        self.turns = RedisTurns(client, self._table)
         self.locks = RedisLocks(client)
         self.notes = RedisNotes(client)
         self.room = RedisRoom(client)
@@ -114,6 +119,10 @@ class RedisLedger:
             if written or orphan:
                 return written
 
+    def replace(self, entry: Entry, record: Record, *, lease: float = 0.0) -> Entry | None:
+        """Write over what was read; None if somebody changed it meanwhile."""
+        return self._table.write([(entry, record)], lease=lease)[0]
+
     def update_many(
         self,
         wanted: Mapping[Visit, Change],
@@ -175,6 +184,20 @@ class RedisLedger:
             args += [token, str(visit), visit.id]
         return bool(self._renew(keys=keys, args=args))
 
+    def now(self) -> float:
+        """Return the time by the server's clock, in seconds since 1970."""
+        return self._clock.now()
+
+    def forget(
+        self, visit: Visit, found: Entry | Unreadable | None, *, force: bool = False
+    ) -> bool:
+        """Remove a record, and the visit from every index."""
+        return self._table.forget(visit, found, force=force)
+
+    def recount(self, project: str) -> bool:
+        """Make the sums of a project anew; False if it is too busy for that."""
+        return self._table.recount(project, self.visits(project))
+
     # Questions
 
     def projects(self) -> list[str]:
@@ -226,27 +249,18 @@ class RedisLedger:
 
     # What the supervisor asks
 
-    def orphans(self, limit: int = BATCH) -> list[Visit]:
-        """Return running visits whose lease has run out."""
-        return self._parsed(self._past(keys=[key("leases")], args=[0, limit]))
+    def orphans(self, limit: int = BATCH, without: Collection[Visit] = ()) -> list[Visit]:
+        """Return running visits whose lease has run out, others than `without`."""
+        return self._past_of("leases", limit, without)
 
-    def due(self, limit: int = BATCH) -> list[Visit]:
-        """Return waiting visits whose time has come."""
-        return self._parsed(self._past(keys=[key("due")], args=[0, limit]))
+    def due(self, limit: int = BATCH, without: Collection[Visit] = ()) -> list[Visit]:
+        """Return waiting visits whose time has come, others than `without`."""
+        return self._past_of("due", limit, without)
 
-    def unsent(self, queue: str, age: float, limit: int = BATCH) -> list[Visit]:
-        """Return visits queued on `queue` whose message was sent `age` seconds ago."""
-        ago = -int(age * 1000)
-        return self._parsed(self._past(keys=[key("sent", queue)], args=[ago, limit]))
-
-    def queued_count(self, queue: str) -> int:
-        """Return how many visits should have a message in `queue`."""
-        return int(self.client.zcard(key("sent", queue)))
-
-    def sent(self, visits: Iterable[Visit], queue: str) -> None:
-        """Note that messages for `visits` were sent just now."""
-        where = [key("sent", queue)]
-        run_many(self.client, self._delay, [(where, [str(visit), 0]) for visit in visits])
+    def _past_of(self, name: str, limit: int, without: Collection[Visit]) -> list[Visit]:
+        found = self._past(keys=[key(name)], args=[0, limit + len(without)])
+        named = (Visit.named(*member.partition("/")[::2]) for member in found)
+        return [visit for visit in named if visit and visit not in without][:limit]
 
     def flushes_due(self) -> list[str]:
         """Return projects whose catalog should be written now."""
@@ -267,26 +281,17 @@ class RedisLedger:
 
     def worker_lives(self, name: str) -> None:
         """Note that the worker `name` is alive."""
-        self.client.zadd(key("workers"), {name: time.time()})
+        with layout_compared():
+            self._lives(keys=[key("workers"), key("layout")], args=[name, LAYOUT])
 
     def workers(self) -> list[str]:
         """Return the workers that were alive a moment ago."""
-        self.client.zremrangebyscore(key("workers"), "-inf", time.time() - 3600)
-        found = self.client.zrangebyscore(
-            key("workers"), time.time() - SIGN_OF_LIFE, "+inf"
-        )
-        return list(found)
+        return list(self._workers(keys=[key("workers")], args=[SIGN_OF_LIFE]))
 
     def uptime(self) -> float:
         """Return for how many seconds the server has been up."""
         info: dict[str, Any] = self.client.info("server")
         return float(info["uptime_in_seconds"])
-
-    @staticmethod
-    def _parsed(members: Iterable[str]) -> list[Visit]:
-        """Return the visits of an index; what is none was not put there by icfqueue."""
-        named = (Visit.named(*member.partition("/")[::2]) for member in members)
-        return [visit for visit in named if visit]
 
 
 def _named(project: str, names: Iterable[str]) -> list[Visit]:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -16,9 +17,11 @@ import redis
 
 from icfqueue.broker import connection
 from icfqueue.broker.embedded import EmbeddedServer
-from icfqueue.core.errors import IcfqueueError, StepError
+from icfqueue.core.errors import IcfqueueError, StepError, Unreachable
 from icfqueue.core.settings import Settings
 from icfqueue.dataset import programs
+from icfqueue.ledger.redis_ledger import RedisLedger
+from icfqueue.operations.status import unreadable
 from icfqueue.store.directory import Store
 
 SPECIAL_REMOTES = ("git-annex-remote-uncurl", "git-annex-remote-archivist")
@@ -63,6 +66,7 @@ def examine(settings: Settings, project: str | None = None) -> Iterator[Finding]
         "git-annex": _git_annex,
         "DataLad": _datalad,
         "broker": lambda: _broker(settings),
+        "records": lambda: _records(settings),
         "store directory": lambda: _store_dir(settings),
         "shared by workers": lambda: _shared(settings),
         "credential": lambda: _credential(settings),
@@ -131,6 +135,32 @@ def _broker(settings: Settings) -> Finding:
             bad=True,
         )
     return Finding("broker", f"{address.shown} answers, keeps its data")
+
+
+def _records(settings: Settings) -> Finding:
+    with ExitStack() as opened:
+        address = connection.configured(settings)
+        if address is None:
+            address = opened.enter_context(EmbeddedServer(settings.store_dir)).broker
+        try:
+            client = opened.enter_context(address.check())
+        except Unreachable:
+            # That was said already.
+            return Finding("records", "not read: the broker does not answer", note=True)
+        ledger = RedisLedger(client)
+        ledger.check_layout()
+        found = [one for name in ledger.projects() for one in unreadable(ledger, name)]
+    if not found:
+        return Finding("records", "all can be read")
+    first = found[0]
+    return Finding(
+        "records",
+        f"{len(found)} cannot be read; {first.visit}: {first.why}",
+        first.hint
+        or f"icfqueue reconcile {first.visit.project}, or icfqueue forget "
+        f"{first.visit.project} {first.visit.id}",
+        bad=True,
+    )
 
 
 def _store_dir(settings: Settings) -> Finding:

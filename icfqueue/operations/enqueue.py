@@ -5,7 +5,6 @@ Planning looks at store and records and changes nothing; ``--dry-run`` ends ther
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -172,7 +171,7 @@ class Producer:
         if wanted:
             self.breaker.reset(wanted[0].visit.project)
         for start in range(0, len(wanted), CHUNK):
-            now = time.time()
+            now = self.ledger.now()
             pairs = [
                 (plan.entry, self._new_record(plan, options, priority, now))
                 for plan in wanted[start : start + CHUNK]
@@ -217,7 +216,7 @@ class Producer:
     def retry(self, visits: Iterable[Visit], states: Iterable[State]) -> list[Visit]:
         """Let those of `visits` that are in `states` go on from where they stopped."""
         wanted = set(states)
-        now = time.time()
+        now = self.ledger.now()
         again = []
         for visit in visits:
             # One that cannot be read is left alone: the caller sees which were not done.
@@ -238,7 +237,7 @@ class Producer:
 
     def cancel(self, visits: Iterable[Visit]) -> list[Visit]:
         """Withdraw those of `visits` that are still to be done; works with no worker."""
-        now = time.time()
+        now = self.ledger.now()
         gone = []
         for visit in visits:
             # One that cannot be read is left alone: the caller sees which were not done.

@@ -106,6 +106,19 @@ def unreadable(ledger: Ledger, project: str) -> list[Unreadable]:
     return [one for one in found_of(ledger, project) if isinstance(one, Unreadable)]
 
 
+def stuck(ledger: Ledger, project: str) -> list[Unreadable]:
+    """Return the active visits of `project` if none of them can be read, else nothing.
+
+    Nothing is done for them by this release, so that they are not to be waited for.
+    """
+    found = []
+    for one in found_of(ledger, project, ACTIVE):
+        if not isinstance(one, Unreadable):
+            return []
+        found.append(one)
+    return found
+
+
 def error_of(found: Unreadable) -> dict[str, str]:
     """Return a record that cannot be read as the error of its visit."""
     return {

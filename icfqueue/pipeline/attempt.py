@@ -19,6 +19,7 @@ from icfqueue.core.errors import (
     NoRoom,
     PutOff,
     StepError,
+    UnreadableRecord,
     Withdrawn,
 )
 from icfqueue.core.guard import Guard
@@ -59,6 +60,8 @@ class Attempt:
         The claimed records; more than one only when a catalog is written.
     lock
         Name and token of the lock held with them.
+    of_all
+        What an error that ends the work as a whole means for each of the visits.
     """
 
     def __init__(
@@ -67,12 +70,14 @@ class Attempt:
         step: str,
         held: Sequence[Entry],
         lock: tuple[str, str] | None = None,
+        of_all: Callable[[StepError], Fault] = lambda error: error,
     ) -> None:
         self.worker = worker
         self.step = step
         self.claimed = tuple(held)
         self.held = {entry.record.visit: entry.record for entry in held}
         self.lock = lock
+        self.of_all = of_all
         self.started_work = False
         self.work_seconds = 0.0
 
@@ -109,11 +114,15 @@ class Attempt:
             results = work([self._job(found, guard) for found in self.held.values()])
         except Exception as error:  # noqa: BLE001 - the boundary that keeps a worker alive
             # A step that was called off fails in some way; why it was is what counts.
-            cause = guard.called_off or _as_fault(error)
-            return dict.fromkeys(self.held, cause)
+            return self._for_all(guard.called_off or _as_fault(error))
         finally:
             self.work_seconds = round(time.perf_counter() - began, 4)
         return {visit: results[visit] for visit in self.held}
+
+    def _for_all(self, cause: Fault) -> dict[Visit, Outcome | Fault]:
+        """Return what a fault that ended the work means for each visit."""
+        shared = self.of_all(cause) if isinstance(cause, StepError) else cause
+        return dict.fromkeys(self.held, shared)
 
     def _ask_leave(self) -> None:
         """Raise if disk or store are known to be in trouble."""
@@ -207,7 +216,7 @@ class Attempt:
 
     def _after(self, found: Record, result: Outcome | Fault) -> Record:
         """Return the record after this attempt."""
-        now = time.time()
+        now = self.worker.ledger.now()
         if isinstance(result, Outcome):
             return record.finished(found, result, now)
         if isinstance(result, PutOff):
@@ -224,9 +233,11 @@ class Attempt:
 
     def _forget_if_cancelled(self, visit: Visit) -> None:
         """Remove the work of a visit that nobody goes on with."""
-        entry = self.worker.ledger.get(visit)
-        if entry and entry.record.state == State.CANCELLED:
-            self.worker.store.try_forget_work(visit)
+        # Of one that a newer release has taken over, nothing is known.
+        with suppress(UnreadableRecord):
+            entry = self.worker.ledger.get(visit)
+            if entry and entry.record.state == State.CANCELLED:
+                self.worker.store.try_forget_work(visit)
 
     def _send_on(self, changed: Sequence[Record]) -> None:
         """Send the messages for the next steps; see to the catalogs of what has ended."""
@@ -263,9 +274,9 @@ class Attempt:
 
     def _give_up(self, why: CallOff) -> None:
         """Record a step that does not end, and end the process that hangs in it."""
-        for visit in self.held:
+        for visit, fault in self._for_all(why).items():
             with suppress(Exception):
-                self._settle({visit: why})
+                self._settle({visit: fault})
         logging.shutdown()
         os._exit(3)
 

@@ -1,21 +1,28 @@
-"""The time at which a study's catalog is written: its visits gather until then.
+"""When a study's catalog is written, and for how many visits at once.
 
 Any message for the step ``update_catalog`` means all visits of the study that are ready.
+When the writing fails as a whole, nobody knows which visit is at fault, if any: the next
+batch is half as large, and so on, until one visit is alone. Only that one is charged.
 """
 
 from __future__ import annotations
 
 from icfqueue.core import steps
 from icfqueue.ledger import record
-from icfqueue.ledger.ledger import Ledger
+from icfqueue.ledger.ledger import Entry, Ledger
 from icfqueue.pipeline.messages import Messages
+
+LARGEST_BATCH = 200
+"""Most visits whose pages are written in one go."""
+
+MEMORY = 2 * 3600.0
+"""Seconds for which failures of whole batches count as being in a row."""
 
 
 def send_flush(ledger: Ledger, messages: Messages, project: str) -> bool:
     """Send a message that has the study's catalog written; False if nobody waits."""
-    for visit in ledger.ready(project, steps.UPDATE_CATALOG.name):
-        entry = ledger.get(visit)
-        if entry and record.claimable(
+    for entry in ledger.get_many(ledger.ready(project, steps.UPDATE_CATALOG.name)):
+        if isinstance(entry, Entry) and record.claimable(
             entry.record, steps.UPDATE_CATALOG.name, entry.record.generation
         ):
             messages.send(entry.record)
@@ -24,7 +31,27 @@ def send_flush(ledger: Ledger, messages: Messages, project: str) -> bool:
 
 
 def nobody_else_comes(ledger: Ledger, project: str, ready: int) -> bool:
-    """Return whether no active visit of `project` is before its catalog."""
+    """Return whether all active visits of `project` are ready for the catalog."""
     counts = ledger.counts(project)
     active = sum(counts[state] for state in record.ACTIVE)
     return active - ready - ledger.ready_count(project, "cleanup") <= 0
+
+
+def batch_size(ledger: Ledger, project: str) -> int:
+    """Return how many visits may be in the next batch."""
+    failures = int(ledger.notes.get(_name(project)) or 0)
+    return max(1, LARGEST_BATCH >> min(failures, 30))
+
+
+def note_failure(ledger: Ledger, project: str) -> int:
+    """Note that a whole batch failed; return how many did so in a row."""
+    return ledger.notes.count_up(_name(project), MEMORY)
+
+
+def note_success(ledger: Ledger, project: str) -> None:
+    """Let batches be large again."""
+    ledger.notes.drop(_name(project))
+
+
+def _name(project: str) -> str:
+    return f"batch:{project}"

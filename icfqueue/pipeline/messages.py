@@ -16,6 +16,7 @@ from celery import Celery
 from icfqueue.broker.celery_app import TASK_PREFIX
 from icfqueue.core.steps import step
 from icfqueue.core.visit import Visit
+from icfqueue.ledger.indexes import level_of
 from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.record import MAX_PRIORITY, Record
 
@@ -34,8 +35,7 @@ class Nudge:
     @classmethod
     def of(cls, record: Record) -> Nudge:
         """Return the message for a queued visit."""
-        level = MAX_PRIORITY - record.priority + (0 if record.begun else MAX_PRIORITY + 1)
-        return cls(record.visit, record.step, record.generation, level)
+        return cls(record.visit, record.step, record.generation, level_of(record))
 
 
 class Messages:
@@ -72,13 +72,10 @@ class Messages:
 
     def send_again(self, records: Iterable[Record]) -> int:
         """Send nudges whose first message seems lost, and note when."""
-        by_queue: dict[str, list[Record]] = {}
-        for record in records:
-            by_queue.setdefault(step(record.step).queue, []).append(record)
-        for queue, lost in by_queue.items():
-            self.send_many(lost)
-            self.ledger.sent((record.visit for record in lost), queue)
-        return sum(map(len, by_queue.values()))
+        lost = list(records)
+        self.send_many(lost)
+        self.ledger.turns.sent(lost)
+        return len(lost)
 
     def _send(self, nudge: Nudge, producer: Any) -> None:
         self.app.send_task(

@@ -70,8 +70,18 @@ def test_the_record_of_a_visit_stands_on_the_ground_floor(module: str) -> None:
     """What a visit can become is decided without broker, git-annex or a file."""
     found = modules_after(f"import icfqueue.ledger.{module}")
     ours = {name for name in found if name.partition(".")[0] in {"icfqueue", "workers"}}
-    allowed = ("icfqueue.core.", "icfqueue.ledger.record", "icfqueue.ledger.retry_policy")
-    others = ours - {"icfqueue", "icfqueue.core", "icfqueue.ledger"}
+    allowed = (
+        "icfqueue.core.",
+        "icfqueue.ledger.record",
+        "icfqueue.ledger.retry_policy",
+        "icfqueue.ledger.stored.record_json",
+    )
+    others = ours - {
+        "icfqueue",
+        "icfqueue.core",
+        "icfqueue.ledger",
+        "icfqueue.ledger.stored",
+    }
     assert f"icfqueue.ledger.{module}" in ours
     assert [name for name in sorted(others) if not name.startswith(allowed)] == []
     assert not {"redis", "celery", "datalad", "pydicom", "requests"} & found

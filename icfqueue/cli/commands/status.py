@@ -14,6 +14,9 @@ from icfqueue.core.errors import NothingYet, UsageError
 STATES = ("queued", "running", "waiting", "done", "failed", "cancelled")
 """Spelt out here so that ``--help`` need not import the records; a test compares them."""
 
+STUCK_EVERY = 5.0
+"""Seconds between two looks whether only visits are left that cannot go on."""
+
 LOOK_AGAIN = 1.0
 """Seconds between two looks of ``--watch`` and ``--wait``."""
 
@@ -71,13 +74,20 @@ def status(
 
 
 def _wait(opened: Session, project: str | None) -> None:
-    from icfqueue.operations.status import summary
+    from icfqueue.operations.status import stuck, summary
 
     said = False
+    next_stuck = 0.0
     while True:
         projects = [project] if project else opened.ledger.projects()
-        if all(summary(opened.ledger, name).drained for name in projects):
+        left = [name for name in projects if not summary(opened.ledger, name).drained]
+        if not left:
             return
+        # What cannot be read does not go on; the table says so.
+        if time.monotonic() > next_stuck:
+            next_stuck = time.monotonic() + STUCK_EVERY
+            if all(stuck(opened.ledger, name) for name in left):
+                return
         if opened.embedded:
             opened.embedded.ensure()
         if not said and not opened.ledger.workers():

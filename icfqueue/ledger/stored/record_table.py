@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import secrets
-import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -17,11 +17,15 @@ import redis
 from icfqueue.core.errors import NewerLayout, UnreadableRecord
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import lua_scripts
-from icfqueue.ledger.indexes import changes
+from icfqueue.ledger.indexes import changes, gone, totals
 from icfqueue.ledger.keys import LAYOUT, key, visit_key
 from icfqueue.ledger.ledger import BATCH, Entry, Unreadable
 from icfqueue.ledger.lua_scripts import Script, run_many
-from icfqueue.ledger.record import Record
+from icfqueue.ledger.record import Record, State
+from icfqueue.ledger.stored.clock import ServerClock
+
+RECOUNTS = 5
+"""How often sums are made again because a visit added to them meanwhile."""
 
 FIELDS = ("v", "w", "r", "m")
 """Fields of a visit's hash, in the order in which :func:`entry_of` takes them."""
@@ -36,12 +40,16 @@ class RecordTable:
         A connection whose replies are text.
     flush_after
         Seconds after which the first visit that waits for its study page is written.
+    clock
+        By which records have their times.
     """
 
-    def __init__(self, client: redis.Redis, flush_after: float) -> None:
+    def __init__(self, client: redis.Redis, flush_after: float, clock: ServerClock) -> None:
         self._client: Any = client
         self._flush_after = flush_after
         self._commit = Script(client, lua_scripts.COMMIT)
+        self._forget = Script(client, lua_scripts.FORGET)
+        self._clock = clock
 
     def check_layout(self) -> None:
         """Raise if the broker's data have a layout that only a newer icfqueue knows.
@@ -114,7 +122,8 @@ class RecordTable:
             record,
             lease=lease,
             flush_after=self._flush_after,
-            now=time.time(),
+            # Asks the server only if there is something to compare with.
+            now=self._clock.now() if record.due is not None else 0.0,
         )
         return [
             entry.version if entry else "0",
@@ -129,20 +138,79 @@ class RecordTable:
             str(LAYOUT),
         ]
 
+    def forget(
+        self, visit: Visit, found: Entry | Unreadable | None, *, force: bool
+    ) -> bool:
+        """Remove a record; see :meth:`icfqueue.ledger.ledger.Ledger.forget`."""
+        record = found.record if isinstance(found, Entry) else None
+        project = visit.project
+        commands = gone(visit)
+        for field, amount in totals(record).items():
+            if amount:
+                commands.append(["HINCRBY", key("totals", project), field, str(-amount)])
+        known = [key(name, project) for name in ("totals", "progress", "hold")]
+        with layout_compared():
+            done = self._forget(
+                keys=[
+                    visit_key(visit),
+                    key("leases"),
+                    key("layout"),
+                    key("projects"),
+                    *(key("in", project, state) for state in State),
+                ],
+                args=[
+                    found.version if found else "0",
+                    found.word if isinstance(found, Entry) else "",
+                    str(visit),
+                    "1" if force else "0",
+                    project,
+                    json.dumps(commands),
+                    json.dumps(known),
+                    key("flush"),
+                    str(LAYOUT),
+                ],
+            )
+        return bool(done)
+
+    def recount(self, project: str, visits: Sequence[Visit]) -> bool:
+        """Make the sums of a project anew; False if it is too busy for that."""
+        where = key("totals", project)
+        pipe = self._client.pipeline()
+        for _ in range(RECOUNTS):
+            with pipe:
+                pipe.watch(where)
+                sums = totals(None)
+                for entry in self.read(visits):
+                    if isinstance(entry, Entry):
+                        for field, amount in totals(entry.record).items():
+                            sums[field] += amount
+                pipe.multi()
+                pipe.hset(where, mapping=sums)
+                with suppress(redis.WatchError):
+                    pipe.execute()
+                    return True
+        return False
+
     def _run(self, calls: Sequence[tuple[list[str], list[str]]]) -> list[Any]:
-        try:
+        with layout_compared():
             return list(run_many(self._client, self._commit, calls))
-        except redis.ResponseError as error:
-            kind, _, number = str(error).partition(" ")
-            if kind != "NEWERLAYOUT":
-                raise
-            raise _newer(number) from None
+
+
+@contextmanager
+def layout_compared() -> Iterator[None]:
+    """Raise :class:`NewerLayout` where a script says that it met one."""
+    try:
+        yield
+    except redis.ResponseError as error:
+        kind, _, number = str(error).partition(" ")
+        if kind != "NEWERLAYOUT":
+            raise
+        raise _newer(number) from None
 
 
 def _newer(layout: str) -> NewerLayout:
     return NewerLayout(
-        f"a newer icfqueue works with this broker (layout {layout}; "
-        f"{LAYOUT} is known here)",
+        f"a newer icfqueue works with this broker (layout {layout}, known here: {LAYOUT})",
         hint="update icfqueue on this machine",
     )
 

@@ -16,6 +16,7 @@ from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
 from icfqueue.ledger.record import State
 from icfqueue.ledger.redis_ledger import RedisLedger
+from icfqueue.ledger.stored.turns import Counted
 
 on_valkey = pytest.mark.parametrize("connect", ["valkey"], indirect=True)
 """For what fakeredis cannot do."""
@@ -27,7 +28,7 @@ def test_scripts_that_the_server_forgot_are_loaded_again(ledger: RedisLedger) ->
         ledger.client.script_flush()
         put(ledger, Visit("p", token()))
         ledger.client.script_flush()
-        ledger.sent([VISIT], "fetch")
+        ledger.turns.sent([record.new(VISIT, OPTIONS, 0, 1.0)])
         ledger.client.script_flush()
         assert not ledger.renew(VISIT, "t", 30.0)
         ledger.client.script_flush()
@@ -97,7 +98,7 @@ def test_all_data_lost_in_mid_use_is_a_lost_lease_and_no_error(ledger: RedisLedg
     assert ledger.update(VISIT, lambda r: record.finished(r, done, 1.0)) is None
     assert (ledger.orphans(), ledger.due(), ledger.flushes_due()) == ([], [], [])
     assert ledger.counts("p") == dict.fromkeys(State, 0)
-    ledger.sent([VISIT], "fetch")
-    assert ledger.queued_count("fetch") == 0
+    ledger.turns.sent([record.new(VISIT, OPTIONS, 0, 1.0)])
+    assert ledger.turns.count("fetch", ["none"] * 10, 0.0) == Counted([], 0)
     put(ledger)
     check_indexes(ledger)

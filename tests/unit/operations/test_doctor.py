@@ -12,11 +12,14 @@ import pytest
 import redis
 from msgspec import structs
 from support.faulty_store import FaultyStore
+from support.records import a_record
 from support.valkey import Valkey, free_port
 
 from icfqueue.core.errors import PermanentError
 from icfqueue.core.settings import Secret, Settings
 from icfqueue.dataset import programs
+from icfqueue.ledger.record import State
+from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.operations import doctor
 from icfqueue.operations.doctor import Finding, examine
 
@@ -44,8 +47,8 @@ def found(settings: Settings, project: str | None = None) -> dict[str, Finding]:
 def test_where_all_is_well_nothing_is_bad(chosen: Settings) -> None:
     told = found(chosen)
     assert list(told) == [
-        *("git", "git-annex", "DataLad", "broker", "store directory"),
-        *("shared by workers", "credential", "store URL"),
+        *("git", "git-annex", "DataLad", "broker", "records"),
+        *("store directory", "shared by workers", "credential", "store URL"),
     ]
     assert not [finding for finding in told.values() if finding.bad]
     assert told["git"].found.startswith("git version 2.")
@@ -63,7 +66,7 @@ def test_one_check_that_fails_does_not_keep_it_from_the_others(
 
     monkeypatch.setattr(programs, "find_program", missing)
     told = found(chosen)
-    assert len(told) == 8
+    assert len(told) == 9
     assert told["git"] == Finding("git", "git is not installed", "install it", bad=True)
     assert told["git-annex"].bad
     assert not told["broker"].bad
@@ -230,3 +233,24 @@ def test_a_store_that_does_not_answer_ends_with_3(chosen: Settings) -> None:
     told = found(structs.replace(chosen, store_url=url))["store URL"]
     assert (told.bad, told.exit_code) == (True, 3)
     assert "Connection refused" in told.found
+
+
+def test_records_that_cannot_be_read_are_counted_with_what_mends_them(
+    chosen: Settings, ledger: RedisLedger
+) -> None:
+    ledger.put_many([(None, a_record(state)) for state in State])
+    assert found(chosen)["records"].found == "all can be read"
+    for name in ("done", "failed"):
+        ledger.client.hset(f"icfqueue:visit:study_1/{name}", "r", "no JSON")
+    told = found(chosen)["records"]
+    assert told.bad
+    assert told.found == "2 cannot be read; study_1/done: its record is no JSON"
+    assert "icfqueue reconcile study_1" in told.remedy
+    assert "icfqueue forget study_1 done" in told.remedy
+
+
+def test_a_broker_of_a_newer_release_is_bad(chosen: Settings, ledger: RedisLedger) -> None:
+    ledger.client.set("icfqueue:layout", 99)
+    told = found(chosen)["records"]
+    assert (told.bad, told.exit_code) == (True, 3)
+    assert "update icfqueue" in told.remedy

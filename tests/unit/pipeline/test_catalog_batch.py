@@ -19,7 +19,7 @@ from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.record import State
 from icfqueue.ledger.redis_ledger import RedisLedger
-from icfqueue.pipeline import catalog_batch
+from icfqueue.pipeline import catalog_batch, catalog_schedule
 from icfqueue.pipeline.catalog_batch import lock_of, rebuild_catalog, update_catalog
 from icfqueue.steps.job import Job
 from icfqueue.store.directory import Store
@@ -77,7 +77,7 @@ def test_all_that_are_ready_are_written_in_one_go(pages: Pages) -> None:
 def test_no_batch_is_larger_than_the_limit(
     pages: Pages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalog_batch, "LARGEST_BATCH", 2)
+    monkeypatch.setattr(catalog_schedule, "LARGEST_BATCH", 2)
     assert update_catalog(pages.queue.worker, PROJECT) == "3 visits"
     assert pages.batches == [["a", "b"], ["c"]]
 
@@ -98,7 +98,7 @@ def test_a_visit_that_somebody_claimed_is_left_to_him(pages: Pages) -> None:
 def test_a_worker_that_is_to_stop_writes_no_further_batch(
     pages: Pages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalog_batch, "LARGEST_BATCH", 1)
+    monkeypatch.setattr(catalog_schedule, "LARGEST_BATCH", 1)
     pages.stops = True
     assert update_catalog(pages.queue.worker, PROJECT) == "1 visits"
     assert steps(pages.queue) == ["cleanup", "update_catalog", "update_catalog"]

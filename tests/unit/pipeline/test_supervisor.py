@@ -18,7 +18,6 @@ from icfqueue.core.errors import NetworkTrouble
 from icfqueue.core.steps import QUEUES, UPDATE_CATALOG
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
-from icfqueue.ledger.keys import key
 from icfqueue.ledger.record import State
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.ledger.retry_policy import RetryIn
@@ -54,14 +53,10 @@ def empty(in_process_queue: InProcessQueue) -> int:
     return count
 
 
-def age(
-    in_process_queue: InProcessQueue, queue: str = "fetch", seconds: float | None = None
-) -> None:
-    """Let all messages of `queue` be sent `seconds` ago, or very long."""
-    sent = 1 if seconds is None else int((time.time() - seconds) * 1000)
-    client = in_process_queue.ledger.client
-    for member in client.zrange(key("sent", queue), 0, -1):
-        client.zadd(key("sent", queue), {member: sent})
+def age(in_process_queue: InProcessQueue, seconds: float = 60.0) -> None:
+    """Let all messages be sent `seconds` ago, and have them counted at the next look."""
+    pass_time(in_process_queue.ledger.client, seconds)
+    in_process_queue.supervisor._next_count.clear()
 
 
 def test_a_visit_whose_worker_vanished_is_queued_again_with_a_message(
@@ -175,7 +170,6 @@ def test_a_message_that_was_lost_is_sent_again_once(
     in_process_queue.supervisor.send_lost("fetch")
     assert in_process_queue.queues.depth("fetch") == 2
     age(in_process_queue)
-    in_process_queue.supervisor._next_count.clear()
     in_process_queue.supervisor.send_lost("fetch")
     assert sorted(in_process_queue.queues.waiting("fetch")) == [
         str(visit) for visit in visits
@@ -186,40 +180,16 @@ def test_a_message_that_was_lost_is_sent_again_once(
     assert in_process_queue.queues.depth("fetch") == 3
 
 
-def test_a_queue_that_has_all_its_messages_is_not_read(
+def test_of_a_queue_that_has_all_its_messages_none_is_sent_or_read(
     in_process_queue: InProcessQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_process_queue.enqueue([V])
-    age(in_process_queue, seconds=in_process_queue.supervisor.patience + 1)
     monkeypatch.setattr(
         in_process_queue.queues, "waiting", lambda _: pytest.fail("was read")
     )
-    in_process_queue.supervisor.send_lost("fetch")
-    assert in_process_queue.queues.depth("fetch") == 1
-
-
-def test_a_lost_message_is_found_although_stale_ones_make_up_the_number(
-    in_process_queue: InProcessQueue,
-) -> None:
-    """What is no message of ours is passed over."""
-    in_process_queue.enqueue([V])
-    name = f"fetch{SEPARATOR}{LEVELS[-1]}"
-    in_process_queue.ledger.client.delete(name)
-    for stale in ("no JSON", "null", '{"headers": []}'):
-        in_process_queue.ledger.client.lpush(name, stale)
-    age(in_process_queue, seconds=in_process_queue.supervisor.patience + 1)
-    in_process_queue.supervisor.send_lost("fetch")
-    assert in_process_queue.queues.depth("fetch") == 3
-    in_process_queue.supervisor._next_count.clear()
-    age(in_process_queue)
-    in_process_queue.supervisor.send_lost("fetch")
-    assert list(in_process_queue.queues.waiting("fetch")) == [str(V)]
-    # And the long queue is not read again at once.
-    in_process_queue.ledger.client.delete(name)
-    in_process_queue.ledger.client.lpush(name, "x")
-    age(in_process_queue)
-    in_process_queue.supervisor._next_count.clear()
-    in_process_queue.supervisor.send_lost("fetch")
+    for _ in range(3):
+        age(in_process_queue)
+        in_process_queue.supervisor.send_lost("fetch")
     assert in_process_queue.queues.depth("fetch") == 1
 
 
@@ -244,8 +214,7 @@ def test_messages_of_later_steps_are_found_too(
     in_process_queue.enqueue([V])
     in_process_queue.advance(V, step)
     empty(in_process_queue)
-    for queue in QUEUES:
-        age(in_process_queue, queue)
+    age(in_process_queue)
     in_process_queue.supervisor.look()
     assert in_process_queue.take() == (step, "study_1", "v", 1)
 

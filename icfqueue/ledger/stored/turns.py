@@ -1,0 +1,192 @@
+"""Whose turn it is: queued visits by queue, urgency and project, and who is served next.
+
+There is a message for each queued visit, and messages of one queue and level lie in one
+list, in the order in which they were sent. Taken at its word, the list would have one
+project wait for all visits of another. So a message is a ticket: whoever draws it serves
+the visit whose turn it is at that queue and level. Projects take turns; of a project the
+visit is served that the ticket names, or one that has waited much longer: its own ticket
+is lost, or lies with a worker that is busy.
+
+That a ticket is lost is then a matter of counting: there must be as many in the list as
+visits have waited for a while. It takes no longer where many wait.
+
+Workers of the release before serve the visit that a message names. They keep the sorted
+set ``sent:<queue>``, which stands in every layout, but not the lines; so what they queue
+is served by its own message, and is put in its line by the supervisor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from icfqueue.core.visit import Visit
+from icfqueue.ledger import lua_scripts
+from icfqueue.ledger.indexes import line_of, place_of
+from icfqueue.ledger.keys import key, visit_key
+from icfqueue.ledger.ledger import BATCH, Entry
+from icfqueue.ledger.lua_scripts import Script, run_many
+from icfqueue.ledger.record import Record
+from icfqueue.ledger.stored.record_table import FIELDS, RecordTable, entry_of
+
+if TYPE_CHECKING:
+    import redis
+
+TRIES = 20
+"""Visits that are looked at for one ticket, before it is dropped."""
+
+Place = tuple[str, int]
+"""A queue and a level of urgency; 0 is served first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What counting the tickets of a queue tells.
+
+    Attributes
+    ----------
+    late
+        Visits that have waited for long, as many as tickets are missing.
+    strays
+        How many visits stand in no line, as a worker of the release before leaves them.
+    """
+
+    late: list[Visit]
+    strays: int
+
+
+class Turns(Protocol):
+    """Who is served next, and whose ticket is missing."""
+
+    def served(self, place: Place, visit: Visit, patience: float) -> Iterator[Entry]:
+        """Yield whose turn it is at `place`, for a ticket that names `visit`.
+
+        Whoever can do nothing with it, because somebody was faster, asks for the next.
+
+        Parameters
+        ----------
+        place
+            Where the ticket lay.
+        patience
+            Seconds by which another visit must have waited longer to come first.
+        """
+
+    def leave(self, place: Place, visit: Visit) -> None:
+        """Take `visit` out of a line in which it does not belong."""
+
+    def count(self, queue: str, lists: Collection[str], age: float) -> Counted:
+        """Compare the tickets of `queue` with its visits that have waited `age` seconds.
+
+        Parameters
+        ----------
+        lists
+            The Redis lists of the queue's tickets, by level.
+        """
+
+    def sent(self, records: Iterable[Record]) -> None:
+        """Note that tickets were sent just now."""
+
+    def adopt(self, queue: str, start: int) -> int:
+        """Put in line what a worker of the release before has queued.
+
+        Parameters
+        ----------
+        start
+            Where to go on: what the last call returned, at first 0.
+
+        Returns
+        -------
+        int
+            Where the next call goes on; 0 if nothing is left to be looked at.
+        """
+
+
+class RedisTurns:
+    """Lines and turns in Redis."""
+
+    def __init__(self, client: redis.Redis, table: RecordTable) -> None:
+        self._client: Any = client
+        self._table = table
+        self._turn = Script(client, lua_scripts.TURN)
+        self._missing = Script(client, lua_scripts.MISSING)
+        self._sent = Script(client, lua_scripts.SENT)
+
+    def served(self, place: Place, visit: Visit, patience: float) -> Iterator[Entry]:
+        """Yield whose turn it is at `place`, for a ticket that names `visit`."""
+        project, name = visit.project, visit.id
+        for _ in range(TRIES):
+            own, *chosen = self._turn(
+                keys=[
+                    key("turn", place[0], str(place[1])),
+                    line_of(place, project),
+                    visit_key(visit),
+                ],
+                args=[
+                    line_of(place, ""),
+                    key("visit", ""),
+                    project,
+                    name,
+                    int(patience * 1000),
+                    *FIELDS,
+                ],
+            )
+            # One in no line: a worker of the release before queued it, or it was served.
+            found = entry_of(visit, own) if own else None
+            if isinstance(found, Entry) and place_of(found.record) == place:
+                yield found
+            name = ""
+            if not chosen:
+                return
+            subject = Visit.named(chosen[0], chosen[1])
+            found = entry_of(subject, chosen[2]) if subject else None
+            if isinstance(found, Entry) and place_of(found.record) == place:
+                yield found
+            else:
+                self._client.zrem(line_of(place, chosen[0]), chosen[1])
+
+    def leave(self, place: Place, visit: Visit) -> None:
+        """Take `visit` out of a line in which it does not belong."""
+        self._client.zrem(line_of(place, visit.project), visit.id)
+
+    def count(self, queue: str, lists: Collection[str], age: float) -> Counted:
+        """Compare the tickets of `queue` with its visits that have waited `age` seconds."""
+        strays, found = self._missing(
+            keys=[key("sent", queue), *lists],
+            args=[
+                key("turn", queue, ""),
+                key("line", queue, ""),
+                int(age * 1000),
+                BATCH,
+            ],
+        )
+        named = (Visit.named(*member.split("/", 1)) for member in found)
+        return Counted([visit for visit in named if visit], strays)
+
+    def sent(self, records: Iterable[Record]) -> None:
+        """Note that tickets were sent just now."""
+        calls = []
+        for record in records:
+            place = place_of(record)
+            if place is None:
+                continue
+            keys = [line_of(place, record.visit.project), key("sent", place[0])]
+            calls.append((keys, [record.visit.id, str(record.visit)]))
+        if calls:
+            run_many(self._client, self._sent, calls)
+
+    def adopt(self, queue: str, start: int) -> int:
+        """Put in line what a worker of the release before has queued."""
+        where = key("sent", queue)
+        found = self._client.zrange(where, start, start + BATCH - 1, withscores=True)
+        named = [(Visit.named(*m.partition("/")[::2]), score) for m, score in found]
+        scores = {visit: score for visit, score in named if visit}
+        pipe = self._client.pipeline(transaction=False)
+        for visit, entry in zip(scores, self._table.read(scores), strict=True):
+            place = place_of(entry.record) if isinstance(entry, Entry) else None
+            if place and place[0] == queue:
+                pipe.zadd(line_of(place, visit.project), {visit.id: scores[visit]}, nx=True)
+                pipe.zadd(key("turn", queue, str(place[1])), {visit.project: 0}, nx=True)
+        if len(pipe):
+            pipe.execute()
+        return start + len(found) if found else 0
