@@ -55,5 +55,5 @@ def cleanup(project: str, visit: str, generation: int) -> str:
 
 def _handle(step: Step, project: str, visit: str, generation: int) -> str:
     # Kombu's name for the level at which the message lay.
-    level = current_task.request.delivery_info.get("priority")
+    level = (current_task.request.delivery_info or {}).get("priority")
     return handle(this_worker(), step.name, project, visit, generation, level=level)
