@@ -91,5 +91,4 @@ def test_it_is_a_listing_that_the_client_reads(folder: Path) -> None:
     read = Listing("study_1", "http://127.0.0.1/study_1/")
     read.feed(page.encode())
     read.close()
-    found = read.visits()
-    assert [visit.id for visit in found] == ["b"]
+    assert [visit.id for visit in read.visits()] == ["b"]

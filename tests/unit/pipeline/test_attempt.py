@@ -18,6 +18,7 @@ from icfqueue.core.errors import (
     Interrupted,
     LeaseLost,
     NetworkTrouble,
+    NoRoom,
     PermanentError,
     PutOff,
     StepError,
@@ -145,6 +146,7 @@ def test_a_transient_failure_is_tried_as_often_as_is_set(enqueued: InProcessQueu
         (LeaseLost("gone"), State.QUEUED),
         (PutOff(StoreBusy("busy"), 60.0), State.WAITING),
         (DiskTrouble("full"), State.WAITING),
+        (NoRoom("does not fit"), State.WAITING),
         (StoreBusy("busy", retry_after=60.0), State.WAITING),
     ],
 )
@@ -177,6 +179,21 @@ def test_while_the_disk_rests_a_step_is_not_begun_and_nothing_noted_anew(
     found = enqueued.record(W)
     assert found.error is not None
     assert (found.error["message"], found.error["step"]) == ("no space left", "index_tar")
+
+
+@pytest.mark.parametrize("room", [1 << 40, 1])
+def test_a_visit_that_did_not_fit_is_begun_only_if_it_may_fit_now(
+    enqueued: InProcessQueue, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    """Its size is remembered, so that the store need not be asked for it."""
+    make(enqueued, Work(NoRoom("does not fit", size=1000)))
+    assert enqueued.record(V).tar_bytes == 1000
+    enqueued.ledger.update(V, record.due_again)
+    monkeypatch.setattr(type(enqueued.store), "room", lambda _: room)
+    work = Work(Outcome(worked=True))
+    assert make(enqueued, work) == ("waiting" if room == 1 else "queued")
+    assert bool(work.seen) is (room > 1)
+    assert enqueued.record(V).steps[0].faults == 0
 
 
 def test_a_hold_that_was_only_met_is_not_noted_again(enqueued: InProcessQueue) -> None:

@@ -216,6 +216,15 @@ def test_a_tarball_that_cannot_be_read_rests_nobody(breaker: Breaker) -> None:
     breaker.check()
 
 
+def test_a_tarball_that_does_not_fit_rests_nobody_and_its_store_is_well(
+    first_asks: Breaker,
+) -> None:
+    """Others may fit; and the store told its size."""
+    first_asks.fail(NoRoom("x", size=7))
+    first_asks.check(visit=THERE)
+    first_asks.check("index_tar")
+
+
 def test_an_answer_of_the_store_ends_the_row_of_faults(breaker: Breaker) -> None:
     for _ in range(5):
         breaker.fail(NetworkTrouble("reset"))
