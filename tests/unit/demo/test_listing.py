@@ -9,7 +9,7 @@ from urllib.parse import unquote, urljoin
 import pytest
 
 from icfqueue.demo.listing import listing
-from icfqueue.remote.listing import visits_in_listing
+from icfqueue.remote.listing import Listing
 
 NAMES = ["b_dicom.tar", "a b", "ä&<c>", 'q"uote', "a:b", "per%cent", "#hash", "que?ry"]
 
@@ -88,5 +88,8 @@ def test_a_link_that_leads_nowhere_is_left_out(tmp_path: Path) -> None:
 
 def test_it_is_a_listing_that_the_client_reads(folder: Path) -> None:
     page = listing(folder, "/study_1/", "")
-    found = visits_in_listing("study_1", "http://127.0.0.1/study_1/", page)
+    read = Listing("study_1", "http://127.0.0.1/study_1/")
+    read.feed(page.encode())
+    read.close()
+    found = read.visits()
     assert [visit.id for visit in found] == ["b"]

@@ -17,9 +17,9 @@ from support.guards import CountingGuard, LosingGuard
 from support.outputs import record
 
 from icfqueue.core.errors import (
-    DiskTrouble,
     LeaseLost,
     NetworkTrouble,
+    NoRoom,
     PermanentError,
     TarballChanged,
 )
@@ -135,9 +135,9 @@ def test_room_is_looked_at_before_the_first_byte(
     if fits:
         assert fetch.run(tight).worked
         return
-    with pytest.raises(DiskTrouble, match="no room for") as caught:
+    with pytest.raises(NoRoom, match="no room for") as caught:
         fetch.run(tight)
-    assert caught.value.full
+    assert caught.value.size == len(CONTENT)
     assert "keep_free" in caught.value.hint
     assert not job.store.work_dir(V).exists()
 
