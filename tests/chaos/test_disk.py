@@ -76,8 +76,7 @@ def test_a_disk_in_trouble_makes_visits_wait_and_leaves_nothing(
         if kind == "read-only":
             cluster.wait(lambda: cluster.begun() > 15, 30, "some steps")
             # Refused while a file is open for writing.
-            remount = f"mount -o remount,ro {disk.folder}"
-            cluster.wait(lambda: disk.do(remount), 20, "it is read-only")
+            cluster.wait(lambda: disk.remount("ro"), 20, "it is read-only")
         cluster.wait(
             lambda: all_wait_for(cluster, "DiskTrouble"), 30, "all wait for the disk"
         )
@@ -85,7 +84,7 @@ def test_a_disk_in_trouble_makes_visits_wait_and_leaves_nothing(
             assert not unfinished(cluster.root)
             assert disk.do(f"rm {disk.folder}/ballast")
         else:
-            assert disk.do(f"mount -o remount,rw {disk.folder}")
+            assert disk.remount("rw")
         cluster.wait_drained(40)
         assert cluster.counts() == {State.DONE: FEW}, cluster.dump()
         assert all(

@@ -83,7 +83,7 @@ def test_a_tarball_that_does_not_fit_waits_and_all_others_go_on(
         attempts = cluster.begun()
         cluster.wait(lambda: cluster.begun() > attempts + 2, 20, "it looks again")
         assert web.count("GET", f"/{large[0].storepath}") == asked
-        assert disk.do(f"mount -o remount,size=64m {disk.folder}")
+        assert disk.remount("size=64m")
         cluster.wait_drained(40)
         assert cluster.counts() == {State.DONE: FEW + 1}, cluster.dump()
         assert no_attempt_failed(cluster)

@@ -47,6 +47,14 @@ class SmallDisk:
         self.shell.stdin.flush()
         return self.shell.stdout.readline() == "0\n"
 
+    def remount(self, how: str) -> bool:
+        """Change the mount's options: ``ro``, ``rw``, ``size=64m``.
+
+        With a source, though it means nothing: else mount(8) repeats the options that
+        stand in the table, among them a uid that a user namespace does not have.
+        """
+        return self.do(f"mount -o remount,{how} none {self.folder}")
+
     def close(self) -> None:
         assert self.shell.stdin
         assert self.shell.stdout
