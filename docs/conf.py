@@ -24,6 +24,8 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 # Fenced blocks say how they are tested behind the language (CONTRIBUTING.md).
 highlight_language = "none"
+# Two dashes begin an option; they are no dash.
+smartquotes = False
 
 html_theme = "furo"
 html_title = f"icfqueue {release}"

