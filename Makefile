@@ -46,10 +46,12 @@ docs: install
 	@$(BIN)/python -m sphinx -E -a -W --keep-going -n -q -b html docs docs/_build/html
 	@echo "The pages are in docs/_build/html/index.html"
 
-# Processes that tests start are counted, too.
+# Processes that tests start are counted, too; of the acceptance tests those that use most
+# commands.
 coverage: install
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -q -n 2 --dist loadfile tests/unit tests/integration $(ARGS)
+	@$(BIN)/coverage run -m pytest -q -n 2 --dist loadfile tests/unit tests/integration \
+		tests/acceptance/test_commands.py tests/acceptance/test_project.py $(ARGS)
 	@$(BIN)/coverage combine -q
 	@$(BIN)/coverage html -q
 	@$(BIN)/coverage report --format=total

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from functools import cache
 from html import escape
 from pathlib import Path
+from statistics import fmean
 from typing import Any, ClassVar
 
 import grimp
@@ -33,7 +34,7 @@ import icfqueue
 ROOT = Path(icfqueue.__file__).parents[1]
 TOPS = ("icfqueue", "workers")
 
-WIDE, HIGH, GAP_X, GAP_Y, MARGIN = 128, 40, 22, 46, 14
+WIDE, HIGH, PASS, GAP_X, GAP_Y, MARGIN = 128, 40, 6, 22, 46, 14
 """Sizes in the picture, in pixels."""
 
 TIP = (
@@ -93,75 +94,116 @@ def import_graph() -> nx.DiGraph:
     return graph
 
 
-def floors() -> list[list[tuple[str, ...]]]:
-    """Return the boxes of each floor, the lowest first, set so that arrows cross little."""
+Box = tuple[str, ...]
+"""The names in one box of the picture; empty where an arrow passes a floor."""
+
+
+def floors() -> list[list[Box]]:
+    """Return the boxes of each floor, the lowest first."""
     joined = nx.condensation(import_graph())
-    members = {box: tuple(sorted(joined.nodes[box]["members"])) for box in joined}
-    rows = [sorted(row) for row in nx.topological_generations(joined.reverse())]
-    place = {box: float(at) for row in rows for at, box in enumerate(row)}
-    for _ in range(8):
-        for row in [*rows, *reversed(rows)]:
-            near = {
-                box: [*joined.successors(box), *joined.predecessors(box)] for box in row
-            }
+    return [
+        sorted(tuple(sorted(joined.nodes[box]["members"])) for box in row)
+        for row in nx.topological_generations(joined.reverse())
+    ]
+
+
+@dataclass(eq=False)
+class Place:
+    """A place on a floor of the picture: a box, or where an arrow passes between boxes."""
+
+    box: Box
+    floor: int
+    x: float = 0.0
+
+    @property
+    def wide(self) -> int:
+        """Pixels from left to right."""
+        return WIDE if self.box else PASS
+
+    @property
+    def middle(self) -> float:
+        """Where arrows begin and end."""
+        return self.x + self.wide / 2
+
+
+def lay_out() -> tuple[list[list[Place]], list[list[Place]]]:
+    """Return the places of each floor, the lowest first, and each arrow's way over them."""
+    rows = [[Place(box, floor) for box in row] for floor, row in enumerate(floors())]
+    place_of = {name: place for row in rows for place in row for name in place.box}
+    arrows = nx.DiGraph()
+    arrows.add_edges_from(
+        (place_of[upper], place_of[lower])
+        for upper, lower in import_graph().edges
+        if place_of[upper] is not place_of[lower]
+    )
+    ways, near = [], nx.Graph()
+    for upper, lower in sorted(
+        nx.transitive_reduction(arrows).edges, key=lambda ends: [end.box for end in ends]
+    ):
+        between = [Place((), floor) for floor in range(upper.floor - 1, lower.floor, -1)]
+        for place in between:
+            rows[place.floor].append(place)
+        ways.append([upper, *between, lower])
+        nx.add_path(near, ways[-1])
+    for sweep in range(24):
+        for row in rows if sweep % 2 else reversed(rows):
             row.sort(
-                key=lambda box: sum(place[n] for n in near[box]) / (len(near[box]) or 1)
+                key=lambda place: fmean(o.middle for o in near.adj.get(place, [place]))
             )
-            place |= {box: at - len(row) / 2 for at, box in enumerate(row)}
-    return [[members[box] for box in row] for row in rows]
+            left = -sum(place.wide + GAP_X for place in row) / 2
+            for place in row:
+                place.x, left = left, left + place.wide + GAP_X
+    return rows, ways
 
 
 def picture() -> str:
     """Return the SVG of the packages, floor by floor."""
-    rows = floors()
-    box_of = {name: box for row in rows for box in row for name in box}
-    wide = max(len(row) for row in rows) * (WIDE + GAP_X) - GAP_X + 2 * MARGIN
+    rows, ways = lay_out()
+    places = [place for row in rows for place in row]
+    left = min(place.x for place in places) - MARGIN
+    wide = max(place.x + place.wide for place in places) + MARGIN - left
     high = len(rows) * (HIGH + GAP_Y) - GAP_Y + 2 * MARGIN
-    place: dict[tuple[str, ...], tuple[float, float]] = {}
-    for floor, row in enumerate(rows):
-        left = (wide - len(row) * (WIDE + GAP_X) + GAP_X) / 2
-        for at, box in enumerate(row):
-            place[box] = (
-                left + at * (WIDE + GAP_X),
-                high - MARGIN - HIGH - floor * (HIGH + GAP_Y),
-            )
-    arrows = nx.DiGraph()
-    arrows.add_edges_from(
-        (box_of[upper], box_of[lower])
-        for upper, lower in import_graph().edges
-        if box_of[upper] != box_of[lower]
-    )
-    drawn = [
-        _arrow(place[up], place[low]) for up, low in nx.transitive_reduction(arrows).edges
-    ]
-    boxes = [_box(box, *at) for box, at in place.items()]
+    for place in places:
+        place.x -= left
     words = "; ".join(
-        f"floor {floor}: {', '.join(name for box in row for name in box)}"
+        f"floor {floor}: {', '.join(name for place in row for name in place.box)}"
         for floor, row in enumerate(rows, 1)
     )
     head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {high}" '
-        f'width="{wide}" class="package-picture" role="img" aria-label="{escape(words)}">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide:.0f} {high}" '
+        f'width="{wide:.0f}" class="package-picture" role="img" '
+        f'aria-label="{escape(words)}">'
     )
+    drawn = [_arrow(way, high) for way in ways]
+    boxes = [_box(place, high) for place in places if place.box]
     return "\n".join([head, TIP, *drawn, *boxes, "</svg>"])
 
 
-def _arrow(upper: tuple[float, float], lower: tuple[float, float]) -> str:
-    x1, y1 = upper[0] + WIDE / 2, upper[1] + HIGH
-    x2, y2 = lower[0] + WIDE / 2, lower[1]
-    bend = (y2 - y1) / 2
-    return (
-        f'<path d="M{x1:.0f},{y1:.0f} C{x1:.0f},{y1 + bend:.0f} {x2:.0f},{y2 - bend:.0f} '
-        f'{x2:.0f},{y2:.0f}" fill="none" stroke="#5f7d92" marker-end="url(#tip)"/>'
-    )
+def _top(place: Place, high: float) -> float:
+    return high - MARGIN - HIGH - place.floor * (HIGH + GAP_Y)
 
 
-def _box(names: tuple[str, ...], x: float, y: float) -> str:
-    text = " ⇄ ".join(names)
+def _arrow(way: list[Place], high: float) -> str:
+    x, y = way[0].middle, _top(way[0], high) + HIGH
+    path = f"M{x:.0f},{y:.0f}"
+    for place in way[1:]:
+        end, bend = _top(place, high), GAP_Y / 2
+        path += f" C{x:.0f},{y + bend:.0f} {place.middle:.0f},{end - bend:.0f}"
+        path += f" {place.middle:.0f},{end:.0f}"
+        x, y = place.middle, end
+        if not place.box:
+            y += HIGH
+            path += f" V{y:.0f}"
+    return f'<path d="{path}" fill="none" stroke="#5f7d92" marker-end="url(#tip)"/>'
+
+
+def _box(place: Place, high: float) -> str:
+    y = _top(place, high)
+    text = " ⇄ ".join(place.box)
     size = min(15, 1.6 * WIDE / len(text))
     return (
-        f'<rect x="{x:.0f}" y="{y:.0f}" width="{WIDE}" height="{HIGH}" rx="6" '
-        f'fill="#eef4f8" stroke="#023d6b"/><text x="{x + WIDE / 2:.0f}" '
+        f'<rect x="{place.x:.0f}" y="{y:.0f}" width="{WIDE}" height="{HIGH}" rx="6" '
+        f'fill="#eef4f8" stroke="#023d6b"/><text x="{place.middle:.0f}" '
         f'y="{y + HIGH / 2 + 5:.0f}" text-anchor="middle" font-size="{size:.1f}" '
         f'fill="#111">{escape(text)}</text>'
     )

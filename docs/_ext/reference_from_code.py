@@ -38,7 +38,7 @@ from msgspec import Meta
 
 import icfqueue
 from icfqueue.cli.group import cli
-from icfqueue.core import errors
+from icfqueue.core import errors, steps
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
@@ -56,7 +56,9 @@ class CommandList(MarkdownDirective):
         context = click.Context(cli, info_name="icfqueue")
         parts = [_command(cli, context, "(command-icfqueue)=\n## icfqueue")]
         for name in cli.list_commands(context):
-            command = cli.commands[name]
+            command = cli.get_command(context, name)
+            if command is None:
+                raise self.error(f"there is no command {name}")
             inner = click.Context(command, info_name=name, parent=context)
             parts.append(_command(command, inner, f"(command-{name})=\n## {name}"))
         return "\n\n".join(parts)
@@ -262,8 +264,8 @@ class StepTable(MarkdownDirective):
     def markdown(self) -> str:
         """Return the steps in order: name, queue, and what their modules say they do."""
         rows = []
-        for step in registry.STEPS:
-            module = importlib.import_module(step.module)
+        for step in steps.STEPS:
+            module = registry.module_of(step.name)
             rows.append(
                 [
                     f"`{step.name}`",

@@ -106,8 +106,10 @@ def test_the_reference_has_every_command_setting_error_and_package(site: Path) -
         return Loaded(site / f"{page}.html").text
 
     commands = text("reference/commands")
-    for command in cli.commands.values():
-        context = click.Context(command, info_name=f"icfqueue {command.name}")
+    for name in cli.list_commands(click.Context(cli)):
+        command = cli.get_command(click.Context(cli), name)
+        assert command
+        context = click.Context(command, info_name=f"icfqueue {name}")
         assert " ".join(command.get_usage(context).split()[1:]) in " ".join(
             commands.split()
         )
