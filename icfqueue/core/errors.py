@@ -33,12 +33,13 @@
         └── PutOff                   trouble is known already: not tried now
 
 The class decides exit code and kind; the message says what was found and where; the
-hint says what to do. Fields survive JSON (:meth:`StepError.to_dict`) and pickle.
+hint says what to do: that of the place where the error is raised, otherwise its class's
+own (``default_hint``). Fields survive JSON (:meth:`StepError.to_dict`) and pickle.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from icfqueue.core.plain_text import escaped
 
@@ -54,14 +55,16 @@ class IcfqueueError(Exception):
         What was found, with path, member or address. It reaches terminals, records and
         pages, so what no printer prints is escaped, wherever it came from.
     hint
-        What to do next; empty if the message says it all.
+        What to do next: a remedy that works when it is pasted. None is the class's own,
+        an empty one says that the message says it all.
     """
 
     exit_code = 1
+    default_hint: ClassVar[str] = ""
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
         self.message = escaped(message)
-        self.hint = escaped(hint)
+        self.hint = escaped(self.default_hint if hint is None else hint)
         super().__init__(self.message)
 
     def __str__(self) -> str:
@@ -87,6 +90,10 @@ class UsageError(IcfqueueError):
 class BadId(UsageError):
     """A project or visit id that must not become a path."""
 
+    default_hint = (
+        "ids have letters, digits, '.', '_' and '-', and do not start with '.' or '-'"
+    )
+
 
 class NothingYet(UsageError):
     """A question about a store directory in which nothing was ever enqueued."""
@@ -96,6 +103,7 @@ class Unreachable(IcfqueueError):
     """The broker or the store does not answer."""
 
     exit_code = 3
+    default_hint = "is it running? 'icfqueue doctor' looks at broker and store"
 
 
 class NewerLayout(Unreachable):
@@ -115,7 +123,7 @@ class StepError(IcfqueueError):
 
     kind: Kind = "permanent"
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.project = ""
         self.visit = ""
@@ -148,6 +156,8 @@ class PermanentError(StepError):
 class BadTarball(PermanentError):
     """The tarball, or one of its members, cannot become a dataset."""
 
+    default_hint = "obtain the tarball again and compare its MD5 with the archive's"
+
 
 class BadMetadata(PermanentError):
     """A published metadata file is not what it must be."""
@@ -155,6 +165,8 @@ class BadMetadata(PermanentError):
 
 class TarballChanged(PermanentError):
     """The tarball is not the one that the existing outputs were made from."""
+
+    default_hint = "put the old tarball back, or use --force to make every output anew"
 
 
 class AccessDenied(PermanentError):
@@ -166,13 +178,24 @@ class AccessDenied(PermanentError):
         It was 403: the store refuses this file, and may give others of the project.
     """
 
-    def __init__(self, message: str, *, hint: str = "", forbidden: bool = False) -> None:
+    default_hint = (
+        "give DataLad a credential for this project (`datalad credentials set NAME …`), "
+        "try it by `icfqueue doctor`, then `icfqueue retry`"
+    )
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, forbidden: bool = False
+    ) -> None:
         super().__init__(message, hint=hint)
         self.forbidden = forbidden
 
 
 class NotInStore(PermanentError):
     """The tarball is neither in the store directory nor at the store URL."""
+
+    default_hint = (
+        "check project, visit and store URL; the directory listing shows what is there"
+    )
 
 
 class UnsafePath(PermanentError):
@@ -181,6 +204,11 @@ class UnsafePath(PermanentError):
 
 class Crashed(PermanentError):
     """The visit took down its worker as often as the settings allow."""
+
+    default_hint = (
+        "look for that time in the worker's and the node's log (out of memory?); "
+        "then 'icfqueue retry'"
+    )
 
 
 class TransientError(StepError):
@@ -195,7 +223,11 @@ class TransientError(StepError):
     kind: Kind = "transient"
 
     def __init__(
-        self, message: str, *, hint: str = "", retry_after: float | None = None
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message, hint=hint)
         self.retry_after = retry_after
@@ -214,7 +246,7 @@ class NetworkTrouble(TransientError):
         self,
         message: str,
         *,
-        hint: str = "",
+        hint: str | None = None,
         retry_after: float | None = None,
         slow: bool = False,
     ) -> None:
@@ -240,7 +272,9 @@ class DiskTrouble(TransientError):
         I/O error counts, for it may be one tarball that cannot be read.
     """
 
-    def __init__(self, message: str, *, hint: str = "", full: bool = True) -> None:
+    default_hint = "make room or repair the file system; the visit is tried again"
+
+    def __init__(self, message: str, *, hint: str | None = None, full: bool = True) -> None:
         super().__init__(message, hint=hint)
         self.full = full
 
@@ -254,7 +288,7 @@ class NoRoom(TransientError):
         Bytes of the whole tarball.
     """
 
-    def __init__(self, message: str, *, hint: str = "", size: int = 0) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, size: int = 0) -> None:
         super().__init__(message, hint=hint)
         self.size = size
 
@@ -262,9 +296,13 @@ class NoRoom(TransientError):
 class ToolFailed(TransientError):
     """git or git-annex ended with an error; the message has the end of its stderr."""
 
+    default_hint = "'icfqueue doctor' checks git and git-annex; the visit is tried again"
+
 
 class Stalled(TransientError):
     """A step made no progress for longer than the settings allow."""
+
+    default_hint = "the step is tried again; the limit is the setting 'stall'"
 
 
 class Withdrawn(IcfqueueError):

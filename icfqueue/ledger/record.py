@@ -79,17 +79,29 @@ class StepRecord:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One visit.
+    """One visit. Times are seconds since 1970; None is not yet, or not now.
 
     Attributes
     ----------
+    visit
+        Whose record it is: ``project/visit``.
+    options
+        What was asked for when it was enqueued.
+    priority
+        0 to 4, the most urgent (:data:`MAX_PRIORITY`).
     generation
         Raised whenever the visit is handed out anew or cancelled; a message or worker
         of an older one is ignored.
-    token
-        Proof of the lease, known to its holder alone; empty if nobody holds it.
+    steps
+        How each step fared, in order.
+    queued_at
+        When it was last enqueued.
+    started_at
+        When its first step began.
+    finished_at
+        When it was done, failed or cancelled.
     due
-        When a waiting visit is tried again; seconds since 1970, as all times here.
+        When a waiting visit is tried again.
     began
         When the running attempt began.
     fingerprint
@@ -97,6 +109,18 @@ class Record:
         that is not known, as after a step by an older release.
     unknown
         Fields of a newer release, kept for it.
+    token
+        Proof of the lease, known to its holder alone; empty if nobody holds it.
+    tar_bytes
+        Size of the tarball.
+    tar_md5
+        MD5 of the tarball, in hex.
+    dicoms
+        How many DICOM files it holds.
+    refs
+        Ref name to commit, as in the deposit.
+    error
+        The last error: step, kind, type, message and hint.
     """
 
     visit: Visit

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
+from msgspec import Meta
 
 from icfqueue.core import settings
 from icfqueue.core.errors import UsageError
@@ -191,3 +193,13 @@ def test_an_empty_variable_sets_nothing(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("ICFQUEUE_BROKER_URL", "")
     monkeypatch.setenv("ICFQUEUE_LEASE", "")
     assert settings.load() == before
+
+
+def test_every_setting_says_what_it_means_in_a_sentence() -> None:
+    """The reference in the documentation is made of these."""
+    for name, kind in get_type_hints(settings.Settings, include_extras=True).items():
+        metas = [meta for meta in kind.__metadata__ if isinstance(meta, Meta)]
+        said = [meta.description for meta in metas if meta.description]
+        assert len(said) == 1, name
+        assert said[0][0].isupper(), name
+        assert said[0].endswith("."), name
