@@ -218,6 +218,7 @@ def write_metadata(project: Path, visit: str, records: list[dict[str, Any]]) -> 
         "dicoms": len(records),
         "newest": NEWEST,
         "fingerprint": {"inode": 0, "size": 1 << 20, "mtime_ns": 0, "ctime_ns": 0},
+        "settled": True,
         "listing": {"size": 0, "md5": ""},
     }
     place = tarball_index.index_path(Store(project.parent), subject)

@@ -277,7 +277,13 @@ def new(visit: Visit, options: Options, priority: int, now: float) -> Record:
 def enqueued(record: Record, options: Options, priority: int, now: float) -> Record:
     """Return the record of a known visit that is enqueued again, from the first step."""
     fresh = new(record.visit, options, priority, now)
-    return replace(fresh, generation=record.generation + 1)
+    # What is known of the tarball: unless it has changed, it need not be read again.
+    return replace(
+        fresh,
+        generation=record.generation + 1,
+        fingerprint=record.fingerprint,
+        tar_md5=record.tar_md5 if record.fingerprint else None,
+    )
 
 
 def resumed(record: Record, now: float) -> Record:

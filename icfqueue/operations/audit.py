@@ -21,6 +21,7 @@ from icfqueue.core.visit import Visit
 from icfqueue.ledger.ledger import Entry
 from icfqueue.ledger.record import Record, State
 from icfqueue.outputs import completeness, freshness, metadata_files
+from icfqueue.outputs.freshness import KnownTarball
 from icfqueue.remote.client import RemoteStore
 from icfqueue.steps.job import Job
 from icfqueue.store.beneath.walk import HIDDEN
@@ -83,7 +84,7 @@ def differences(
         _record(found),
         _dataset(job, found),
         _metadata(job, found),
-        _tarball(job),
+        _tarball(job, found),
         [silent] if silent else _store(job, remote),
         _catalog(job, found, listed),
     )
@@ -135,14 +136,15 @@ def _metadata(job: Job, found: Record | None) -> Iterator[Difference]:
         yield Difference("metadata", words, REDO)
 
 
-def _tarball(job: Job) -> Iterator[Difference]:
-    """Compare the tarball here; read only if it was touched since."""
+def _tarball(job: Job, found: Record | None) -> Iterator[Difference]:
+    """Compare the tarball here; read unless the record knows it."""
     store, visit = job.store, job.visit
     here = store.fingerprint(store.path(visit, visit.tarball))
     recorded = completeness.recorded(store, visit)
     if here is None or recorded is None:
         return
-    change = freshness.change_here(store, visit, here, recorded, job.guard)
+    known = KnownTarball.of(found.fingerprint, found.tar_md5) if found else None
+    change = freshness.change_here(store, visit, here, recorded, job.guard, known=known)
     if change is None:
         return
     was = f"was {change.recorded} when the dataset was made"

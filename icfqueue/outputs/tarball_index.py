@@ -4,7 +4,8 @@
     the list of DICOM files, already in the layout of ``…_metadata_dicoms.json``
 ``index.json``
     the note on the tarball: size, MD5, number of DICOM files, newest time; the
-    fingerprint of the file that was read; size and MD5 of the list. It appears last:
+    fingerprint of the file that was read, and whether a change of it is sure to show;
+    size and MD5 of the list. It appears last:
     where it is, the list is whole or was published already.
 """
 
@@ -17,9 +18,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from icfqueue.core.errors import TarballTouched
 from icfqueue.core.guard import Guard
 from icfqueue.core.visit import Visit
+from icfqueue.outputs.freshness import touched
 from icfqueue.store.directory import Store
 from icfqueue.store.fingerprint import Fingerprint
 from icfqueue.tarball.scan import Tarball, newest_member
@@ -51,6 +52,7 @@ class Index(NamedTuple):
 
     tarball: Tarball
     fingerprint: Fingerprint
+    settled: bool
     listing: Listing
 
 
@@ -64,14 +66,6 @@ def dicoms_path(store: Store, visit: Visit) -> Path:
     return store.work_dir(visit) / DICOMS
 
 
-def touched(visit: Visit) -> TarballTouched:
-    """Return the error for a tarball that changed while it was worked on."""
-    return TarballTouched(
-        f"{visit.storepath} changed while it was being processed",
-        hint="nothing may write to a tarball in the store; the visit is tried again",
-    )
-
-
 def read(store: Store, visit: Visit) -> Index | None:
     """Return what ``index.json`` says, or None if it is not there or not readable.
 
@@ -82,6 +76,7 @@ def read(store: Store, visit: Visit) -> Index | None:
         return Index(
             Tarball(*(found[key] for key in ("size", "md5", "dicoms", "newest"))),
             Fingerprint(**found["fingerprint"]),
+            bool(found["settled"]),
             Listing(**found["listing"]),
         )
     except (FileNotFoundError, ValueError, KeyError, TypeError):
@@ -118,6 +113,7 @@ def dump(index: Index) -> str:
         {
             **asdict(index.tarball),
             "fingerprint": index.fingerprint._asdict(),
+            "settled": index.settled,
             "listing": index.listing._asdict(),
         }
     )

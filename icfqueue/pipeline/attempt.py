@@ -29,6 +29,7 @@ from icfqueue.ledger import record
 from icfqueue.ledger.ledger import Entry
 from icfqueue.ledger.record import Record, State
 from icfqueue.ledger.retry_policy import PostponeBy, decide
+from icfqueue.outputs.freshness import KnownTarball
 from icfqueue.pipeline.catalog_schedule import nobody_else_comes, send_flush
 from icfqueue.pipeline.heartbeat import CallOff, Heartbeat
 from icfqueue.pipeline.worker_context import WorkerContext
@@ -156,6 +157,7 @@ class Attempt:
             guard,
             worker.keys,
             found.dicoms,
+            KnownTarball.of(found.fingerprint, found.tar_md5),
         )
 
     def _settle(self, results: Mapping[Visit, Outcome | Fault]) -> list[str]:

@@ -15,6 +15,7 @@ from icfqueue.outputs.freshness import change_here, change_in_store
 from icfqueue.remote.client import remote_of
 from icfqueue.steps.job import Job
 from icfqueue.store.disk import disk_trouble
+from icfqueue.store.fingerprint import Fingerprint
 from icfqueue.store.inventory import tarball_here
 
 
@@ -36,8 +37,8 @@ def run(job: Job) -> Outcome:
     with disk_trouble("cleaning up"):
         store.forget_work(visit, guard)
         if options.remove_tarball and tarball_here(store, visit) is not None:
-            _check_tarball(job, _deposited(job, visit.tarball))
-            store.withdraw(visit, store.path(visit, visit.tarball), guard)
+            here = _check_tarball(job, _deposited(job, visit.tarball))
+            store.withdraw(visit, store.path(visit, visit.tarball), guard, here)
             removed.append("tarball")
         # The tarball's file first: a deposit that stands alone has neither.
         names = (visit.metadata_tarball, visit.metadata_dicoms)
@@ -62,11 +63,17 @@ def _deposited(job: Job, what: str) -> Source:
     return found[1]
 
 
-def _check_tarball(job: Job, source: Source) -> None:
-    """Raise unless deposit, tarball here and tarball in the store are of the same bytes."""
+def _check_tarball(job: Job, source: Source) -> Fingerprint | None:
+    """Return what the tarball here is known by, if it may be removed.
+
+    Raises
+    ------
+    PermanentError
+        Deposit, tarball here and tarball in the store are not of the same bytes.
+    """
     kept = f"{job.visit.tarball} was kept: "
     recorded = Recorded(source.size, source.md5)
-    _check_here(job, recorded, kept)
+    here = _check_here(job, recorded, kept)
     remote = remote_of(job.options, job.settings)
     try:
         there = remote.head(job.visit.storepath).size
@@ -83,7 +90,7 @@ def _check_tarball(job: Job, source: Source) -> None:
     published = remote.md5sum(job.visit) if there == source.size else None
     change = change_in_store(there, published, recorded)
     if change is None:
-        return
+        return here
     if change.what == "size":
         raise PermanentError(
             f"{kept}it has {change.recorded} bytes, the store's has {change.found}",
@@ -95,14 +102,15 @@ def _check_tarball(job: Job, source: Source) -> None:
     )
 
 
-def _check_here(job: Job, recorded: Recorded, kept: str) -> None:
-    """Raise unless the tarball here is the one that the deposit was made from."""
+def _check_here(job: Job, recorded: Recorded, kept: str) -> Fingerprint | None:
+    """Return the tarball's fingerprint if the deposit was made from it; else raise."""
     tarball = job.store.fingerprint(job.store.path(job.visit, job.visit.tarball))
     if tarball is None:
-        return
-    change = change_here(job.store, job.visit, tarball, recorded, job.guard)
+        return None
+    store, visit = job.store, job.visit
+    change = change_here(store, visit, tarball, recorded, job.guard, known=job.known)
     if change is None:
-        return
+        return tarball
     if change.what == "size":
         found, wanted = f"{change.found} bytes", f"one of {change.recorded}"
     else:

@@ -26,6 +26,7 @@ from icfqueue.outputs.tarball_index import Index, Listing
 from icfqueue.steps.job import Job
 from icfqueue.store.disk import disk_trouble
 from icfqueue.store.fingerprint import Fingerprint
+from icfqueue.store.settling import is_settled
 from icfqueue.tarball.scan import Counted, Tarball, index_stream
 
 
@@ -61,7 +62,7 @@ def run(job: Job) -> Outcome:
             return done
         known = tarball_index.read(job.store, job.visit)
         if known and known.fingerprint == now and _listed(job, known):
-            return _outcome(known.tarball, worked=False)
+            return _outcome(known, worked=False)
         return _outcome(_index(job, tarball, now), worked=True)
 
 
@@ -77,12 +78,17 @@ def _readable(visit: Visit) -> Iterator[None]:
             "may write",
         ) from error
     except FileNotFoundError as error:
-        raise tarball_index.touched(visit) from error
+        raise freshness.touched(visit) from error
 
 
-def _outcome(tarball: Tarball, *, worked: bool) -> Outcome:
+def _outcome(index: Index, *, worked: bool) -> Outcome:
+    tarball = index.tarball
     return Outcome(
-        worked, tar_bytes=tarball.size, tar_md5=tarball.md5, dicoms=tarball.dicoms
+        worked,
+        tar_bytes=tarball.size,
+        tar_md5=tarball.md5,
+        dicoms=tarball.dicoms,
+        fingerprint=index.fingerprint if index.settled else None,
     )
 
 
@@ -92,21 +98,30 @@ def _published(job: Job, tarball: Path, now: Fingerprint) -> Outcome | None:
     told = metadata_files.read_tarball(store, visit)
     if told is None or not store.exists(store.path(visit, visit.metadata_dicoms)):
         return None
+    settled = _is_known(job, now) or _settled(job, tarball, now)
     recorded = Recorded(told.size, told.md5)
-    change = freshness.change_here(store, visit, now, recorded, job.guard)
+    change = freshness.change_here(store, visit, now, recorded, job.guard, known=job.known)
     if change is not None:
         raise _changed(visit, change)
-    if not freshness.is_vouched(store, visit, now):
-        # Newer than the tarball: next time its MD5 need not be computed. Looked at
-        # afterwards: what changes the tarball from now on makes it the newer one.
-        note = store.path(visit, visit.metadata_tarball)
-        job.guard.before_publish(note.name)
-        os.utime(note)
-        if store.fingerprint(tarball) != now:
-            os.utime(note, ns=(0, 0))
-            raise tarball_index.touched(visit)
     dicoms = count_of_dicoms(store, visit, job.options.store_url)
-    return Outcome(False, tar_bytes=told.size, tar_md5=told.md5, dicoms=dicoms)
+    known = Tarball(told.size, told.md5, dicoms, 0)
+    return _outcome(Index(known, now, settled, Listing(0, "")), worked=False)
+
+
+def _is_known(job: Job, now: Fingerprint) -> bool:
+    return job.known is not None and job.known.fingerprint == now
+
+
+def _settled(job: Job, tarball: Path, now: Fingerprint) -> bool:
+    """Return whether a change of the tarball from now on is sure to show."""
+    with job.store.scratch(job.visit, job.guard) as scratch:
+        probe = os.open(scratch / "probe", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            with job.store.open_read(tarball) as source:
+                same = Fingerprint.of(os.fstat(source.fileno())) == now
+                return same and is_settled(source.fileno(), probe)
+        finally:
+            os.close(probe)
 
 
 def _changed(visit: Visit, change: freshness.Change) -> TarballChanged:
@@ -131,7 +146,7 @@ def _listed(job: Job, known: Index) -> bool:
     )
 
 
-def _index(job: Job, tarball: Path, before: Fingerprint) -> Tarball:
+def _index(job: Job, tarball: Path, before: Fingerprint) -> Index:
     """Read the tarball and leave both files in the work folder."""
     store, visit, guard = job.store, job.visit, job.guard
     with store.scratch(visit, guard) as scratch:
@@ -141,14 +156,16 @@ def _index(job: Job, tarball: Path, before: Fingerprint) -> Tarball:
         with store.open_read(tarball) as source, listing.open("wb") as out:
             with suppress(OSError, AttributeError):
                 os.posix_fadvise(source.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+            settled = is_settled(source.fileno(), out.fileno())
             counted = Counted(out)
             found = index_stream(
                 source, counted, guard, name=visit.tarball, dspath=visit.dspath
             )
         if store.fingerprint(tarball) != before:
-            raise tarball_index.touched(visit)
-        index = Index(found, before, Listing(counted.size, counted.md5.hexdigest()))
+            raise freshness.touched(visit)
+        listed = Listing(counted.size, counted.md5.hexdigest())
+        index = Index(found, before, settled, listed)
         note.write_text(tarball_index.dump(index) + "\n")
         store.publish(listing, tarball_index.dicoms_path(store, visit), guard)
         store.publish(note, tarball_index.index_path(store, visit), guard)
-    return found
+    return index

@@ -9,6 +9,7 @@ from icfqueue.core.options import Options
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
 from icfqueue.dataset.annex_keys import KeySource
+from icfqueue.outputs.freshness import KnownTarball
 from icfqueue.store.directory import Store
 
 
@@ -22,6 +23,8 @@ class Job:
         A git-annex that a worker keeps running from one visit to the next, if it does.
     dicoms
         Number of DICOM files, if an earlier step of this run told it.
+    known
+        The tarball as the visit's record knows it.
     """
 
     visit: Visit
@@ -31,3 +34,4 @@ class Job:
     guard: Guard = UNGUARDED
     keys: KeySource | None = None
     dicoms: int | None = None
+    known: KnownTarball | None = None

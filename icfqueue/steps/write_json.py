@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 from icfqueue.core.errors import TransientError
 from icfqueue.core.options import Outcome
-from icfqueue.outputs import metadata_files, tarball_index
+from icfqueue.outputs import freshness, metadata_files, tarball_index
 from icfqueue.outputs.completeness import count_of_dicoms
 from icfqueue.outputs.metadata_files import TarballMeta
 from icfqueue.steps.job import Job
@@ -57,7 +57,7 @@ def _listing(job: Job) -> tarball_index.Listing | None:
 def _check_unchanged(job: Job, known: tarball_index.Index) -> None:
     tarball = job.store.path(job.visit, job.visit.tarball)
     if job.store.fingerprint(tarball) != known.fingerprint:
-        raise tarball_index.touched(job.visit)
+        raise freshness.touched(job.visit)
 
 
 def _publish(
@@ -81,8 +81,7 @@ def _publish(
     with store.scratch(visit, guard) as scratch:
         new = scratch / "tarball.json"
         new.write_text(json.dumps(asdict(wanted)) + "\n")
-        # Looked at once more after the file was written: what changes the tarball from
-        # now on makes it newer than the file, and the next run sees that.
+        # Once more after the file was written; the next run sees a later change.
         _check_unchanged(job, known)
         store.publish(new, note, guard)
 

@@ -68,6 +68,7 @@ def put_metadata(
         "dicoms": len(listing),
         "newest": newest,
         "fingerprint": {"inode": 0, "size": len(tarball), "mtime_ns": 0, "ctime_ns": 0},
+        "settled": True,
         "listing": {"size": 0, "md5": ""},
     }
     place = tarball_index.index_path(store, visit)

@@ -35,7 +35,9 @@ def index(store: Store, tarball: Path) -> Index:
     """The note on that tarball, in the visit's work folder."""
     fingerprint = store.fingerprint(tarball)
     assert fingerprint is not None
-    made = Index(Tarball(9, "0" * 32, 2, NEWEST + 5), fingerprint, Listing(3, "1" * 32))
+    made = Index(
+        Tarball(9, "0" * 32, 2, NEWEST + 5), fingerprint, True, Listing(3, "1" * 32)
+    )
     store.make_dir(store.work_dir(V))
     tarball_index.index_path(store, V).write_text(tarball_index.dump(made))
     return made
@@ -60,7 +62,9 @@ def test_a_damaged_note_counts_as_none(store: Store, text: str) -> None:
     assert tarball_index.read(store, V) is None
 
 
-@pytest.mark.parametrize("field", ["size", "md5", "newest", "fingerprint", "listing"])
+@pytest.mark.parametrize(
+    "field", ["size", "md5", "newest", "fingerprint", "settled", "listing"]
+)
 @pytest.mark.usefixtures("index")
 def test_a_note_that_lacks_a_field_counts_as_none(store: Store, field: str) -> None:
     path = tarball_index.index_path(store, V)

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.datasets import TAGS
+from support.reading import counted_opens
 
 from icfqueue.core.errors import (
     BadTarball,
@@ -29,6 +30,7 @@ from icfqueue.core.errors import (
 from icfqueue.core.guard import Guard
 from icfqueue.demo.visits import NEWEST, shipped, write_tar
 from icfqueue.outputs import tarball_index
+from icfqueue.outputs.freshness import KnownTarball
 from icfqueue.steps import index_tar, write_json
 from icfqueue.steps.job import Job
 from icfqueue.tarball.scan import Tarball
@@ -111,15 +113,16 @@ def test_after_a_damaged_note_it_is_done_again(job: Job) -> None:
 
 
 def published(job: Job) -> Job:
-    index_tar.run(job)
+    """The job as it is when the visit comes again: its record knows the tarball."""
+    outcome = index_tar.run(job)
     write_json.run(job)
     job.store.forget_work(job.visit)
-    return job
+    return replace(job, known=KnownTarball.of(outcome.fingerprint, outcome.tar_md5))
 
 
 def test_published_metadata_of_an_older_tarball_need_no_reading(job: Job) -> None:
-    """A tarball that did not change since its metadata were written is not read."""
-    published(job)
+    """A tarball that did not change since it was read is not read again."""
+    job = published(job)
     advanced: list[int] = []
 
     class Counting(Guard):
@@ -134,25 +137,48 @@ def test_published_metadata_of_an_older_tarball_need_no_reading(job: Job) -> Non
 
 
 def test_a_touched_tarball_is_compared_by_md5_once(job: Job) -> None:
-    published(job)
+    job = published(job)
     path = job.store.path(job.visit, job.visit.tarball)
-    note = job.store.path(job.visit, job.visit.metadata_tarball)
-    os.utime(note, ns=(1, 1))
-    before = note.stat().st_mtime_ns
-    assert not index_tar.run(job).worked
-    assert note.stat().st_mtime_ns > before
-    assert path.stat().st_ctime_ns < note.stat().st_mtime_ns
+    os.utime(path)
+    outcome = index_tar.run(job)
+    assert not outcome.worked
+    assert outcome.fingerprint == job.store.fingerprint(path)
+    known = KnownTarball.of(outcome.fingerprint, outcome.tar_md5)
+    with counted_opens() as opens:
+        assert index_tar.run(replace(job, known=known)).fingerprint == outcome.fingerprint
+    assert opens[job.visit.tarball] == 0
+    assert not job.store.work_dir(job.visit).exists()
+
+
+def test_metadata_that_stand_for_another_tarball_than_the_record_are_noticed(
+    job: Job,
+) -> None:
+    """As from a backup: the tarball is the one that was read, its metadata are not."""
+    job = published(job)
+    assert job.known
+    other = job.known._replace(md5="0" * 32)
+    with pytest.raises(TarballChanged, match=f"found MD5 {'0' * 32}"):
+        index_tar.run(replace(job, known=other))
+
+
+def test_a_tarball_that_may_change_unseen_is_not_known_by_its_fingerprint(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where two changes may have the same time the MD5 is taken each time."""
+    monkeypatch.setattr(index_tar, "is_settled", lambda *_: False)
+    assert index_tar.run(job).fingerprint is None
+    assert index_tar.run(job).fingerprint is None
+    write_json.run(job)
+    assert index_tar.run(job).fingerprint is None
 
 
 def test_a_changed_tarball_fails_unless_forced(job: Job) -> None:
     """By its size, or by its MD5 where the size is the same; both values are named."""
-    published(job)
+    job = published(job)
     path = job.store.path(job.visit, job.visit.tarball)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    # A clock tick of the file system may hide the change from a fast test.
-    os.utime(job.store.path(job.visit, job.visit.metadata_tarball), ns=(1, 1))
     with pytest.raises(
         TarballChanged, match=r"study_1/v1.*recorded MD5.*found MD5"
     ) as caught:
