@@ -74,7 +74,7 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def settings(store: Store) -> Settings:
-    return Settings(store_dir=store.root, keep_free=0)
+    return Settings(store_dir=store.root, keep_free=0, settle=0)
 
 
 @pytest.fixture

@@ -171,6 +171,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "read_timeout.",
         ),
     ] = 2000.0
+    settle: Annotated[
+        Pause,
+        Meta(
+            description="Seconds for which a tarball that cannot be read must not have "
+            "changed to count as broken: until then it may be one that is being copied."
+        ),
+    ] = 120.0
     keep_free: Annotated[
         Size,
         Meta(description="Bytes of the disk that a download leaves free."),

@@ -17,7 +17,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from icfqueue.core.errors import NotInStore, PermanentError, TarballChanged
+from icfqueue.core.errors import (
+    BadTarball,
+    NotInStore,
+    PermanentError,
+    TarballChanged,
+    TarballTouched,
+)
 from icfqueue.core.options import Outcome
 from icfqueue.core.visit import Visit
 from icfqueue.outputs import freshness, metadata_files, tarball_index
@@ -28,6 +34,9 @@ from icfqueue.store.disk import disk_trouble
 from icfqueue.store.fingerprint import Fingerprint
 from icfqueue.store.settling import is_settled
 from icfqueue.tarball.scan import Counted, Tarball, index_stream
+
+MOST_WAIT = 15.0
+"""Seconds after which a tarball that may still be written is looked at again."""
 
 
 def run(job: Job) -> Outcome:
@@ -124,6 +133,41 @@ def _settled(job: Job, tarball: Path, now: Fingerprint) -> bool:
             os.close(probe)
 
 
+def _check_at_rest(
+    job: Job, tarball: Path, before: Fingerprint, probe: int, error: BadTarball
+) -> None:
+    """Raise if a tarball that cannot be indexed may not have been copied to its end yet.
+
+    Parameters
+    ----------
+    probe
+        Descriptor of a file of this worker's: the file system's clock stamps it.
+    error
+        What is wrong with the tarball as it is.
+    """
+    if job.store.fingerprint(tarball) != before:
+        what = f"{error.message}; it changed while it was read"
+        raise _being_written(job, what) from error
+    os.utime(probe)
+    age = (os.fstat(probe).st_ctime_ns - before.ctime_ns) / 1e9
+    if age < job.settings.settle:
+        what = f"{error.message}; it was changed less than {age + 1:.0f} s ago"
+        raise _being_written(job, what) from error
+
+
+def _being_written(job: Job, what: str) -> TarballTouched:
+    """Return the error for a tarball that somebody may still be writing.
+
+    The attempt does not count: a copy takes as long as it takes.
+    """
+    return TarballTouched(
+        what,
+        hint="if it is being copied, the visit goes on when that is done; copy under "
+        "another name and rename to save the tries",
+        retry_after=min(MOST_WAIT, job.settings.settle) or None,
+    )
+
+
 def _changed(visit: Visit, change: freshness.Change) -> TarballChanged:
     if change.what == "size":
         recorded, found = f"{change.recorded} bytes", f"{change.found} bytes"
@@ -158,11 +202,15 @@ def _index(job: Job, tarball: Path, before: Fingerprint) -> Index:
                 os.posix_fadvise(source.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
             settled = is_settled(source.fileno(), out.fileno())
             counted = Counted(out)
-            found = index_stream(
-                source, counted, guard, name=visit.tarball, dspath=visit.dspath
-            )
+            try:
+                found = index_stream(
+                    source, counted, guard, name=visit.tarball, dspath=visit.dspath
+                )
+            except BadTarball as error:
+                _check_at_rest(job, tarball, before, out.fileno(), error)
+                raise
         if store.fingerprint(tarball) != before:
-            raise freshness.touched(visit)
+            raise _being_written(job, f"{visit.storepath} changed while it was read")
         listed = Listing(counted.size, counted.md5.hexdigest())
         index = Index(found, before, settled, listed)
         note.write_text(tarball_index.dump(index) + "\n")

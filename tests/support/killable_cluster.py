@@ -35,6 +35,7 @@ QUICK = {
     "ICFQUEUE_STORE_PAUSE": "1",
     "ICFQUEUE_DISK_PAUSE": "0.5",
     "ICFQUEUE_KEEP_FREE": "0",
+    "ICFQUEUE_SETTLE": "0",
     "ICFQUEUE_CATALOG_GATHER": "0.5",
 }
 """Settings under which what takes minutes at a site takes seconds here."""

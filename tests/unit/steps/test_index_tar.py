@@ -11,10 +11,13 @@ import sys
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from support.datasets import TAGS
 from support.reading import counted_opens
 
@@ -25,6 +28,7 @@ from icfqueue.core.errors import (
     PermanentError,
     StepError,
     TarballChanged,
+    TarballTouched,
     TransientError,
 )
 from icfqueue.core.guard import Guard
@@ -399,3 +403,57 @@ def test_any_tarball_ends_in_an_outcome_or_a_step_error(
         assert outcome.dicoms == len(listing(job)) > 0
         assert outcome.tar_md5 == hashlib.md5(content).hexdigest()
         assert outputs(job) == [".icfqueue", "p_dicom.tar"]
+
+
+def settling(job: Job, seconds: float = 60.0) -> Job:
+    return replace(job, settings=structs.replace(job.settings, settle=seconds))
+
+
+def cut(job: Job) -> Path:
+    """Leave half of the tarball, as a copy does that goes on."""
+    path = job.store.path(job.visit, job.visit.tarball)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 3])
+    return path
+
+
+def test_a_cut_tarball_that_was_changed_just_now_may_be_a_copy_that_goes_on(
+    job: Job,
+) -> None:
+    """It is looked at again, and no attempt counts; once it is at rest it is broken."""
+    path = cut(job)
+    with pytest.raises(TarballTouched, match=r"changed less than \d+ s ago") as caught:
+        index_tar.run(settling(job))
+    assert caught.value.retry_after == index_tar.MOST_WAIT
+    assert "rename" in caught.value.hint
+    with pytest.raises(BadTarball):
+        index_tar.run(settling(job, 0.0))
+    # Its own time may say what it likes: what counts is when it was changed.
+    os.utime(path, ns=(1, 1))
+    with pytest.raises(TarballTouched):
+        index_tar.run(settling(job))
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_tarball_that_grows_while_it_is_read_is_no_broken_one(
+    job: Job, monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
+    path = job.store.path(job.visit, job.visit.tarball) if whole else cut(job)
+    real = index_tar.index_stream
+
+    def growing(*args: Any, **more: Any) -> Any:
+        with path.open("ab") as file:
+            file.write(b"x")
+        return real(*args, **more)
+
+    monkeypatch.setattr(index_tar, "index_stream", growing)
+    with pytest.raises(TarballTouched, match="changed while it was read") as caught:
+        index_tar.run(settling(job))
+    assert caught.value.retry_after
+
+
+def test_a_short_time_to_settle_is_waited_for_once(job: Job) -> None:
+    cut(job)
+    with pytest.raises(TarballTouched) as caught:
+        index_tar.run(settling(job, 2.0))
+    assert caught.value.retry_after == 2.0
