@@ -73,8 +73,12 @@ def test_once_an_older_worker_wrote_the_second_part_says_nothing() -> None:
     assert found == made(fingerprint=None)
 
 
-def test_begun_anew_the_tarball_is_not_known_to_be_the_same() -> None:
-    assert record.enqueued(made(), Options("https://x"), 0, 9.0).fingerprint is None
+def test_begun_anew_the_tarball_is_known_by_look_and_md5_or_not_at_all() -> None:
+    """The two belong together: what was read looked so."""
+    again = record.enqueued(made(), Options("https://x"), 0, 9.0)
+    assert (again.fingerprint, again.tar_md5) == (LOOK, made().tar_md5)
+    again = record.enqueued(made(fingerprint=None), Options("https://x"), 0, 9.0)
+    assert (again.fingerprint, again.tar_md5) == (None, None)
     assert record.resumed(made(), 9.0).fingerprint == LOOK
 
 

@@ -48,7 +48,7 @@ def test_what_older_releases_do_not_read_is_kept_and_goes_when_it_is_known_no_mo
     claim(ledger)
     finish(ledger)
     assert entry(ledger).record.fingerprint == LOOK
-    ledger.update(V, lambda r: record.enqueued(r, OPTIONS, 0, 1.0))
+    ledger.update(V, lambda r: replace(r, fingerprint=None))
     assert not ledger.client.hexists(visit_key(V), "m")
 
 
