@@ -37,9 +37,6 @@ REASONS_EVERY = 2.0
 REASONS_FROM = 50
 """Visits that are asked for it."""
 
-LAST_MOMENT = 0.3
-"""Seconds that an idle worker has to acknowledge its last messages."""
-
 LINE_EVERY = 10.0
 """Seconds between two lines where the output is no terminal."""
 
@@ -78,27 +75,8 @@ def run_and_watch(opened: Session, project: str, force: WorkerProcess) -> int:
             err=True,
         )
         return 130
-    _stop(force, _Idle(opened))
+    _stop(force, lambda: opened.ledger.running_count() == 0)
     return _report(opened, project)
-
-
-class _Idle:
-    """Whether nothing is being worked on and every message is acknowledged.
-
-    A worker that was killed may have left a message unacknowledged: that is not waited
-    for longer than :data:`LAST_MOMENT`.
-    """
-
-    def __init__(self, opened: Session) -> None:
-        self.ledger = opened.ledger
-        self.queues = opened.queues()
-        self.since = time.monotonic()
-
-    def __call__(self) -> bool:
-        if self.ledger.running_count():
-            return False
-        late = time.monotonic() > self.since + LAST_MOMENT
-        return late or self.queues.unacknowledged() == 0
 
 
 def _stop(force: WorkerProcess, idle: Callable[[], bool] | None = None) -> None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
+from icfqueue.broker.refusals import is_away
 from icfqueue.core import faultpoint, steps
 from icfqueue.core.errors import (
     Interrupted,
@@ -250,6 +251,9 @@ class Attempt:
 
 def _as_fault(error: Exception) -> Fault:
     """Return what `error`, which a step raised, means for the visit."""
+    if is_away(error):
+        # Connections wait for the broker; should one give up, no visit is charged.
+        return Interrupted("the broker is away")
     return error if isinstance(error, Withdrawn) else as_step_error(error)
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import redis
 
 from icfqueue.broker.queues import Queues
+from icfqueue.broker.refusals import Outage, is_away
 from icfqueue.core import steps
 from icfqueue.core.errors import Crashed
 from icfqueue.core.settings import Settings
@@ -68,6 +69,7 @@ class Supervisor:
     patience: float = 5.0
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     _leads: bool = False
+    _outage: Outage = field(default_factory=lambda: Outage("supervisor"))
     _blind_until: float = 0.0
     _next_count: dict[str, float] = field(default_factory=dict)
     _next_compared: dict[str, float] = field(default_factory=dict)
@@ -85,17 +87,23 @@ class Supervisor:
                 every()
                 if self.leads():
                     self.look()
-            except (redis.RedisError, OSError) as error:
-                self._leads = False
-                if isinstance(error, _AWAY):
-                    self._blind_until = time.monotonic() + self.settings.lease
-                log.debug("broker away: %s", type(error).__name__)
-            except Exception:
-                # Whatever it is, the next look may do better; recovery must not end.
-                log.exception("supervisor: unexpected error")
+                self._outage.over()
+            except Exception as error:
+                if _of_broker(error):
+                    self._note(error)
+                else:
+                    # Whatever it is, the next look may do better: it must not end.
+                    log.exception("supervisor: unexpected error")
         if self._leads:
             with suppress(redis.RedisError, OSError):
                 self.ledger.locks.release(LEADER, self.token)
+
+    def _note(self, error: Exception) -> None:
+        """Take note of a look that failed for the broker's sake."""
+        self._leads = False
+        if isinstance(error, OSError) or is_away(error):
+            self._blind_until = time.monotonic() + self.settings.lease
+        self._outage.note(error)
 
     def leads(self) -> bool:
         """Return whether this one is active; take over from one that vanished."""
@@ -113,9 +121,9 @@ class Supervisor:
         for queue in steps.QUEUES:
             try:
                 self.send_lost(queue)
-            except (redis.RedisError, OSError):
-                raise
-            except Exception:
+            except Exception as error:
+                if _of_broker(error):
+                    raise
                 # The other queues are not to suffer.
                 log.exception("supervisor: unexpected error about the queue %s", queue)
 
@@ -239,3 +247,7 @@ class Supervisor:
             self.messages.send_again(queued)
         else:
             self.messages.send_many(queued)
+
+
+def _of_broker(error: Exception) -> bool:
+    return isinstance(error, redis.RedisError | OSError) or is_away(error)
