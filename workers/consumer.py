@@ -8,8 +8,8 @@ from typing import Any
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.state import maybe_shutdown
 
-from icfqueue.broker.queues import Queues
-from icfqueue.broker.refusals import Outage, is_away
+from icfqueue.broker.queues import mend
+from icfqueue.broker.refusals import Outage, is_away, try_to_write
 from workers import pulse
 from workers.context import broker_of, this_worker
 
@@ -18,9 +18,6 @@ PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0)
 
 LASTING = 10.0
 """Seconds for which a connection must last, for the pauses to begin anew."""
-
-PROBE = "icfqueue:probe"
-"""Key that is written to see whether the broker accepts anything; gone at once."""
 
 
 class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery is untyped
@@ -65,8 +62,8 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery is untyped
     def _try_broker(self) -> None:
         """Raise unless the broker accepts what is written."""
         with broker_of(this_worker().settings).connect() as client:
-            client.set(PROBE, "", px=1)
-            Queues(client).mend()
+            try_to_write(client)
+            mend(client)
 
     def _wait(self, error: Exception) -> None:
         """Wait a while, longer each time, and show that this worker lives."""

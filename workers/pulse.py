@@ -1,11 +1,6 @@
-"""The pulse of a worker's main process, felt by ``icfqueue worker`` through a pipe.
+"""Says that this worker's main loop goes round, for :class:`icfqueue.core.pulse.Pulse`.
 
-Celery can stop without ending: its main process waits for a child that waits for it.
-Whoever only looks whether the process is there sees it alive, for good. So its main loop
-says every second that it goes round, and how it fares.
-
-The pipe's number is in the environment; without it, as under ``celery -A workers worker``,
-nobody feels the pulse.
+Without the pipe's number, as under ``celery -A workers worker``, nobody feels it.
 """
 
 from __future__ import annotations

@@ -127,15 +127,26 @@ def notes(client: Any) -> tuple[int, list[Note]]:
             note = _decoder.decode(text)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             continue
-        kept.append(note)
+        # Others may have written it.
+        kept.append(
+            msgspec.structs.replace(
+                note, **{name: _printable(getattr(note, name)) for name in _TEXTS}
+            )
+        )
     digits = str(count or 0)
     return max(len(kept), int(digits) if digits.isdecimal() else 0), kept
 
 
-def plain(raw: bytes | str) -> str:
+def plain(raw: bytes) -> str:
     """Return the beginning of `raw` in characters that no terminal acts on."""
-    first = raw.encode("utf-8", "replace") if isinstance(raw, str) else raw
-    return repr(bytes(first[:FIRST]))[2:-1]
+    return ascii(bytes(raw[:FIRST]).decode("latin-1"))[1:-1]
+
+
+_TEXTS = ("queue", "why", "first")
+
+
+def _printable(text: str) -> str:
+    return "".join(c if " " <= c <= "~" else "?" for c in text[:300])
 
 
 def _drop(client: Any) -> None:

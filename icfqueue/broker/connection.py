@@ -127,11 +127,19 @@ class Broker:
         from redis.backoff import NoBackoff
         from redis.retry import Retry
 
+        from icfqueue.broker.refusals import BrokerRefuses
+
         try:
             # One try on a connection of its own: each further one doubles the time that a
             # host which swallows packets takes.
             with self._connect(Retry(NoBackoff(), 0), CHECK_SECONDS) as probe:
-                probe.ping()
+                # A server that cannot write to its disk refuses even that, and can be
+                # asked for all it knows.
+                try:
+                    probe.ping()
+                except BrokerRefuses as error:
+                    if error.code != "MISCONF":
+                        raise
         except (redis.RedisError, OSError) as error:
             raise self.unreachable(error) from error
         return self.connect()

@@ -140,8 +140,9 @@ def _anew(found: _Envelope, args: Arguments, queue: str) -> dict[str, Any]:
     project, visit, generation = args
     word = f"{project}/{visit}/{task.removeprefix(TASK_PREFIX)}/{generation}"
     # The last part tells messages about the same from each other, in Celery's tools.
-    own = found.headers.id if found.headers.id.startswith(f"{word}/") else ""
-    name = own if own.isascii() and own.isprintable() else f"{word}/{secrets.token_hex(3)}"
+    given = found.headers.id
+    ours = given.startswith(f"{word}/") and given.isascii() and given.isprintable()
+    name = given if ours else f"{word}/{secrets.token_hex(3)}"
     body = msgspec.json.encode([args, {}, dict.fromkeys(_Embedded.__struct_fields__)])
     return {
         "body": base64.b64encode(body).decode(),

@@ -55,7 +55,7 @@ class Queues:
             if isinstance(size, Exception) and "WRONGTYPE" not in str(size):
                 raise size
         if any(isinstance(size, Exception) for size in sizes):
-            self.mend()
+            mend(self._client)
         return sum(size for size in sizes if isinstance(size, int))
 
     def waiting(self, queue: str) -> Iterator[str]:
@@ -78,17 +78,19 @@ class Queues:
                     break
                 start += count
 
-    def mend(self) -> None:
-        """Put aside what bears the name of a queue and is no list.
 
-        A server refuses to read or to write it, so it would stop everybody.
-        """
-        for name in (name for queue in QUEUES for name in lists(queue)):
-            kind = str(self._client.type(name))
-            if kind not in {"list", "none"}:
-                queue = name.partition(SEPARATOR)[0]
-                _aside.put(self._client, queue, b"", f"its key is a {kind} and no list")
-                self._client.delete(name)
+def mend(client: Any) -> None:
+    """Put aside what bears the name of a queue and is no list.
+
+    A server refuses to read or to write it, so it would stop everybody.
+    """
+    for name in (name for queue in QUEUES for name in lists(queue)):
+        found = client.type(name)
+        kind = found.decode() if isinstance(found, bytes) else str(found)
+        if kind not in {"list", "none"}:
+            queue = name.partition(SEPARATOR)[0]
+            _aside.put(client, queue, b"", f"its key is a {kind} and no list")
+            client.delete(name)
 
 
 def lists(queue: str) -> list[str]:

@@ -18,8 +18,11 @@ import ssl
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import redis
+
+from icfqueue.ledger.keys import key
 
 log = logging.getLogger(__name__)
 
@@ -221,6 +224,27 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         seen.add(id(one))
         yield one
         one = one.__cause__ or one.__context__
+
+
+def try_to_write(client: Any) -> None:
+    """Write something that is gone at once.
+
+    Raises
+    ------
+    BrokerRefuses
+        The broker refuses what is written.
+    """
+    client.set(key("probe"), "", px=1)
+
+
+def refused_writes(client: Any) -> Refusal | None:
+    """Return what the broker does if it refuses to be written to, for who only asks."""
+    try:
+        try_to_write(client)
+    except BrokerRefuses as error:
+        # A user who may only read has nothing to be told.
+        return None if error.code == "NOPERM" else words(error)
+    return None
 
 
 @dataclass

@@ -30,6 +30,7 @@ from kombu.transport import virtual
 
 from icfqueue.broker import envelope
 from icfqueue.broker.aside import Aside
+from icfqueue.broker.queues import mend
 from icfqueue.broker.sockets import OVER_TCP, REPLY_SECONDS, Once, attentive
 
 log = logging.getLogger(__name__)
@@ -103,6 +104,17 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]  # Kombu is untyped
 
     def _restore(self, message: Any, leftmost: bool = False) -> None:  # noqa: ARG002 - Kombu's signature
         self.put_back(message)
+
+    def _put(self, queue: str, message: Any, **more: Any) -> None:
+        """Put a message into a queue; what is there in the queue's place goes."""
+        try:
+            super()._put(queue, message, **more)
+        except redis.ResponseError as error:
+            if "WRONGTYPE" not in str(error):
+                raise
+            with self.conn_or_acquire() as client:
+                mend(client)
+            super()._put(queue, message, **more)
 
     def _queue_bind(self, *_: Any) -> None:
         """Do nothing: a message's routing key is the name of its queue."""

@@ -59,7 +59,8 @@ def _foreign(error: Exception) -> int | None:
         # The reader of a pipe went away, as `| head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    if type(error).__module__.partition(".")[0] in {"redis", "kombu"}:
+    made_by = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+    if made_by & {"redis", "kombu"}:
         return complain(_of_broker(error))
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""

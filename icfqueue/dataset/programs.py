@@ -25,7 +25,7 @@ from typing import IO, cast
 
 from icfqueue.core.errors import DiskTrouble, PermanentError, ToolFailed
 from icfqueue.core.guard import Guard
-from icfqueue.core.process_groups import end_group
+from icfqueue.core.process_groups import end_group, without_secrets
 from icfqueue.store.disk import of_last_words
 
 TAIL = 2048
@@ -49,7 +49,8 @@ def environment(repo: Path | None = None) -> dict[str, str]:
     repo
         The only repository that they may use.
     """
-    env = {name: value for name, value in os.environ.items() if name[:4] != "GIT_"}
+    env = without_secrets(os.environ)
+    env = {name: value for name, value in env.items() if not name.startswith("GIT_")}
     env.update(
         PATH=search_path(),
         LC_ALL="C.UTF-8",

@@ -25,10 +25,9 @@ import platformdirs
 
 from icfqueue.broker.connection import Broker
 from icfqueue.core.errors import Unreachable, UsageError
-from icfqueue.core.pulse import PULSE_VARIABLE, WORKING
+from icfqueue.core.pulse import PULSE_VARIABLE, WORKING, Pulse
 from icfqueue.core.settings import Settings
 from icfqueue.core.steps import QUEUES
-from icfqueue.operations.pulse import Pulse
 from icfqueue.pipeline.heartbeat import LAST_WORD
 from icfqueue.store.directory import HIDDEN, Store
 
