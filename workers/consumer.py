@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+import warnings
 from typing import Any
 
+from celery.exceptions import CPendingDeprecationWarning
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.state import maybe_shutdown
 
@@ -54,7 +56,11 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery is untyped
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Let go of a connection that failed, and pause if it did so at once."""
-        super().on_connection_error_after_connected(exc)
+        self._outage.note(exc)
+        with warnings.catch_warnings():
+            # Ten lines about a setting of which its value here is meant.
+            warnings.simplefilter("ignore", CPendingDeprecationWarning)
+            super().on_connection_error_after_connected(exc)
         if time.monotonic() > self._connected_at + LASTING:
             self._failures = 0
         self._wait(exc)

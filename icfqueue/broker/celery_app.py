@@ -6,7 +6,7 @@ from celery import Celery
 from kombu import Exchange, Queue
 from kombu.transport import TRANSPORT_ALIASES
 
-from icfqueue.broker.connection import SOCKET_SCHEME, Broker
+from icfqueue.broker.connection import PATIENT, SOCKET_SCHEME, Broker
 from icfqueue.broker.sockets import OVER_TCP, REPLY_SECONDS
 from icfqueue.core.steps import QUEUES
 
@@ -64,9 +64,9 @@ def make_app(broker: Broker) -> Celery:
             "health_check_interval": HEALTH_SECONDS,
             **OVER_TCP,
         },
-        # max_retries=None is silently capped; this is about 50 minutes.
+        # max_retries=None is silently capped; this is about a week.
         task_publish_retry_policy={
-            "max_retries": 600,
+            "max_retries": PATIENT,
             "interval_start": 0.2,
             "interval_step": 0.5,
             "interval_max": 5,

@@ -124,25 +124,29 @@ class Broker:
             The broker does not answer or refuses; one line, without the password.
         """
         import redis
+
+        try:
+            self._ping()
+        except (redis.RedisError, OSError) as error:
+            raise self.unreachable(error) from error
+        return self.connect()
+
+    def _ping(self) -> None:
         from redis.backoff import NoBackoff
         from redis.retry import Retry
 
         from icfqueue.broker.refusals import BrokerRefuses
 
-        try:
-            # One try on a connection of its own: each further one doubles the time that a
-            # host which swallows packets takes.
-            with self._connect(Retry(NoBackoff(), 0), CHECK_SECONDS) as probe:
+        # One try on a connection of its own: each further one doubles the time that a
+        # host which swallows packets takes.
+        with self._connect(Retry(NoBackoff(), 0), CHECK_SECONDS) as probe:
+            try:
+                probe.ping()
+            except BrokerRefuses as error:
                 # A server that cannot write to its disk refuses even that, and can be
                 # asked for all it knows.
-                try:
-                    probe.ping()
-                except BrokerRefuses as error:
-                    if error.code != "MISCONF":
-                        raise
-        except (redis.RedisError, OSError) as error:
-            raise self.unreachable(error) from error
-        return self.connect()
+                if error.code != "MISCONF":
+                    raise
 
     def unreachable(self, error: BaseException) -> Unreachable:
         """Return the error to raise for `error`; one line, without the password."""

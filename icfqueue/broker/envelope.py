@@ -72,7 +72,7 @@ _envelope = msgspec.json.Decoder(_Envelope)
 _body = msgspec.json.Decoder(_Body)
 
 
-class Unreadable(ValueError):
+class Unreadable(Exception):
     """A message that is none of ours; the reason holds nothing of it."""
 
 

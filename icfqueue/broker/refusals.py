@@ -101,6 +101,9 @@ class BrokerRefuses(redis.ConnectionError):
         self.code = code
         self.said = said
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.code, self.said)
+
 
 def code_of(error: BaseException) -> str | None:
     """Return the code of a refusal, a key of :data:`REFUSALS`; None of other errors."""
@@ -113,8 +116,7 @@ def code_of(error: BaseException) -> str | None:
             return code
     if isinstance(error, redis.ResponseError):
         return _code_in(str(error))
-    full = isinstance(error, redis.ConnectionError) and "number of clients" in str(error)
-    return "MAXCLIENTS" if full else None
+    return "MAXCLIENTS" if "max number of clients" in str(error) else None
 
 
 def _code_in(text: str) -> str | None:

@@ -13,6 +13,7 @@ Sources: tcp(7), ``TCP_USER_TIMEOUT`` and ``TCP_KEEP…``; RFC 5482, section 4.2
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from typing import Any
 
 import redis
@@ -58,6 +59,33 @@ class Attentive:
     """
 
     _greeting = False
+    _last_words = ""
+
+    def disconnect(self, *args: Any, **kwargs: Any) -> None:
+        """Close the connection; what the server said before it did so is kept."""
+        sock = getattr(self, "_sock", None)
+        # Not of TLS, which has no such flag: there the words are lost.
+        if isinstance(sock, socket.socket):
+            with suppress(OSError, ValueError):
+                said = sock.recv(200, socket.MSG_DONTWAIT)
+                self._last_words = said.decode("latin-1")
+        super().disconnect(*args, **kwargs)  # type: ignore[misc]  # a mixin
+
+    def send_packed_command(self, *args: Any, **kwargs: Any) -> Any:
+        """Send a command.
+
+        Raises
+        ------
+        BrokerRefuses
+            The server has closed the connection, for it has too many clients.
+        """
+        self._last_words = ""
+        try:
+            return super().send_packed_command(*args, **kwargs)  # type: ignore[misc]  # a mixin
+        except redis.ConnectionError as error:
+            if "max number of clients" in self._last_words:
+                raise BrokerRefuses("MAXCLIENTS", "max number of clients") from error
+            raise
 
     def on_connect_check_health(self, *args: Any, **kwargs: Any) -> None:
         """Greet the server: log in, choose the database."""

@@ -20,6 +20,7 @@ record is the truth, and no step waits for its result to be written.
 from __future__ import annotations
 
 import logging
+import time
 from functools import partial
 from typing import Any
 
@@ -31,9 +32,13 @@ from kombu.transport import virtual
 from icfqueue.broker import envelope
 from icfqueue.broker.aside import Aside
 from icfqueue.broker.queues import mend
+from icfqueue.broker.refusals import BrokerRefuses
 from icfqueue.broker.sockets import OVER_TCP, REPLY_SECONDS, Once, attentive
 
 log = logging.getLogger(__name__)
+
+PAUSES = (0.02, 0.1, 0.5, 1.0, 2.0)
+"""Seconds before each next try to put a message into a queue of a broker that refuses."""
 
 _aside = Aside()
 
@@ -76,12 +81,14 @@ class QoS(virtual.QoS):  # type: ignore[misc]  # Kombu is untyped
     def restore_unacked(self) -> list[Any]:
         """Put back what is held; what cannot be is found missing and sent again."""
         self._flush()
-        while self._delivered:
-            _, message = self._delivered.popitem(last=False)
-            try:
+        try:
+            while self._delivered:
+                _, message = self._delivered.popitem(last=False)
                 self.channel.put_back(message)
-            except (redis.RedisError, OSError) as error:
-                log.debug("not put back: %s", type(error).__name__)
+        except (redis.RedisError, OSError) as error:
+            # Nor can the others be, and each try may take a while.
+            log.debug("not put back: %s", type(error).__name__)
+            self._delivered.clear()
         return []
 
 
@@ -106,15 +113,30 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]  # Kombu is untyped
         self.put_back(message)
 
     def _put(self, queue: str, message: Any, **more: Any) -> None:
-        """Put a message into a queue; what is there in the queue's place goes."""
+        put = partial(super()._put, queue, message, **more)
+        for pause in PAUSES:
+            try:
+                self._mended(put)
+            except BrokerRefuses:
+                # Kombu tries again, but at once if it can connect.
+                time.sleep(pause)
+            else:
+                return
+        self._mended(put)
+
+    def _size(self, queue: str) -> int:
+        return int(self._mended(partial(super()._size, queue)))
+
+    def _mended(self, do: Any) -> Any:
+        """Return what `do` returns; what is in the place of a queue and is none goes."""
         try:
-            super()._put(queue, message, **more)
+            return do()
         except redis.ResponseError as error:
             if "WRONGTYPE" not in str(error):
                 raise
-            with self.conn_or_acquire() as client:
-                mend(client)
-            super()._put(queue, message, **more)
+        with self.conn_or_acquire() as client:
+            mend(client)
+        return do()
 
     def _queue_bind(self, *_: Any) -> None:
         """Do nothing: a message's routing key is the name of its queue."""
@@ -142,6 +164,10 @@ class Transport(kombu_redis.Transport):  # type: ignore[misc]  # Kombu is untype
     """Kombu's transport for Redis, with our channel."""
 
     Channel = Channel
+
+    recoverable_connection_errors = kombu_redis.Transport.connection_errors
+    recoverable_channel_errors = ()
+    """Said explicitly, or Kombu gives up when an error comes again after it connected."""
 
 
 class Backend(RedisBackend):  # type: ignore[misc]  # Celery is untyped

@@ -219,7 +219,13 @@ class Attempt:
         if len(sent) == 1:
             self.worker.messages.send(sent[0])
         elif sent:
-            self.worker.messages.send_many(sent)
+            try:
+                self.worker.messages.send_many(sent)
+            except Exception as error:
+                if not is_away(error):
+                    raise
+                # A batch is not tried again: what is missing the supervisor sends.
+                log.info("messages are left to the supervisor: the broker is away")
         ended = [
             found
             for found in changed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from icfqueue.operations.rebuild_catalog import rebuild_catalog
 from msgspec import structs
 from support.metadata import write_metadata
 
@@ -14,7 +15,6 @@ from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.operations import rebuild_catalog as operation
-from icfqueue.operations.rebuild_catalog import rebuild_catalog
 from icfqueue.pipeline.catalog_batch import lock_of
 from icfqueue.store.directory import Store
 
