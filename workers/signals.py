@@ -18,15 +18,25 @@ from icfqueue.core.errors import IcfqueueError
 from icfqueue.core.plain_text import EscapingFilter
 from icfqueue.steps import registry
 from icfqueue.store.directory import Store
+from workers import pulse
 from workers.app import app
-from workers.bootsteps import OneAtHand, Supervision, supervision_ends
+from workers.bootsteps import OneAtHand, Pulse, Supervision, supervision_ends
 from workers.context import ask_to_stop, this_worker
 
-_LATE_IMPORTS = ("encodings.idna", "redis", "redis.backoff", "redis.retry", "ssl")
-"""What Python and redis-py import at the first connection."""
+_LATE_IMPORTS = (
+    "encodings.idna",
+    "icfqueue.broker.sockets",
+    "icfqueue.broker.transport",
+    "redis",
+    "redis.backoff",
+    "redis.retry",
+    "ssl",
+)
+"""What Python, redis-py and we import at the first connection."""
 
 _opened = ExitStack()
 
+app.steps["worker"].add(Pulse)
 app.steps["worker"].add(Supervision)
 app.steps["consumer"].add(OneAtHand)
 
@@ -73,6 +83,7 @@ def _stopping(**_: Any) -> None:
     Whoever begins at this moment need not wait until this worker is gone.
     """
     ask_to_stop()
+    pulse.beat(pulse.STOPPING)
     supervision_ends.set()
 
 

@@ -31,9 +31,11 @@ from typing import Self
 
 from icfqueue.broker.connection import SOCKET_SCHEME, Broker
 from icfqueue.core.errors import Unreachable
+from icfqueue.core.process_groups import without_secrets
 from icfqueue.store.beneath.folder import Folder
 from icfqueue.store.beneath.walk import HIDDEN
 from icfqueue.store.directory import Store
+from icfqueue.store.disk import is_full
 
 START_SECONDS = 10.0
 """How long a server may take to say that it is there; loading its data may take longer."""
@@ -151,7 +153,7 @@ class EmbeddedServer:
                 self._start()
 
     def _answers(self) -> bool:
-        return self._answer().startswith(b"+PONG")
+        return _is_up(self._answer())
 
     def _answer(self) -> bytes:
         """Return the beginning of the answer to a PING; nothing without a server."""
@@ -175,6 +177,7 @@ class EmbeddedServer:
             with open(self._file("log", os.O_APPEND), "ab") as log:
                 process = subprocess.Popen(
                     [str(_program()), *self._arguments(self._held.path)],
+                    env=without_secrets(os.environ),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -186,19 +189,33 @@ class EmbeddedServer:
         # Needed next by whoever wants the server, which starts meanwhile.
         importlib.import_module("redis")
         end = time.monotonic() + START_SECONDS
-        while not (answer := self._answer()).startswith(b"+PONG"):
+        while not _is_up(answer := self._answer()):
             if answer.startswith(_LOADING):
                 end = time.monotonic() + START_SECONDS
             if process.poll() is not None or time.monotonic() > end:
                 process.kill()
                 process.wait()
-                raise Unreachable(
-                    f"the embedded broker does not start (see {self.folder / 'log'})",
-                    hint="is the disk full? a broker elsewhere can be named with --broker",
-                )
+                raise self._no_start()
             time.sleep(0.005)
         # Reaped by whoever outlives it; the command must not wait for the server.
         process.returncode = 0
+
+    @property
+    def lacks_room(self) -> bool:
+        """Whether the disk is full on which the server keeps its data."""
+        folder = next(one for one in (self.folder, *self.folder.parents) if one.is_dir())
+        return is_full(folder)
+
+    def _no_start(self) -> Unreachable:
+        if self.lacks_room:
+            return Unreachable(
+                f"the embedded broker has no room for its data in {self.folder}",
+                hint="make room on that disk; what was enqueued is kept",
+            )
+        return Unreachable(
+            f"the embedded broker does not start (see {self.folder / 'log'})",
+            hint="a broker elsewhere can be named with --broker",
+        )
 
     def _claim(self, held: int) -> None:
         """Take the server's lock, which the server inherits and keeps while it lives."""
@@ -236,6 +253,8 @@ class EmbeddedServer:
             "appendfsync": "everysec",
             "save": "",
             "maxmemory-policy": "noeviction",
+            # Ours are small; a stranger's need not fit into anybody's memory.
+            "proto-max-bulk-len": "16mb",
             "daemonize": "no",
             "logfile": "",
             "loglevel": "warning",
@@ -270,6 +289,15 @@ class _FileLock:
 
 _LOADING = b"-LOADING"
 """What a server answers while it reads its data."""
+
+
+def _is_up(answer: bytes) -> bool:
+    """Tell whether an answer to PING is a running server's.
+
+    One that cannot write to its disk answers with an error, and is up: it accepts again
+    what is written when there is room.
+    """
+    return answer.startswith((b"+PONG", b"-")) and not answer.startswith(_LOADING)
 
 
 def _program() -> Path:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import TypeVar
 
 import click
 import redis
@@ -20,6 +21,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from icfqueue.broker.embedded import EmbeddedServer
+from icfqueue.broker.refusals import is_refusal, refused_writes
 from icfqueue.cli import tables
 from icfqueue.cli.session import Session
 from icfqueue.core.errors import Unreachable
@@ -40,9 +43,6 @@ STUCK_EVERY = 5.0
 
 REASONS_FROM = 50
 """Visits that are asked for it."""
-
-LAST_MOMENT = 0.3
-"""Seconds that an idle worker has to acknowledge its last messages."""
 
 LINE_EVERY = 10.0
 """Seconds between two lines where the output is no terminal."""
@@ -82,27 +82,8 @@ def run_and_watch(opened: Session, project: str, force: WorkerProcess) -> int:
             err=True,
         )
         return 130
-    _stop(force, _Idle(opened))
+    _stop(force, lambda: opened.ledger.running_count() == 0)
     return _report(opened, project)
-
-
-class _Idle:
-    """Whether nothing is being worked on and every message is acknowledged.
-
-    A worker that was killed may have left a message unacknowledged: that is not waited
-    for longer than :data:`LAST_MOMENT`.
-    """
-
-    def __init__(self, opened: Session) -> None:
-        self.ledger = opened.ledger
-        self.queues = opened.queues()
-        self.since = time.monotonic()
-
-    def __call__(self) -> bool:
-        if self.ledger.running_count():
-            return False
-        late = time.monotonic() > self.since + LAST_MOMENT
-        return late or self.queues.unacknowledged() == 0
 
 
 def _stop(force: WorkerProcess, idle: Callable[[], bool] | None = None) -> None:
@@ -115,13 +96,14 @@ def _stop(force: WorkerProcess, idle: Callable[[], bool] | None = None) -> None:
 def _follow(opened: Session, project: str, force: WorkerProcess) -> None:
     """Show progress until nothing is left to be done."""
     reasons = _Reasons(opened.ledger, project)
+    broker = _BrokerNews(opened)
     with _shown(project) as (show_line, say):
         while True:
             line, running = _look(opened, project, force)
             show_line(line, running)
             if line.drained or reasons.stuck():
                 return
-            if words := reasons.news(line):
+            if words := broker.news() or reasons.news(line):
                 say(words)
             time.sleep(PAUSE)
 
@@ -136,8 +118,9 @@ def _look(
     """Return how far the project is; waits for a broker that is away."""
     ledger = opened.ledger
     while True:
-        if opened.embedded:
-            opened.embedded.ensure()
+        if opened.embedded and not _is_up(opened.embedded):
+            time.sleep(1.0)
+            continue
         force.look()
         if force.gave_up:
             raise Unreachable(
@@ -149,6 +132,63 @@ def _look(
             return line, [amount for amount, _ in running.values()]
         except (redis.ConnectionError, redis.TimeoutError):
             time.sleep(1.0)
+
+
+def _is_up(embedded: EmbeddedServer) -> bool:
+    """Bring the embedded broker back if it is gone; False while its disk is full."""
+    try:
+        embedded.ensure()
+    except Unreachable:
+        if not embedded.lacks_room:
+            raise
+        return False
+    return True
+
+
+T = TypeVar("T")
+
+
+def when_accepted(opened: Session, do: Callable[[], T]) -> T:
+    """Return what `do` returns, once the broker accepts what is written.
+
+    Parameters
+    ----------
+    do
+        May be done again.
+    """
+    broker = _BrokerNews(opened)
+    while True:
+        try:
+            return do()
+        except redis.ConnectionError as error:
+            if not is_refusal(error):
+                raise
+        if words := broker.news():
+            click.echo(words, err=True)
+        time.sleep(1.0)
+
+
+class _BrokerNews:
+    """What the broker refuses: told when that changes."""
+
+    def __init__(self, opened: Session) -> None:
+        self.opened = opened
+        self.told = ""
+        self.next = 0.0
+
+    def news(self) -> str:
+        """Return a line about the broker, if it is new."""
+        if time.monotonic() < self.next:
+            return ""
+        self.next = time.monotonic() + REASONS_EVERY
+        try:
+            found = refused_writes(self.opened.client)
+        except (redis.ConnectionError, redis.TimeoutError):
+            return ""
+        before, self.told = self.told, found.found if found else ""
+        if self.told == before:
+            return ""
+        return f"waiting: the broker {self.told}" if found else "the broker accepts work"
 
 
 class _Reasons:

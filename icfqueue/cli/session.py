@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from icfqueue.operations.enqueue import Producer
     from icfqueue.remote.client import RemoteStore
     from icfqueue.store.directory import Store
+
+
+LOOK_AGAIN = 1.0
+"""Seconds between two looks at a broker that is waited for."""
 
 
 @dataclass
@@ -76,13 +81,20 @@ def load_settings(where: dict[str, Any]) -> Settings:
 
 
 @contextmanager
-def session(where: dict[str, Any], *, asking: bool = False) -> Iterator[Session]:
+def session(
+    where: dict[str, Any],
+    *,
+    asking: bool = False,
+    wait: Callable[[str], None] | None = None,
+) -> Iterator[Session]:
     """Open store and broker for a command.
 
     Parameters
     ----------
     asking
         The command only asks: it must not make a broker's folder where there is none.
+    wait
+        Wait for room on the disk of the embedded broker, and say so by this.
 
     Raises
     ------
@@ -109,10 +121,32 @@ def session(where: dict[str, Any], *, asking: bool = False) -> Iterator[Session]
                     f"nothing was ever enqueued in {store.root}",
                     hint="is --store-dir right? is a broker to be named with --broker?",
                 )
-            embedded = opened.enter_context(EmbeddedServer(store.root))
+            embedded = EmbeddedServer(store.root)
+            _enter(opened, embedded, wait)
             address = embedded.broker
         client = address.check()
         opened.callback(client.close)
         made = Session(chosen, store, address, client, embedded)
         made.ledger.check_layout()
         yield made
+
+
+def _enter(
+    opened: ExitStack, embedded: EmbeddedServer, wait: Callable[[str], None] | None
+) -> None:
+    """Start the embedded broker; wait for room on its disk if that is wished."""
+    from icfqueue.core.errors import Unreachable
+
+    said = False
+    while True:
+        try:
+            opened.enter_context(embedded)
+        except Unreachable as error:
+            if wait is None or not embedded.lacks_room:
+                raise
+            if not said:
+                wait(f"waiting: {error.message}. {error.hint}")
+            said = True
+            time.sleep(LOOK_AGAIN)
+        else:
+            return

@@ -25,7 +25,7 @@ from typing import IO, cast
 
 from icfqueue.core.errors import DiskTrouble, PermanentError, ToolFailed
 from icfqueue.core.guard import Guard
-from icfqueue.core.process_groups import end_group
+from icfqueue.core.process_groups import end_group, without_secrets
 from icfqueue.store.disk import of_last_words
 
 TAIL = 2048
@@ -60,7 +60,8 @@ def environment(*, in_repository: bool = False) -> dict[str, str]:
         Their working directory is the only repository that they may use. So it is named
         by no path, which could lead elsewhere by the time it is used.
     """
-    env = {name: value for name, value in os.environ.items() if name[:4] != "GIT_"}
+    env = without_secrets(os.environ)
+    env = {name: value for name, value in env.items() if not name.startswith("GIT_")}
     env.update(
         PATH=search_path(),
         LC_ALL="C.UTF-8",

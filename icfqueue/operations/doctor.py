@@ -7,15 +7,17 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import redis
 
-from icfqueue.broker import connection
+from icfqueue.broker import aside, connection, refusals
 from icfqueue.broker.embedded import EmbeddedServer
 from icfqueue.core.errors import IcfqueueError, StepError, Unreachable
 from icfqueue.core.settings import Settings
@@ -25,6 +27,9 @@ from icfqueue.operations.status import unreadable
 from icfqueue.store.directory import Store
 
 SPECIAL_REMOTES = ("git-annex-remote-uncurl", "git-annex-remote-archivist")
+NOTES = 10
+"""Strange messages that are shown."""
+
 OLDEST_GIT = (2, 28)
 """``git init --initial-branch``, and what DataLad asks for."""
 
@@ -67,6 +72,7 @@ def examine(settings: Settings, project: str | None = None) -> Iterator[Finding]
         "DataLad": _datalad,
         "broker": lambda: _broker(settings),
         "records": lambda: _records(settings),
+        "strange messages": lambda: _strange(settings),
         "store directory": lambda: _store_dir(settings),
         "shared by workers": lambda: _shared(settings),
         "credential": lambda: _credential(settings),
@@ -108,33 +114,67 @@ def _datalad() -> Finding:
     return Finding("DataLad", versions)
 
 
-def _broker(settings: Settings) -> Finding:
+@contextmanager
+def _opened(settings: Settings) -> Iterator[tuple[redis.Redis, str]]:
+    """Yield a connection to the broker, and what is to be shown of it."""
     address = connection.configured(settings)
-    if address is None:
-        with EmbeddedServer(settings.store_dir) as server:
-            version = server.broker.check().info("server")
-        words = f"embedded, Valkey {version.get('valkey_version', '?')}, {server.folder}"
-        return Finding("broker", words)
-    client = address.check()
-    try:
-        wrong = connection.faults(client)
-    except redis.RedisError as error:
-        return Finding(
-            "broker",
-            f"{address.shown} answers, but not to INFO ({type(error).__name__})",
-            "the user of the broker needs the INFO command",
-            note=True,
-        )
+    with ExitStack() as opened:
+        where = address.shown if address else ""
+        if address is None:
+            server = opened.enter_context(EmbeddedServer(settings.store_dir))
+            address, where = server.broker, f"embedded, {server.folder}"
+        yield opened.enter_context(address.check()), where
+
+
+def _broker(settings: Settings) -> Finding:
+    with _opened(settings) as (client, where):
+        if refused := refusals.refused_writes(client):
+            found = f"{where}: it {refused.found}"
+            return Finding("broker", found, refused.remedy, bad=True, exit_code=3)
+        try:
+            info: Any = client.info()
+            wrong = connection.faults(client)
+        except redis.RedisError as error:
+            return Finding(
+                "broker",
+                f"{where} answers, but not to INFO ({type(error).__name__})",
+                "the user of the broker needs the INFO command",
+                note=True,
+            )
+    if connection.configured(settings) is None:
+        version = info.get("valkey_version", "?")
+        return Finding("broker", where.replace(",", f", Valkey {version},", 1))
     if wrong:
         found = "; ".join(fault for fault, _ in wrong)
         remedy = "; ".join(cure for _, cure in wrong)
         return Finding(
-            "broker",
-            f"{address.shown}: {found}",
-            f"{remedy} (see ops/valkey.conf)",
-            bad=True,
+            "broker", f"{where}: {found}", f"{remedy} (see ops/valkey.conf)", bad=True
         )
-    return Finding("broker", f"{address.shown} answers, keeps its data")
+    return Finding("broker", f"{where} answers, keeps its data")
+
+
+def _strange(settings: Settings) -> Finding:
+    """Tell of what lay in the queues and was none of ours."""
+    try:
+        with _opened(settings) as (client, _):
+            count, notes = aside.notes(client)
+    except (redis.RedisError, Unreachable):
+        return Finding("strange messages", "the broker cannot be asked", note=True)
+    if not count:
+        return Finding("strange messages", "none was put aside")
+    lines = [
+        f"\n      {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(note.when))} UTC, "
+        f"{note.queue}, {note.size} bytes, {note.why}: "
+        f"{note.first}"
+        for note in notes[:NOTES]
+    ]
+    return Finding(
+        "strange messages",
+        f"{count} put aside, for none is icfqueue's; the latest:{''.join(lines)}",
+        "somebody else writes to this broker: give it a password and users of its own "
+        "(ops/users.acl)",
+        note=True,
+    )
 
 
 def _records(settings: Settings) -> Finding:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
+from icfqueue.broker.refusals import is_away
 from icfqueue.core import faultpoint, steps
 from icfqueue.core.errors import (
     Interrupted,
@@ -249,7 +250,13 @@ class Attempt:
         if len(sent) == 1:
             self.worker.messages.send(sent[0])
         elif sent:
-            self.worker.messages.send_many(sent)
+            try:
+                self.worker.messages.send_many(sent)
+            except Exception as error:
+                if not is_away(error):
+                    raise
+                # A batch is not tried again: what is missing the supervisor sends.
+                log.info("messages are left to the supervisor: the broker is away")
         ended = [
             found
             for found in changed
@@ -285,6 +292,9 @@ class Attempt:
 
 def _as_fault(error: Exception) -> Fault:
     """Return what `error`, which a step raised, means for the visit."""
+    if is_away(error):
+        # Connections wait for the broker; should one give up, no visit is charged.
+        return Interrupted("the broker is away")
     return error if isinstance(error, Withdrawn) else as_step_error(error)
 
 

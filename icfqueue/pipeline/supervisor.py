@@ -19,6 +19,7 @@ import redis
 
 from icfqueue.broker.celery_app import LEVELS
 from icfqueue.broker.queues import Queues, lists
+from icfqueue.broker.refusals import Outage, is_away
 from icfqueue.core import steps
 from icfqueue.core.errors import Crashed, NewerLayout, UnreadableRecord
 from icfqueue.core.settings import Settings
@@ -81,6 +82,7 @@ class Supervisor:
     refused: Callable[[], None] = lambda: None
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     _leads: bool = False
+    _outage: Outage = field(default_factory=lambda: Outage("supervisor"))
     _blind_until: float = 0.0
     _next_count: dict[str, float] = field(default_factory=dict)
     _adopted: dict[str, int] = field(default_factory=dict)
@@ -100,21 +102,27 @@ class Supervisor:
                 every()
                 if self.leads():
                     self.look()
-            except (redis.RedisError, OSError) as error:
-                self._leads = False
-                if isinstance(error, _AWAY):
-                    self._blind_until = time.monotonic() + self.settings.lease
-                log.debug("broker away: %s", type(error).__name__)
+                self._outage.over()
             except NewerLayout as error:
                 log.warning("worker stops: %s; %s", error.message, error.hint)
                 self.refused()
                 return
-            except Exception:
-                # Whatever it is, the next look may do better; recovery must not end.
-                log.exception("supervisor: unexpected error")
+            except Exception as error:
+                if _of_broker(error):
+                    self._note(error)
+                else:
+                    # Whatever it is, the next look may do better: it must not end.
+                    log.exception("supervisor: unexpected error")
         if self._leads:
             with suppress(redis.RedisError, OSError):
                 self.ledger.locks.release(LEADER, self.token)
+
+    def _note(self, error: Exception) -> None:
+        """Take note of a look that failed for the broker's sake."""
+        self._leads = False
+        if isinstance(error, OSError) or is_away(error):
+            self._blind_until = time.monotonic() + self.settings.lease
+        self._outage.note(error)
 
     def leads(self) -> bool:
         """Return whether this one is active; take over from one that vanished."""
@@ -132,9 +140,9 @@ class Supervisor:
         for queue in steps.QUEUES:
             try:
                 self.send_lost(queue)
-            except (redis.RedisError, OSError):
-                raise
-            except Exception:
+            except Exception as error:
+                if _of_broker(error):
+                    raise
                 # The other queues are not to suffer.
                 log.exception("supervisor: unexpected error about the queue %s", queue)
 
@@ -286,3 +294,7 @@ class Supervisor:
             self.messages.send_again(queued)
         else:
             self.messages.send_many(queued)
+
+
+def _of_broker(error: Exception) -> bool:
+    return isinstance(error, redis.RedisError | OSError) or is_away(error)

@@ -223,15 +223,18 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
 def certificate(
     folder: Path, host: str = "127.0.0.1", days: float = 2.0
 ) -> tuple[Path, Path]:
-    """Make a certificate for an address, signed by itself, and its key.
+    """Make a certificate for a name or an address, signed by itself, and its key.
 
     It is good for `days` from yesterday on.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "icfqueue test")])
     now = dt.datetime.now(dt.UTC)
-    address = x509.IPAddress(ipaddress.ip_address(host))
     begins = now - dt.timedelta(days=1)
+    try:
+        address: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        address = x509.DNSName(host)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)

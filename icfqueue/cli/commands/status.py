@@ -60,6 +60,7 @@ def status(
 
             if project is not None:
                 check_recorded(opened.ledger, project)
+            _tell_refusal(opened)
             if wait:
                 _wait(opened, project)
             if watch:
@@ -71,6 +72,15 @@ def status(
         # No project at all is an answer, in every form.
         click.echo({"json": "[]", "csv": ""}.get(form, f"{nothing.message}."))
         return 0
+
+
+def _tell_refusal(opened: Session) -> None:
+    """Say so if nothing can go on because of the broker."""
+    from icfqueue.broker.refusals import refused_writes
+
+    if found := refused_writes(opened.client):
+        click.secho(f"icfqueue: the broker {found.found}", fg="red", err=True)
+        click.echo(f"  {found.remedy}", err=True)
 
 
 def _wait(opened: Session, project: str | None) -> None:

@@ -1,0 +1,132 @@
+"""Connections to the broker that notice when it is gone, or there and of no use.
+
+Used by every client: redis-py's own (:mod:`icfqueue.broker.connection`) and Celery's
+(:mod:`icfqueue.broker.transport`).
+
+A firewall or a NAT that forgets a connection drops its packets without a word. The
+kernel would go on for a quarter of an hour (``tcp_retries2``), and for two hours if
+nothing is under way. So it is told to give up after :data:`SILENCE` seconds.
+
+Sources: tcp(7), ``TCP_USER_TIMEOUT`` and ``TCP_KEEP…``; RFC 5482, section 4.2.
+"""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from icfqueue.broker.refusals import BrokerRefuses, code_of
+
+SILENCE = 12
+"""Seconds after which a connection is dead whose other end acknowledges nothing."""
+
+CONNECT_SECONDS = 5.0
+"""How long a connection may take: two lost packets of its three (RFC 6298: 1 and 2 s)."""
+
+REPLY_SECONDS = 10.0
+"""How long a worker waits for a reply before it asks again over another connection."""
+
+CHECK_EVERY = 10
+"""Seconds after which a connection that was idle is tried before it is used."""
+
+KEEPALIVE = {
+    socket.TCP_KEEPIDLE: 4,
+    socket.TCP_KEEPINTVL: 4,
+    socket.TCP_KEEPCNT: 2,
+    socket.TCP_USER_TIMEOUT: SILENCE * 1000,
+}
+"""Options of a socket by which the kernel gives a dead connection up; see tcp(7)."""
+
+OVER_TCP: dict[str, Any] = {
+    "socket_connect_timeout": CONNECT_SECONDS,
+    "socket_keepalive": True,
+    "socket_keepalive_options": KEEPALIVE,
+}
+"""redis-py's options of a connection that is no Unix socket."""
+
+
+class Attentive:
+    """Mixed into redis-py's connections: refusals are raised as such.
+
+    All ways lead through ``read_response``: single commands, pipelines, transactions,
+    scripts. Only what the greeting is answered is left alone, for redis-py tries things
+    there that it can do without.
+    """
+
+    _greeting = False
+    _last_words = ""
+
+    def disconnect(self, *args: Any, **kwargs: Any) -> None:
+        """Close the connection; what the server said before it did so is kept."""
+        sock = getattr(self, "_sock", None)
+        # Not of TLS, which has no such flag: there the words are lost.
+        if isinstance(sock, socket.socket):
+            with suppress(OSError, ValueError):
+                said = sock.recv(200, socket.MSG_DONTWAIT)
+                self._last_words = said.decode("latin-1")
+        super().disconnect(*args, **kwargs)  # type: ignore[misc]  # a mixin
+
+    def send_packed_command(self, *args: Any, **kwargs: Any) -> Any:
+        """Send a command.
+
+        Raises
+        ------
+        BrokerRefuses
+            The server has closed the connection, for it has too many clients.
+        """
+        self._last_words = ""
+        try:
+            return super().send_packed_command(*args, **kwargs)  # type: ignore[misc]  # a mixin
+        except redis.ConnectionError as error:
+            if "max number of clients" in self._last_words:
+                raise BrokerRefuses("MAXCLIENTS", "max number of clients") from error
+            raise
+
+    def on_connect_check_health(self, *args: Any, **kwargs: Any) -> None:
+        """Greet the server: log in, choose the database."""
+        self._greeting = True
+        try:
+            super().on_connect_check_health(*args, **kwargs)  # type: ignore[misc]  # a mixin
+        finally:
+            self._greeting = False
+
+    def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        """Return a reply.
+
+        Raises
+        ------
+        BrokerRefuses
+            The server is there and refuses.
+        """
+        try:
+            return super().read_response(*args, **kwargs)  # type: ignore[misc]  # a mixin
+        except redis.ResponseError as error:
+            if self._greeting or not (code := code_of(error)):
+                raise
+            raise BrokerRefuses(code, str(error).removeprefix(f"{code} ")) from error
+
+
+class Once(Attentive):
+    """The same, and each thing is tried once: for Celery, which tries again by itself.
+
+    Told here and not as an option, for Kombu would no longer send in batches.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.retry = Retry(NoBackoff(), 0)
+
+
+def attentive(kind: type[Any], mixin: type[Attentive] = Attentive) -> type[Any]:
+    """Return redis-py's class of connections with `mixin` in front."""
+    return kind if issubclass(kind, mixin) else type(kind.__name__, (mixin, kind), {})
+
+
+TCP = attentive(redis.Connection)
+TLS = attentive(redis.SSLConnection)
+UNIX = attentive(redis.UnixDomainSocketConnection)
