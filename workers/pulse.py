@@ -1,4 +1,4 @@
-"""Says that this worker's main loop goes round, for :class:`icfqueue.core.pulse.Pulse`.
+"""Says that this worker's main loop goes round, for :class:`icfqueue.core.processes.pulse.Pulse`.
 
 Without the pipe's number, as under ``celery -A workers worker``, nobody feels it.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-from icfqueue.core.pulse import PULSE_VARIABLE, STOPPING, WAITING, WORKING
+from icfqueue.core.processes.pulse import PULSE_VARIABLE, STOPPING, WAITING, WORKING
 
 __all__ = ["EVERY", "STOPPING", "WAITING", "WORKING", "beat"]
 

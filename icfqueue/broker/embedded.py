@@ -31,7 +31,7 @@ from typing import Self
 
 from icfqueue.broker.connection import SOCKET_SCHEME, Broker
 from icfqueue.core.errors import Unreachable
-from icfqueue.core.process_groups import without_secrets
+from icfqueue.core.processes.groups import without_secrets
 from icfqueue.store.beneath.folder import Folder
 from icfqueue.store.beneath.walk import HIDDEN
 from icfqueue.store.directory import Store

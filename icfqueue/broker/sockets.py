@@ -67,7 +67,9 @@ class Attentive:
         # Not of TLS, which has no such flag: there the words are lost.
         if isinstance(sock, socket.socket):
             with suppress(OSError, ValueError):
-                said = sock.recv(200, socket.MSG_DONTWAIT)
+                # A socket with a timeout waits for it, whatever the flags of the call say.
+                sock.settimeout(0.0)
+                said = sock.recv(200)
                 self._last_words = said.decode("latin-1")
         super().disconnect(*args, **kwargs)  # type: ignore[misc]  # a mixin
 

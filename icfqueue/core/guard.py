@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from icfqueue.core.process_groups import end_group
+from icfqueue.core.processes.groups import end_group
 
 if TYPE_CHECKING:
     import subprocess

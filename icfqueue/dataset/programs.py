@@ -25,7 +25,7 @@ from typing import IO, cast
 
 from icfqueue.core.errors import DiskTrouble, PermanentError, ToolFailed
 from icfqueue.core.guard import Guard
-from icfqueue.core.process_groups import end_group, without_secrets
+from icfqueue.core.processes.groups import end_group, without_secrets
 from icfqueue.store.disk import of_last_words
 
 TAIL = 2048

@@ -26,7 +26,7 @@ import platformdirs
 
 from icfqueue.broker.connection import Broker
 from icfqueue.core.errors import Unreachable, UnsafePath, UsageError
-from icfqueue.core.pulse import PULSE_VARIABLE, WORKING, Pulse
+from icfqueue.core.processes.pulse import PULSE_VARIABLE, WORKING, Pulse
 from icfqueue.core.settings import Settings
 from icfqueue.core.steps import QUEUES
 from icfqueue.pipeline.heartbeat import LAST_WORD

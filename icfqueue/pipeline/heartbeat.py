@@ -21,7 +21,7 @@ import redis
 
 from icfqueue.core.errors import Interrupted, LeaseLost, Stalled, StepError, Withdrawn
 from icfqueue.core.guard import Guard
-from icfqueue.core.process_groups import end_group, kill_group
+from icfqueue.core.processes.groups import end_group, kill_group
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.ledger import Ledger
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from icfqueue.broker.embedded import EmbeddedServer
-from icfqueue.core.process_groups import without_secrets
+from icfqueue.core.processes.groups import without_secrets
 from icfqueue.dataset import programs
 
 SECRETS = {

@@ -14,7 +14,7 @@ from support.waiting import wait_until
 
 from icfqueue.core.errors import Cancelled, DiskTrouble, PermanentError, ToolFailed
 from icfqueue.core.guard import UNGUARDED
-from icfqueue.core.process_groups import end_group
+from icfqueue.core.processes.groups import end_group
 from icfqueue.dataset import programs
 
 Program = Callable[[str, str], None]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.waiting import wait_until
 
-from icfqueue.core import pulse
+from icfqueue.core.processes import pulse
 from icfqueue.core.settings import Settings
 from icfqueue.operations import worker_process
 from icfqueue.operations.worker_process import RESTARTS, WorkerProcess

@@ -8,8 +8,16 @@ from contextlib import suppress
 
 import pytest
 
-from icfqueue.core import pulse
-from icfqueue.core.pulse import FIRST, GAP, SILENCE, STOPPING, WAITING, WORKING, Pulse
+from icfqueue.core.processes import pulse
+from icfqueue.core.processes.pulse import (
+    FIRST,
+    GAP,
+    SILENCE,
+    STOPPING,
+    WAITING,
+    WORKING,
+    Pulse,
+)
 
 
 class Clock:

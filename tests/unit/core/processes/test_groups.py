@@ -12,8 +12,8 @@ import psutil
 import pytest
 from support.waiting import wait_until
 
-from icfqueue.core import process_groups
-from icfqueue.core.process_groups import end_group, kill_group
+from icfqueue.core.processes import groups
+from icfqueue.core.processes.groups import end_group, kill_group
 
 PARENT = """
 import subprocess, sys, time
@@ -80,6 +80,6 @@ def test_one_that_cannot_be_killed_is_left_behind(
 ) -> None:
     """As one that hangs in the kernel, on a stale network file system."""
     monkeypatch.setattr(os, "killpg", lambda *_: None)
-    monkeypatch.setattr(process_groups, "REAPING", 0.05)
+    monkeypatch.setattr(groups, "REAPING", 0.05)
     end_group(leader)
     assert leader.poll() is None
