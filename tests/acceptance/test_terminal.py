@@ -21,12 +21,13 @@ from support.commands import Icfqueue
 from support.raw_server import RawServer, head
 from support.valkey import Valkey
 
+from icfqueue.core.options import Options
 from icfqueue.core.visit import Visit
 from icfqueue.demo.visits import write_tar
 from icfqueue.ledger import record
 from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.record import Record
-from icfqueue.steps.job import Options
+from icfqueue.ledger.redis_ledger import RedisLedger
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\r"
 """Sets a title, clears the screen, in C1; turns the direction of writing round."""
@@ -81,7 +82,7 @@ def test_nothing_that_a_record_says_reaches_the_terminal_as_it_is(
     project: Path, broker: Valkey
 ) -> None:
     """Not even if somebody else wrote the record: message, hint, worker, refs."""
-    ledger = Ledger(broker.client())
+    ledger = RedisLedger(broker.client())
     made = record.new(Visit("study_1", "v1"), Options("http://x"), 0, 1e9)
     made = record.claimed(made, "t", f"host{EVIL}[red]:1", 1e9)
     error = {
@@ -114,7 +115,7 @@ def test_nothing_that_a_record_says_reaches_the_terminal_as_it_is(
 
 @pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t=", "\r="])
 def test_no_cell_of_a_table_is_a_formula(project: Path, broker: Valkey, sign: str) -> None:
-    ledger = Ledger(broker.client())
+    ledger = RedisLedger(broker.client())
     made = record.new(Visit("study_1", "v1"), Options("http://x"), 0, 1e9)
     error = dict.fromkeys(("step", "kind", "type", "message", "hint"), f"{sign}1+1")
     put(ledger, replace(made, error=error))

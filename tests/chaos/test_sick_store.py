@@ -58,7 +58,7 @@ def test_a_store_that_trickles_keeps_no_worker_from_the_visits_of_another(
     web.clear()
     cluster.wait_drained(60)
     assert cluster.counts() == {State.DONE: FEW}, cluster.dump()
-    cluster.check_clean()
+    cluster.check_no_traceback()
     cluster.check_equals(expected_few)
 
 
