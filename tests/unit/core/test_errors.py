@@ -112,7 +112,8 @@ def test_what_the_store_asked_to_wait_survives_pickle() -> None:
     assert pickle.loads(pickle.dumps(StoreBusy("x", retry_after=7.5))).retry_after == 7.5
 
 
-@pytest.mark.parametrize("cls", [one for one in TREE if one is not PutOff])
+# PutOff has the words of its cause.
+@pytest.mark.parametrize("cls", [cls for cls in TREE if cls is not PutOff])
 def test_a_hint_of_the_place_goes_before_that_of_the_class(
     cls: type[IcfqueueError],
 ) -> None:
