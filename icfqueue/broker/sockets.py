@@ -59,18 +59,24 @@ class Attentive:
     """
 
     _greeting = False
+    _sending = False
     _last_words = ""
 
+    def on_connect_check_health(self, *args: Any, **kwargs: Any) -> None:
+        """Greet the server: log in, choose the database."""
+        self._greeting = True
+        try:
+            super().on_connect_check_health(*args, **kwargs)  # type: ignore[misc]  # a mixin
+        finally:
+            self._greeting = False
+
     def disconnect(self, *args: Any, **kwargs: Any) -> None:
-        """Close the connection; what the server said before it did so is kept."""
+        """Close the connection; what the server said to a vain command is kept."""
         sock = getattr(self, "_sock", None)
-        # Not of TLS, which has no such flag: there the words are lost.
-        if isinstance(sock, socket.socket):
+        if self._sending and isinstance(sock, socket.socket):
             with suppress(OSError, ValueError):
-                # A socket with a timeout waits for it, whatever the flags of the call say.
-                sock.settimeout(0.0)
-                said = sock.recv(200)
-                self._last_words = said.decode("latin-1")
+                sock.setblocking(False)
+                self._last_words = sock.recv(200).decode("latin-1")
         super().disconnect(*args, **kwargs)  # type: ignore[misc]  # a mixin
 
     def send_packed_command(self, *args: Any, **kwargs: Any) -> Any:
@@ -81,21 +87,15 @@ class Attentive:
         BrokerRefuses
             The server has closed the connection, for it has too many clients.
         """
-        self._last_words = ""
+        self._sending, self._last_words = True, ""
         try:
             return super().send_packed_command(*args, **kwargs)  # type: ignore[misc]  # a mixin
         except redis.ConnectionError as error:
             if "max number of clients" in self._last_words:
                 raise BrokerRefuses("MAXCLIENTS", "max number of clients") from error
             raise
-
-    def on_connect_check_health(self, *args: Any, **kwargs: Any) -> None:
-        """Greet the server: log in, choose the database."""
-        self._greeting = True
-        try:
-            super().on_connect_check_health(*args, **kwargs)  # type: ignore[misc]  # a mixin
         finally:
-            self._greeting = False
+            self._sending = False
 
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
         """Return a reply.

@@ -73,7 +73,7 @@ def lab(tmp_path: Path, web: FaultyStore) -> Iterator[Lab]:
             shutil.copy(tarball, cluster.root / PROJECT)
         cluster.server.kill()
         cluster.server.prefix = hosts.for_broker
-        cluster.server.more = {"port": "6379", "aclfile": str(acl_file(tmp_path))}
+        cluster.server.more = {"port": "6379", "include": str(acl_file(tmp_path))}
         cluster.server.start()
         front = Path(__file__).parents[1] / "support" / "tls_front.py"
         started = hosts.start(

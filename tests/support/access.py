@@ -12,14 +12,17 @@ USERS = ("worker", "producer", "reader")
 
 
 def acl_file(folder: Path) -> Path:
-    """Write the file as a site does, but for a user ``default`` who may do everything."""
+    """Write the file as a site does, but for a user ``default`` who may do everything.
+
+    To be read with the server's settings (``include``).
+    """
     digest = hashlib.sha256(PASSWORD.encode()).hexdigest()
     text = FILE.read_text().replace("PASSWORD-AS-SHA256", digest)
     text, count = re.subn(
         "(?m)^user default .*$", "user default on nopass ~* &* +@all", text
     )
     assert count == 1
-    path = folder / "users.acl"
+    path = folder / "users.conf"
     path.write_text(text)
     return path
 
