@@ -99,7 +99,7 @@ def session(
     Raises
     ------
     UsageError
-        The store directory is not there.
+        The store directory is not there, or not the one that the broker works for.
     NothingYet
         There is no broker to ask.
     Unreachable
@@ -107,6 +107,7 @@ def session(
     """
     from icfqueue.broker.connection import configured
     from icfqueue.broker.embedded import EmbeddedServer
+    from icfqueue.pipeline.store_watch import StoreWatch
     from icfqueue.store.directory import Store
 
     chosen = load_settings(where)
@@ -128,6 +129,11 @@ def session(
         opened.callback(client.close)
         made = Session(chosen, store, address, client, embedded)
         made.ledger.check_layout()
+        watch = StoreWatch(store, made.ledger)
+        if asking:
+            watch.check_asking()
+        else:
+            watch.check(make=True)
         yield made
 
 

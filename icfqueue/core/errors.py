@@ -5,7 +5,8 @@
     IcfqueueError                    exit code 1
     ├── UsageError                   exit code 2: the command line or a setting is wrong
     │   ├── BadId                    a project or visit id that may not become a path
-    │   └── NothingYet               nothing was ever enqueued in this store directory
+    │   ├── NothingYet               nothing was ever enqueued in this store directory
+    │   └── OtherStore               the folder is not the store that the broker works for
     ├── Unreachable                  exit code 3: broker or store does not answer
     │   └── NewerLayout              the broker's data are those of a newer icfqueue
     ├── UnreadableRecord             a visit's record is not what it must be
@@ -97,6 +98,10 @@ class BadId(UsageError):
 
 class NothingYet(UsageError):
     """A question about a store directory in which nothing was ever enqueued."""
+
+
+class OtherStore(UsageError):
+    """The store directory is not there, or not the one that the broker works for."""
 
 
 class Unreachable(IcfqueueError):

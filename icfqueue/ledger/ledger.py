@@ -144,6 +144,21 @@ class Ledger(Protocol):
             Seconds that a new token is good for.
         """
 
+    def store_id(self, mine: str | None) -> str | None:
+        """Return the id of the store whose visits these are, None if there is none.
+
+        Parameters
+        ----------
+        mine
+            Noted if there is none yet.
+        """
+
+    def bind_store(self, store_id: str) -> None:
+        """Write nothing from now on if the visits are those of another store.
+
+        What would be written raises :class:`~icfqueue.core.errors.OtherStore`.
+        """
+
     def update_many(
         self,
         wanted: Mapping[Visit, Change],

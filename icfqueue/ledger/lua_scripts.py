@@ -24,15 +24,29 @@ if layout and tonumber(layout) > tonumber(ARGV[%d]) then
 end
 """
 
-# KEYS: record, leases, layout. ARGV: version expected, "1" if the lease must have run out,
-# visit, record, token, changes of indexes as JSON: [[command, key, argument...]...], where
-# {"ms": n} stands for the time in n milliseconds; a word for this write, by which it knows
-# itself if the answer was lost with the connection and the client asks again; the word
-# of the write that was read, for versions begin anew when a broker's data were lost or
-# taken from a backup; the record's second part; the layout that the client knows.
+# KEYS[i]: id of the store. ARGV[j]: that of the client, if it has one. After the broker's
+# data were lost it is noted again.
+_STORE = """
+if ARGV[%d] ~= '' then
+  local store = redis.call('GET', KEYS[%d])
+  if store and store ~= ARGV[%d] then
+    return redis.error_reply('OTHERSTORE ' .. store)
+  end
+  if not store then redis.call('SET', KEYS[%d], ARGV[%d]) end
+end
+"""
+
+# KEYS: record, leases, layout, store. ARGV: version expected, "1" if the lease must have
+# run out, visit, record, token, changes of indexes as JSON: lists of command, key,
+# arguments, where {"ms": n} stands for the time in n milliseconds; a word for this write,
+# by which it knows itself if the answer was lost with the connection and the client asks
+# again; the word of the write that was read, for versions begin anew when a broker's data
+# were lost or taken from a backup; the record's second part; the layout that the client
+# knows; the id of its store.
 COMMIT = (
     _NOW
     + _LAYOUT % (3, 10)
+    + _STORE % (11, 4, 11, 4, 11)
     + """
 local there = redis.call('HMGET', KEYS[1], 'v', 'w')
 if (there[1] or '0') ~= ARGV[1] or (ARGV[8] ~= '' and there[2] ~= ARGV[8]) then

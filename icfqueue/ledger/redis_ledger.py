@@ -87,6 +87,19 @@ class RedisLedger:
         """Raise if the broker's data have a layout that only a newer icfqueue knows."""
         self._table.check_layout()
 
+    def store_id(self, mine: str | None) -> str | None:
+        """Return the id of the store whose visits these are; note `mine` without one."""
+        pipe = self.client.pipeline()
+        if mine is not None:
+            pipe.setnx(key("store"), mine)
+        pipe.get(key("store"))
+        found = pipe.execute()[-1]
+        return None if found is None else str(found)
+
+    def bind_store(self, store_id: str) -> None:
+        """Write nothing from now on if the visits are those of another store."""
+        self._table.store_id = store_id
+
     def update(
         self,
         visit: Visit,

@@ -16,6 +16,7 @@ from contextlib import suppress
 from icfqueue.broker.refusals import is_away
 from icfqueue.core import faultpoint, steps
 from icfqueue.core.errors import (
+    DiskTrouble,
     Interrupted,
     NoRoom,
     PutOff,
@@ -43,6 +44,9 @@ log = logging.getLogger(__name__)
 FORGETFUL = frozenset({steps.FETCH.name, steps.INDEX_TAR.name})
 """Steps after whose failure nothing of use lies in the visit's work folder."""
 
+
+AWAY = 5.0
+"""Seconds after which a visit goes on whose worker lost the store meanwhile."""
 
 Fault = StepError | Withdrawn
 """The end of an attempt that is no outcome."""
@@ -163,6 +167,7 @@ class Attempt:
 
     def _settle(self, results: Mapping[Visit, Outcome | Fault]) -> list[str]:
         """Write the outcomes to the records, and send the visits on; a word for each."""
+        results = self._without_store(results)
         placed = {visit: self._placed(visit, result) for visit, result in results.items()}
         withdrawn: dict[Visit, str] = {}
 
@@ -193,6 +198,23 @@ class Attempt:
         after = [found for found in changed.values() if found]
         self._send_on(after)
         return [found.state.value if found else "withdrawn" for found in changed.values()]
+
+    def _without_store(
+        self, results: Mapping[Visit, Outcome | Fault]
+    ) -> Mapping[Visit, Outcome | Fault]:
+        """Return the results; if the store went away meanwhile, none of them counts."""
+        lost = self.worker.watch.lost()
+        if lost is None:
+            return results
+        cause = DiskTrouble(lost.message, hint=lost.hint, full=False)
+        return {
+            visit: result
+            if isinstance(result, Withdrawn)
+            else PutOff(
+                cause.at(project=visit.project, visit=visit.id, step=self.step), AWAY
+            )
+            for visit, result in results.items()
+        }
 
     def _placed(self, visit: Visit, result: Outcome | Fault) -> Outcome | Fault:
         """Return the result, an error with its place; others are told of it."""

@@ -6,7 +6,7 @@ import logging
 import secrets
 
 from icfqueue.core import steps
-from icfqueue.core.errors import NewerLayout, PermanentError, UnreadableRecord
+from icfqueue.core.errors import NewerLayout, OtherStore, PermanentError, UnreadableRecord
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
 from icfqueue.ledger.ledger import Entry
@@ -51,7 +51,7 @@ def handle(
     subject = Visit(project, visit)
     if step not in steps.NAMES or not isinstance(generation, int):
         raise PermanentError(f"a message names the step {step!r}")
-    if worker.stopping.asked:
+    if not worker.watch.wait(worker.stopping):
         return "stopping"
     try:
         if step == steps.UPDATE_CATALOG.name:
@@ -61,6 +61,11 @@ def handle(
         # The supervisor ends this worker; a newer one sends the visit on.
         log.warning("message left: %s; %s", error.message, error.hint)
         return "newer layout"
+    except OtherStore as error:
+        # The next message waits until the store is seen.
+        log.warning("message left: %s", error.message)
+        worker.watch.forget()
+        return "other store"
 
 
 def _handle(worker: WorkerContext, nudge: Nudge, level: int | None) -> str:

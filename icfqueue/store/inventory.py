@@ -9,7 +9,7 @@ from icfqueue.core.visit import TAR_SUFFIX, Visit, check_id
 from icfqueue.store.beneath.walk import HIDDEN
 from icfqueue.store.directory import Store
 
-OF_A_STORE = ("broker", "log")
+OF_A_STORE = ("broker", "log", "store-id")
 """What lies in the hidden folder of a store directory, not in that of a project."""
 
 _SUFFIXES = (

@@ -14,7 +14,7 @@ from typing import Any
 
 import redis
 
-from icfqueue.core.errors import NewerLayout, UnreadableRecord
+from icfqueue.core.errors import NewerLayout, OtherStore, UnreadableRecord
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import lua_scripts
 from icfqueue.ledger.indexes import changes, gone, totals
@@ -50,6 +50,8 @@ class RecordTable:
         self._commit = Script(client, lua_scripts.COMMIT)
         self._forget = Script(client, lua_scripts.FORGET)
         self._clock = clock
+        self.store_id = ""
+        """Id of the store whose visits this client works on, once it is known."""
 
     def check_layout(self) -> None:
         """Raise if the broker's data have a layout that only a newer icfqueue knows.
@@ -95,6 +97,8 @@ class RecordTable:
         ------
         NewerLayout
             Nothing may be written by this release.
+        OtherStore
+            Or by whoever has another store.
         """
         written: list[Entry | None] = []
         for chunk in chunks(pairs):
@@ -102,7 +106,10 @@ class RecordTable:
             for entry, record in chunk:
                 before = entry or Entry(record, "0")
                 made = before.after(record, secrets.token_hex(4))
-                keys = [visit_key(record.visit), key("leases"), key("layout")]
+                keys = [
+                    visit_key(record.visit),
+                    *(key(name) for name in ("leases", "layout", "store")),
+                ]
                 calls.append((keys, self._arguments(entry, made, lease, orphan=orphan)))
                 after.append(made)
             answers = self._run(calls)
@@ -136,6 +143,7 @@ class RecordTable:
             entry.word if entry else "",
             record.more_json(made.version),
             str(LAYOUT),
+            self.store_id,
         ]
 
     def forget(
@@ -198,14 +206,16 @@ class RecordTable:
 
 @contextmanager
 def layout_compared() -> Iterator[None]:
-    """Raise :class:`NewerLayout` where a script says that it met one."""
+    """Raise an error of ours where a script says that it met a newer layout or the like."""
     try:
         yield
     except redis.ResponseError as error:
-        kind, _, number = str(error).partition(" ")
+        kind, _, word = str(error).partition(" ")
+        if kind == "OTHERSTORE":
+            raise OtherStore(f"this broker works for the store {word[:8]}…") from None
         if kind != "NEWERLAYOUT":
             raise
-        raise _newer(number) from None
+        raise _newer(word) from None
 
 
 def _newer(layout: str) -> NewerLayout:

@@ -55,7 +55,8 @@ def test_with_a_broker_named_none_is_started(store: Store, valkey: Valkey) -> No
         with opened.remote() as remote:
             assert remote.url == opened.settings.store_url
         mine = str(opened.client.client_id())
-    assert list(store.root.iterdir()) == []
+    assert list(store.root.rglob("store-id")), "it can be told from other stores"
+    assert not list(store.root.rglob("broker"))
     with valkey.client() as other:
         wait_until(
             lambda: mine not in {found["id"] for found in other.client_list()},

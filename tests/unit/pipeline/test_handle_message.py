@@ -44,6 +44,7 @@ def test_what_a_message_says_is_checked_again(
 def test_a_message_for_an_unknown_visit_or_a_stale_one_is_dropped(
     in_process_queue: InProcessQueue,
 ) -> None:
+    in_process_queue.worker.watch.check(make=True)
     assert (
         handle_message.handle(in_process_queue.worker, "fetch", "study_1", "v", 1)
         == "dropped"
@@ -72,6 +73,7 @@ def test_a_current_message_is_one_step_of_its_visit(
     in_process_queue: InProcessQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The module of the step is asked, and the word is the visit's state afterwards."""
+    in_process_queue.worker.watch.check(make=True)
     asked = []
 
     def run(job: fetch.Job) -> Outcome:
@@ -96,6 +98,7 @@ def test_a_message_for_the_catalog_means_its_whole_study(
     in_process_queue: InProcessQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever visit and generation it names."""
+    in_process_queue.worker.watch.check(make=True)
     monkeypatch.setattr(
         handle_message, "update_catalog", lambda _, project: f"all of {project}"
     )
