@@ -25,7 +25,6 @@ from icfqueue.core.options import Options
 from icfqueue.core.visit import Visit
 from icfqueue.demo.visits import write_tar
 from icfqueue.ledger import record
-from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.record import Record
 from icfqueue.ledger.redis_ledger import RedisLedger
 
@@ -74,7 +73,7 @@ def broker() -> Iterator[Valkey]:
         yield server
 
 
-def put(ledger: Ledger, found: Record) -> None:
+def put(ledger: RedisLedger, found: Record) -> None:
     assert ledger.put_many([(None, found)]) == [True]
 
 

@@ -48,7 +48,7 @@ def test_no_visit_fails_for_want_of_room_and_all_go_on_when_there_is_some(
     cluster.kill(full)
     cluster.start_worker(2)
     cluster.wait_drained(40)
-    assert cluster.counts() == {State.DONE: FEW}, cluster.dump()
+    assert cluster.counts() == {State.DONE: FEW}, cluster.explain()
     assert all(record.steps[0].attempts == 1 for record in cluster.records())
     cluster.check_equals(expected_few)
 
@@ -86,7 +86,7 @@ def test_a_disk_in_trouble_makes_visits_wait_and_leaves_nothing(
         else:
             assert disk.remount("rw")
         cluster.wait_drained(40)
-        assert cluster.counts() == {State.DONE: FEW}, cluster.dump()
+        assert cluster.counts() == {State.DONE: FEW}, cluster.explain()
         assert all(
             step.faults == 0 for record in cluster.records() for step in record.steps
         )

@@ -85,7 +85,7 @@ def test_a_tarball_that_does_not_fit_waits_and_all_others_go_on(
         assert web.count("GET", f"/{large[0].storepath}") == asked
         assert disk.remount("size=64m")
         cluster.wait_drained(40)
-        assert cluster.counts() == {State.DONE: FEW + 1}, cluster.dump()
+        assert cluster.counts() == {State.DONE: FEW + 1}, cluster.explain()
         assert no_attempt_failed(cluster)
         assert cluster.record(large[0].id).steps[0].attempts == 1
 
@@ -117,7 +117,7 @@ def test_no_two_downloads_begin_where_one_fits(
         slow.over.set()
         cluster.start_worker(3)
         cluster.wait_drained(60)
-        assert cluster.counts() == {State.DONE: 3}, cluster.dump()
+        assert cluster.counts() == {State.DONE: 3}, cluster.explain()
         assert no_attempt_failed(cluster)
         assert cluster.count_in_logs("DiskTrouble") == 0
         assert room.promised() == {}

@@ -57,7 +57,7 @@ def test_a_store_that_trickles_keeps_no_worker_from_the_visits_of_another(
     sick.over.set()
     web.clear()
     cluster.wait_drained(60)
-    assert cluster.counts() == {State.DONE: FEW}, cluster.dump()
+    assert cluster.counts() == {State.DONE: FEW}, cluster.explain()
     cluster.check_no_traceback()
     cluster.check_equals(expected_few)
 

@@ -117,7 +117,7 @@ def test_a_tarball_that_is_forbidden_fails_alone(
     cluster.start_worker(2)
     cluster.enqueue(*few)
     cluster.wait_drained(40)
-    assert cluster.counts() == {State.DONE: FEW - 1, State.FAILED: 1}, cluster.dump()
+    assert cluster.counts() == {State.DONE: FEW - 1, State.FAILED: 1}, cluster.explain()
     error = cluster.record(few[0]).error
     assert error
     assert error["type"] == "AccessDenied"
@@ -126,7 +126,7 @@ def test_a_tarball_that_is_forbidden_fails_alone(
     web.clear()
     cluster.command("retry", PROJECT)
     cluster.wait_drained(40)
-    assert cluster.counts() == {State.DONE: FEW}, cluster.dump()
+    assert cluster.counts() == {State.DONE: FEW}, cluster.explain()
     cluster.check_equals(expected_few)
 
 
@@ -139,7 +139,7 @@ def test_many_that_are_forbidden_in_a_row_hold_the_project(
     cluster.start_worker(2)
     cluster.enqueue(*few)
     cluster.wait_drained(40)
-    assert cluster.counts() == {State.FAILED: FEW}, cluster.dump()
+    assert cluster.counts() == {State.FAILED: FEW}, cluster.explain()
     # Two processes: one may be under way when the third is refused.
     assert 3 <= web.count("GET", status=403) <= 4
     held = [record.error for record in cluster.records() if record.error]
