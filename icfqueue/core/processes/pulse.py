@@ -39,7 +39,7 @@ class Pulse:
     Attributes
     ----------
     state
-        Its last word, one of those in :mod:`icfqueue.core.processes.pulse`; empty before the first.
+        Its last word, one of those in this module; empty before the first.
     waited
         Whether it waited for the broker when it last said anything but that it stops.
     """

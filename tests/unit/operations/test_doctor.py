@@ -47,7 +47,7 @@ def found(settings: Settings, project: str | None = None) -> dict[str, Finding]:
 def test_where_all_is_well_nothing_is_bad(chosen: Settings) -> None:
     told = found(chosen)
     assert list(told) == [
-        *("git", "git-annex", "DataLad", "broker", "records"),
+        *("git", "git-annex", "DataLad", "broker", "records", "strange messages"),
         *("store directory", "shared by workers", "credential", "store URL"),
     ]
     assert not [finding for finding in told.values() if finding.bad]
@@ -66,7 +66,7 @@ def test_one_check_that_fails_does_not_keep_it_from_the_others(
 
     monkeypatch.setattr(programs, "find_program", missing)
     told = found(chosen)
-    assert len(told) == 9
+    assert len(told) == 10
     assert told["git"] == Finding("git", "git is not installed", "install it", bad=True)
     assert told["git-annex"].bad
     assert not told["broker"].bad

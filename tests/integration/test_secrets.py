@@ -55,7 +55,7 @@ def test_git_and_git_annex_are_told_no_secret(tmp_path: Path) -> None:
             words = [program, "examinekey", "--batch"]
         with subprocess.Popen(
             words,
-            env=programs.environment(tmp_path),
+            env=programs.environment(in_repository=True),
             cwd=tmp_path,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
