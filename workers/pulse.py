@@ -1,4 +1,4 @@
-"""Says that this worker's main loop goes round: :mod:`icfqueue.core.processes.pulse`."""
+"""Says that this worker's main loop goes round: :mod:`icfqueue.core.processes.pulse`.
 
 Without the pipe's number, as under ``celery -A workers worker``, nobody feels it.
 """

@@ -210,23 +210,6 @@ def test_reasons_are_not_asked_for_at_every_look(
     assert reasons.news(line) == ""
 
 
-def test_a_worker_is_idle_when_nothing_runs_and_all_is_acknowledged(
-    opened: Session, in_process_queue: InProcessQueue, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(progress, "LAST_MOMENT", 1e9)
-    idle = progress._Idle(opened)
-    assert idle()
-    in_process_queue.enqueue([V])
-    in_process_queue.hold(V)
-    assert not idle()
-    in_process_queue.producer.cancel([V])
-    opened.client.hset("unacked", "tag", "message")
-    assert not idle()
-    # What a killed worker left is not waited for.
-    monkeypatch.setattr(progress, "LAST_MOMENT", -1.0)
-    assert idle()
-
-
 def test_where_the_output_is_no_terminal_a_line_comes_now_and_then(
     queued: RedisLedger, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
