@@ -41,7 +41,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.fixture
-def ours(waits: list[float]) -> Consumer:
+def ours() -> Consumer:
     """A consumer without the rest of Celery around it."""
     made = Consumer.__new__(Consumer)
     made._outage = Outage("worker")
