@@ -111,3 +111,12 @@ def test_a_missing_folder_has_no_visits(store: Store) -> None:
     assert store.unusable("study_9") == []
     assert store.room() > 0
     assert V.tarball not in [entry.name for entry in store.listing(store.root)]
+
+
+def test_where_everything_lies_is_told_by_the_ids_alone(store: Store) -> None:
+    visit, root = Visit("study_1", "v1"), store.root
+    assert store.path(visit, visit.refs) == root / "study_1/v1_XDLRA--refs"
+    assert store.work_dir(visit) == root / "study_1/.icfqueue/v1"
+    assert store.catalog_dir("study_1") == root / "study_1/catalog"
+    # No visit id starts with a dot.
+    assert Visit.named("study_1", store.catalog_work_dir("study_1").name) is None
