@@ -48,6 +48,7 @@ class Workers:
         self.gave_up = False
         self.log_path = "the log"
         self.calls: list[str] = []
+        self.idle: Callable[[], bool] | None = None
 
     def start(self) -> None:
         self.calls.append("start")
@@ -58,6 +59,7 @@ class Workers:
             self.happens.pop(0)()
 
     def stop(self, idle: Callable[[], bool] | None = None) -> None:
+        self.idle = idle
         self.calls.append("stop" if idle is None else "stop when idle")
 
     def kill(self) -> None:
@@ -208,6 +210,21 @@ def test_reasons_are_not_asked_for_at_every_look(
         in_process_queue.ledger, "visits", lambda *_: pytest.fail("asked again")
     )
     assert reasons.news(line) == ""
+
+
+def test_a_worker_is_idle_when_nothing_is_being_worked_on(
+    opened: Session, in_process_queue: InProcessQueue
+) -> None:
+    """Then it need not be waited for: Celery takes two seconds to say good-bye."""
+    in_process_queue.enqueue([V])
+    workers = Workers(finish(in_process_queue.ledger, State.DONE))
+    run(opened, workers)
+    assert workers.idle is not None
+    assert workers.idle()
+    in_process_queue.enqueue([W])
+    assert workers.idle()
+    in_process_queue.hold(W)
+    assert not workers.idle()
 
 
 def test_where_the_output_is_no_terminal_a_line_comes_now_and_then(

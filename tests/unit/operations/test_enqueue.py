@@ -243,6 +243,8 @@ def test_two_producers_at_once_enqueue_each_visit_once(
 def test_cancel_works_with_no_worker_and_its_message_says_nothing_any_more(
     in_process_queue: InProcessQueue,
 ) -> None:
+    # Else the worker would wait for a mount.
+    in_process_queue.store.project_dir("study_1").mkdir()
     visits = [Visit("study_1", name) for name in "abc"]
     in_process_queue.enqueue(visits)
     assert (
