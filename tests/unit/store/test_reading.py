@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.reading import counted_opens
 
 from icfqueue.core.errors import UnsafePath
 from icfqueue.core.settings import Settings
@@ -111,3 +112,14 @@ def test_a_missing_folder_has_no_visits(store: Store) -> None:
     assert store.unusable("study_9") == []
     assert store.room() > 0
     assert V.tarball not in [entry.name for entry in store.listing(store.root)]
+
+
+def test_to_look_again_needs_nothing_to_be_there(store: Store, folder: Path) -> None:
+    store.look_again(folder)
+    store.look_again(folder / "gone/further")
+    (folder / "link").symlink_to("/")
+    store.look_again(folder / "link/etc")
+    with counted_opens() as opens:
+        store.look_again(folder)
+    # The store directory and the project are opened for reading, not only passed.
+    assert opens[Path().name] == 2
