@@ -109,10 +109,13 @@ class StoreReader:
         return self.stat(path) is not None
 
     def holds(self, path: Path) -> bool:
-        """Return whether anything has the name `path`, be it a link; never raises so."""
+        """Return whether anything seems to have the name `path`; never raises.
+
+        That is so for a link, too, and where the disk does not say.
+        """
         try:
             return self.exists(path)
-        except UnsafePath:
+        except (OSError, UnsafePath):
             return True
 
     def is_folder(self, path: Path) -> bool:
