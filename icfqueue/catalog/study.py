@@ -25,7 +25,7 @@ from pathlib import Path
 
 from icfqueue.catalog import pages, site
 from icfqueue.catalog.pages import CatalogRecord, VisitSummary
-from icfqueue.core.errors import PermanentError, StepError, UsageError
+from icfqueue.core.errors import NotSeen, PermanentError, StepError, UsageError
 from icfqueue.core.guard import UNGUARDED, Guard
 from icfqueue.core.options import Outcome, Results
 from icfqueue.core.settings import Settings
@@ -44,6 +44,7 @@ def add_visits(
     settings: Settings,
     *,
     guard: Guard = UNGUARDED,
+    vouched: bool = False,
 ) -> Results:
     """Write the pages of some visits and, once, the study page.
 
@@ -61,6 +62,8 @@ def add_visits(
         Name, logo and colours of a new catalog.
     guard
         Asked before anything appears in the store.
+    vouched
+        The metadata must be there: an earlier step has written them.
 
     Returns
     -------
@@ -78,9 +81,12 @@ def add_visits(
     visits = sorted(set(visits))
     if not visits:
         return {}
-    study = _Study(store, project, store_url, guard)
+    study = _Study(store, project, store_url, guard, vouched)
     wanted = visits
     with disk_trouble(f"updating the catalog of {project}"):
+        # Another machine may have written the study page just now: to go on from an older
+        # one would lose what that one lists.
+        store.look_again(study.page(study.id).parent)
         study.recover()
         entries = study.entries()
         if entries is None:
@@ -157,6 +163,7 @@ class _Study:
     project: str
     store_url: str
     guard: Guard
+    vouched: bool = False
     folder: Path = field(init=False)
     id: str = field(init=False)
 
@@ -303,7 +310,7 @@ class _Study:
                 )
 
     def _made(self, visit: Visit) -> _Made:
-        summary = _read(self.store, visit)
+        summary = _read(self.store, visit, vouched=self.vouched)
         dataset_id = self.id_of(visit)
         url = deposit.clone_url(self.store_url, visit)
         record = pages.visit_record(summary, dataset_id, url)
@@ -323,17 +330,18 @@ class _Made:
     entry: CatalogRecord
 
 
-def _read(store: Store, visit: Visit) -> VisitSummary:
+def _read(store: Store, visit: Visit, *, vouched: bool) -> VisitSummary:
     """Return what the visit's metadata files say.
 
     Raises
     ------
     StepError
-        They are missing or damaged.
+        They are missing or damaged; NotSeen if a step vouches for them.
     """
     tarball = metadata_files.read_tarball(store, visit)
     if tarball is None:
-        raise _no_metadata(visit)
+        error = _no_metadata(visit)
+        raise NotSeen(error.message) if vouched else error
     dicoms = metadata_files.read_dicoms(store, visit)
     return pages.summarize(visit, tarball.size, dicoms)
 

@@ -24,6 +24,7 @@
     │       ├── StoreBusy            429 or 503: come back later
     │       ├── TarballTouched       the tarball changed while it was worked on
     │       ├── DiskTrouble          ENOSPC, EIO, ESTALE, EROFS
+    │       ├── NotSeen              another node has written it and it is not seen here yet
     │       ├── NoRoom               a tarball does not fit: this visit alone waits
     │       ├── ToolFailed           git or git-annex ended with an error
     │       └── Stalled              no progress for longer than the step may
@@ -236,6 +237,15 @@ class TransientError(StepError):
     ) -> None:
         super().__init__(message, hint=hint)
         self.retry_after = retry_after
+
+
+class NotSeen(TransientError):
+    """What an earlier step left is not seen here: network file systems take their time."""
+
+    default_hint = (
+        "the visit is tried again; if that does not help, enqueue it anew. Mount options "
+        "that help are in the documentation for administrators"
+    )
 
 
 class NetworkTrouble(TransientError):

@@ -171,6 +171,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "read_timeout.",
         ),
     ] = 2000.0
+    seen_within: Annotated[
+        Pause,
+        Meta(
+            description="Seconds within which files that another machine has written are "
+            "seen; until then a visit that misses one waits, and no try counts."
+        ),
+    ] = 120.0
     settle: Annotated[
         Pause,
         Meta(

@@ -19,6 +19,7 @@ from icfqueue.core.errors import (
     DiskTrouble,
     Interrupted,
     NoRoom,
+    NotSeen,
     PutOff,
     StepError,
     UnreadableRecord,
@@ -44,6 +45,9 @@ log = logging.getLogger(__name__)
 FORGETFUL = frozenset({steps.FETCH.name, steps.INDEX_TAR.name})
 """Steps after whose failure nothing of use lies in the visit's work folder."""
 
+
+UNSEEN = 5.0
+"""Seconds after which is looked again for what another machine has written."""
 
 AWAY = 5.0
 """Seconds after which a visit goes on whose worker lost the store meanwhile."""
@@ -163,6 +167,8 @@ class Attempt:
             worker.keys,
             found.dicoms,
             KnownTarball.of(found.fingerprint, found.tar_md5),
+            vouched=found.begun,
+            md5=found.tar_md5,
         )
 
     def _settle(self, results: Mapping[Visit, Outcome | Fault]) -> list[str]:
@@ -220,12 +226,24 @@ class Attempt:
         """Return the result, an error with its place; others are told of it."""
         if isinstance(result, StepError):
             result = result.at(project=visit.project, visit=visit.id, step=self.step)
+            if isinstance(result, NotSeen) and (later := self._seen_later(visit)):
+                return PutOff(result, later)
             if self.started_work:
                 # What was only read off a note is not noted again: 'retry' may just have
                 # lifted it.
                 url = self.held[visit].options.store_url
                 return self.worker.breaker.record_failure(visit, result, url) or result
         return result
+
+    def _seen_later(self, visit: Visit) -> float:
+        """Return in how many seconds to look again for what is not seen; 0 to give up."""
+        within = self.worker.settings.seen_within
+        pause = min(UNSEEN, within / 4)
+        if pause <= 0:
+            return 0.0
+        # By the number of looks: no clock of this machine is asked.
+        looks = self.worker.ledger.notes.count_up(f"unseen:{visit}:{self.step}", within)
+        return pause if looks * pause <= within else 0.0
 
     def _note(self, changed: Record, result: Outcome | Fault) -> None:
         """Log what became of a visit, and clear up what it needs no more."""

@@ -55,8 +55,18 @@ class StoreWatch:
         Raises
         ------
         OtherStore
-            It is not there, or another one.
+            It is not there, or another one, or cannot be read.
         """
+        try:
+            self._check(make=make)
+        except OSError as error:
+            self._seen = None
+            raise OtherStore(
+                f"{self.store.root} cannot be read: {error.strerror or error}",
+                hint="is it mounted, and its server up?",
+            ) from error
+
+    def _check(self, *, make: bool) -> None:
         if self._unchanged():
             return
         self._seen = None

@@ -56,9 +56,12 @@ def _deposited(job: Job, what: str) -> Source:
     """Return what the visit's deposit was made from, if it is whole and right."""
     found = whole_deposit(job.store, job.visit, job.options.store_url)
     if found is None:
-        raise PermanentError(
-            f"{what} of {job.visit} was kept: there is no deposit that was made from it",
-            hint="run the visit again; `icfqueue verify` says what differs",
+        raise job.unseen(
+            PermanentError(
+                f"{what} of {job.visit} was kept: there is no deposit that was made "
+                "from it",
+                hint="run the visit again; `icfqueue verify` says what differs",
+            )
         )
     return found[1]
 

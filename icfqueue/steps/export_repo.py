@@ -82,10 +82,16 @@ def _recorded(
     """Return what the dataset is to be made from, as the metadata files say."""
     tarball = metadata_files.read_tarball(job.store, job.visit)
     if tarball is None:
-        raise PermanentError(
-            f"no metadata of {job.visit} in the store directory",
-            hint="run the visit again with --force: its first steps make them",
+        raise job.unseen(
+            PermanentError(
+                f"no metadata of {job.visit} in the store directory",
+                hint="run the visit again with --force: its first steps make them",
+            )
         )
+    if job.is_stale(tarball.md5):
+        raise job.unseen(PermanentError(f"the new metadata of {job.visit} are missing"))
+    if dicoms.md5 is None and job.vouched:
+        raise job.unseen(PermanentError(f"{job.visit.metadata_dicoms} is missing"))
     metadata, records = dicoms.md5, dicoms.records()
     assert metadata is not None  # noqa: S101 - for the type checker: there are records
     source = Source(

@@ -62,9 +62,11 @@ def run(job: Job) -> Outcome:
         tarball = job.store.path(job.visit, job.visit.tarball)
         now = job.store.fingerprint(tarball)
         if now is None:
-            raise NotInStore(
-                f"{job.visit.storepath} is not in the store directory",
-                hint="enqueue the visit again: the step `fetch` obtains the tarball",
+            raise job.unseen(
+                NotInStore(
+                    f"{job.visit.storepath} is not in the store directory",
+                    hint="enqueue the visit again: the step `fetch` obtains the tarball",
+                )
             )
         done = None if job.options.force else _published(job, tarball, now)
         if done:

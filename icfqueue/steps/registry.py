@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import cast
 
 from icfqueue.core import steps
+from icfqueue.core.errors import NotSeen
 from icfqueue.core.options import Outcome
 from icfqueue.outputs.completeness import without_tarball
 from icfqueue.steps.job import Job
@@ -25,13 +26,22 @@ def run(name: str, job: Job) -> Outcome:
     """Do a step for one visit, unless its outputs are all it needs.
 
     A visit whose tarball was removed, because the deposit stands for it, has nothing to
-    build; `fetch` and `cleanup` look for themselves.
+    build; `fetch` and `cleanup` look for themselves. Who misses what an earlier step left
+    looks twice: the system may remember that it was not there.
 
     Raises
     ------
     StepError, Withdrawn
         As the step's own ``run``.
     """
+    try:
+        return _run(name, job)
+    except NotSeen:
+        job.look_again()
+        return _run(name, job)
+
+
+def _run(name: str, job: Job) -> Outcome:
     if steps.step(name).reads_tarball and without_tarball(
         job.store, job.visit, job.options
     ):

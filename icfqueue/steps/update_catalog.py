@@ -51,5 +51,6 @@ def run_batch(jobs: Sequence[Job]) -> Results:
             last.options.store_url,
             last.settings,
             guard=last.guard,
+            vouched=last.vouched,
         )
     return results

@@ -56,7 +56,10 @@ def _listing(job: Job) -> tarball_index.Listing | None:
 
 def _check_unchanged(job: Job, known: tarball_index.Index) -> None:
     tarball = job.store.path(job.visit, job.visit.tarball)
-    if job.store.fingerprint(tarball) != known.fingerprint:
+    now = job.store.fingerprint(tarball)
+    if now is None:
+        raise job.unseen(freshness.touched(job.visit))
+    if now != known.fingerprint:
         raise freshness.touched(job.visit)
 
 
@@ -66,7 +69,10 @@ def _publish(
     """Publish the list, unless it is `listed` already, and then what vouches for it."""
     store, visit, guard = job.store, job.visit, job.guard
     source = tarball_index.dicoms_path(store, visit)
-    if not listed and tarball_index.Listing.of(store, source) != known.listing:
+    indexed = None if listed else tarball_index.Listing.of(store, source)
+    if not listed and indexed is None and job.vouched:
+        raise job.unseen(TransientError(f"the list of DICOM files of {visit} is missing"))
+    if not listed and indexed != known.listing:
         store.withdraw(visit, tarball_index.index_path(store, visit), guard)
         raise TransientError(
             f"the list of DICOM files of {visit} is not the one that was indexed",
@@ -90,10 +96,14 @@ def _as_published(job: Job) -> Outcome:
     """Return the outcome for a visit whose metadata were there before it was indexed."""
     told = metadata_files.read_tarball(job.store, job.visit)
     if told is None:
-        raise TransientError(
-            f"the tarball of {job.visit} is not indexed",
-            hint="enqueue the visit again: it begins with the step `index_tar`",
+        raise job.unseen(
+            TransientError(
+                f"the tarball of {job.visit} is not indexed",
+                hint="enqueue the visit again: it begins with the step `index_tar`",
+            )
         )
+    if job.is_stale(told.md5):
+        raise job.unseen(TransientError(f"the index of the new {job.visit} is missing"))
     dicoms = job.dicoms
     if dicoms is None:
         dicoms = count_of_dicoms(job.store, job.visit, job.options.store_url)

@@ -109,10 +109,13 @@ class StoreReader:
         return self.stat(path) is not None
 
     def holds(self, path: Path) -> bool:
-        """Return whether anything has the name `path`, be it a link; never raises so."""
+        """Return whether anything seems to have the name `path`; never raises.
+
+        That is so for a link, too, and where the disk does not say.
+        """
         try:
             return self.exists(path)
-        except UnsafePath:
+        except (OSError, UnsafePath):
             return True
 
     def is_folder(self, path: Path) -> bool:
@@ -179,6 +182,20 @@ class StoreReader:
                 return folder.listing()
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+    def look_again(self, path: Path) -> None:
+        """Have the system look at the folder at `path` itself, and at all above it.
+
+        A network file system remembers for a while what a folder has, and what it has
+        not. Opening a folder, and reading it, has it asked for again (nfs(5), "Data and
+        metadata coherence").
+        """
+        with suppress(OSError, UnsafePath):
+            for above in reversed(path.parents):
+                if above.is_relative_to(self.root):
+                    with self.beneath.folder(above) as folder:
+                        folder.open_again()
+            self.listing(path)
 
     def visits(self, project: str) -> list[Visit]:
         """Return the visits whose tarball is in the store directory, by id."""

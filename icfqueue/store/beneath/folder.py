@@ -197,14 +197,22 @@ class Folder:
 
     def listing(self) -> list[Listed]:
         """Return what is in the folder, as it is now: the system's memory is renewed."""
-        # A descriptor that is only a place cannot be read.
         with self._named("."):
-            readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=self.descriptor)
+            readable = self._readable()
             try:
                 with os.scandir(readable) as entries:
                     return [Listed(entry.name, _kind(entry)) for entry in entries]
             finally:
                 os.close(readable)
+
+    def open_again(self) -> None:
+        """Have a network file system ask its server whether the folder has changed."""
+        with self._named("."):
+            os.close(self._readable())
+
+    def _readable(self) -> int:
+        # A descriptor that is only a place cannot be read.
+        return os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=self.descriptor)
 
     def rename(self, name: str, into: Folder, new: str) -> None:
         """Give `name` the name `new` in the folder `into`; what has it there goes."""

@@ -19,7 +19,7 @@ from support.metadata import write_metadata
 
 from icfqueue.catalog import pages, site, study
 from icfqueue.core import faultpoint
-from icfqueue.core.errors import LeaseLost, PermanentError, UsageError
+from icfqueue.core.errors import LeaseLost, NotSeen, PermanentError, UsageError
 from icfqueue.core.guard import UNGUARDED, Guard
 from icfqueue.core.options import Outcome, Results
 from icfqueue.core.settings import Settings
@@ -375,3 +375,15 @@ def test_where_there_is_no_catalog_nothing_is_listed(the: Study) -> None:
     # One of another store is none of this one.
     assert study.listed(the.store, PROJECT, "https://other.example.org") == set()
     assert not study.has_page(the.store, visit, "https://other.example.org")
+
+
+def test_metadata_that_a_step_has_written_are_waited_for(
+    store: Store, settings: Settings
+) -> None:
+    store.project_dir("study_1").mkdir(exist_ok=True)
+    missing = Visit("study_1", "not_seen")
+    for vouched, kind in ((True, NotSeen), (False, PermanentError)):
+        found = study.add_visits(
+            store, "study_1", [missing], "https://x", settings, vouched=vouched
+        )
+        assert type(found[missing]) is kind

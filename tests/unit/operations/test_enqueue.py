@@ -252,6 +252,7 @@ def test_cancel_works_with_no_worker_and_its_message_says_nothing_any_more(
         == visits[:2]
     )
     assert in_process_queue.producer.cancel(visits[:1]) == []
+    in_process_queue.worker.watch.check(make=True)
     message = in_process_queue.take()
     assert message
     assert in_process_queue.handle(message) == "dropped"

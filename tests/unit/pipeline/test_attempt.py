@@ -19,6 +19,7 @@ from icfqueue.core.errors import (
     LeaseLost,
     NetworkTrouble,
     NoRoom,
+    NotSeen,
     PermanentError,
     PutOff,
     StepError,
@@ -314,3 +315,23 @@ def test_a_step_that_does_not_end_is_recorded_before_its_process_is_ended(
     assert ended == [3]
     found = enqueued.record(V)
     assert (found.state, found.token, found.steps[0].attempts) == (State.QUEUED, "", 0)
+
+
+def test_what_is_not_seen_waits_uncounted_for_a_while_and_then_counts(
+    in_process_queue: InProcessQueue,
+) -> None:
+    queue = in_process_queue
+    (visit,) = queue.build()
+    queue.enqueue([visit])
+    worker = queue.another(seen_within=20.0)
+    worker.watch.check(make=True)
+    for looks in range(6):
+        held = queue.hold(visit)
+        attempt = Attempt(worker, "fetch", [held])
+        attempt.run(lambda _: {visit: NotSeen("it is not there")})
+        found = queue.record(visit)
+        assert found.state == State.WAITING
+        assert found.error
+        assert found.error["type"] == "NotSeen"
+        assert found.steps[0].faults == max(0, looks - 3)
+        queue.ledger.update(visit, record.due_again)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,13 @@ from support import datasets
 from support.reading import counted_opens
 
 from icfqueue.core import faultpoint
-from icfqueue.core.errors import BadTarball, LeaseLost, PermanentError, TarballChanged
+from icfqueue.core.errors import (
+    BadTarball,
+    LeaseLost,
+    NotSeen,
+    PermanentError,
+    TarballChanged,
+)
 from icfqueue.core.guard import Guard
 from icfqueue.dataset.annex_keys import KeySource
 from icfqueue.demo.visits import members_of_visit, shipped
@@ -300,3 +307,15 @@ def test_the_list_of_dicoms_is_read_once(job: Job, done: bool) -> None:
     with counted_opens() as opens:
         assert export_repo.run(job).worked is not done
     assert opens[job.visit.metadata_dicoms] == 1
+
+
+def test_metadata_that_are_not_seen_or_old_are_waited_for(job: Job) -> None:
+    late = replace(job, vouched=True, md5="0" * 32)
+    with pytest.raises(NotSeen, match="no metadata"):
+        export_repo.run(late)
+    datasets.put_metadata(job, [record("a.dcm")])
+    with pytest.raises(NotSeen, match="new metadata"):
+        export_repo.run(late)
+    job.store.path(job.visit, job.visit.metadata_dicoms).unlink()
+    with pytest.raises(NotSeen, match="metadata_dicoms"):
+        export_repo.run(replace(late, md5=None))

@@ -25,6 +25,7 @@ from icfqueue.core.errors import (
     BadTarball,
     Cancelled,
     NotInStore,
+    NotSeen,
     PermanentError,
     StepError,
     TarballChanged,
@@ -457,3 +458,10 @@ def test_a_short_time_to_settle_is_waited_for_once(job: Job) -> None:
     with pytest.raises(TarballTouched) as caught:
         index_tar.run(settling(job, 2.0))
     assert caught.value.retry_after == 2.0
+
+
+def test_a_tarball_that_fetch_left_is_only_not_seen_yet(
+    make_job: Callable[..., Job],
+) -> None:
+    with pytest.raises(NotSeen, match="an earlier step left it there"):
+        index_tar.run(replace(make_job("gone"), vouched=True))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.reading import counted_opens
 
 from icfqueue.core.errors import UnsafePath
 from icfqueue.core.settings import Settings
@@ -120,3 +121,14 @@ def test_where_everything_lies_is_told_by_the_ids_alone(store: Store) -> None:
     assert store.catalog_dir("study_1") == root / "study_1/catalog"
     # No visit id starts with a dot.
     assert Visit.named("study_1", store.catalog_work_dir("study_1").name) is None
+
+
+def test_to_look_again_needs_nothing_to_be_there(store: Store, folder: Path) -> None:
+    store.look_again(folder)
+    store.look_again(folder / "gone/further")
+    (folder / "link").symlink_to("/")
+    store.look_again(folder / "link/etc")
+    with counted_opens() as opens:
+        store.look_again(folder)
+    # The store directory and the project are opened for reading, not only passed.
+    assert opens[Path().name] == 2
