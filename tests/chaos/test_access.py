@@ -25,10 +25,13 @@ RARE = {
         "rpush",  # a message goes back when a worker stops
         "ltrim",  # a strange message is noted
         "hdel",  # a step's progress is forgotten
+        "info",  # what a dead worker did is taken back
         "lrange",  # a message is missing
         "zscore",  # a lease is looked at
     },
     "producer": {
+        "unwatch",  # sums are made anew while somebody works on the project
+        "watch",
         "hdel",  # a visit is cancelled on which somebody works
         "type",  # a stranger's key is in the place of a queue
     },
@@ -116,6 +119,7 @@ def test_users_of_the_broker_have_the_rights_that_they_need_and_no_more(
         ("status", PROJECT),
         ("status", PROJECT, few[0]),
         ("status", PROJECT, "--format", "csv"),
+        ("status", PROJECT, "--wait"),
         ("doctor",),
     ):
         cluster.command(*words, **as_user(cluster, "reader"))
