@@ -188,6 +188,12 @@ class Backend(RedisBackend):  # type: ignore[misc]  # Celery is untyped
         """Call `fun` once: what it cannot do is not waited for."""
         return fun(*args)
 
+    def _set(self, key: str, value: Any, expires: int | None = None) -> None:
+        with self.client.pipeline() as pipe:
+            pipe.set(key, value, ex=expires or self.expires or None)
+            pipe.publish(key, value)
+            pipe.execute()
+
     def _store_result(
         self,
         task_id: str,
