@@ -25,6 +25,7 @@ RARE = {
         "rpush",  # a message goes back when a worker stops
         "ltrim",  # a strange message is noted
         "hdel",  # a step's progress is forgotten
+        "hgetall",  # room is promised to a download
         "info",  # what a dead worker did is taken back
         "lrange",  # a message is missing
         "zscore",  # a lease is looked at
