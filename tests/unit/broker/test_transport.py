@@ -116,6 +116,17 @@ def test_who_does_not_try_again_is_told_why(
     assert words(found.value).found == "has no memory left"
 
 
+def test_a_producer_that_lost_its_connection_gets_a_new_one(
+    app: Celery, valkey: Valkey
+) -> None:
+    """It goes back to its pool as it is, and comes to the next who sends."""
+    with app.producer_pool.acquire() as producer:
+        producer.channel.close()
+    app.send_task("icfqueue.fetch", args=["study_1", "v", 1], queue="fetch", priority=0)
+    with valkey.client() as client:
+        assert client.llen("fetch") == 1
+
+
 def test_many_messages_go_in_batches(app: Celery, valkey: Valkey) -> None:
     """Kombu does so only if it knows that no batch is sent twice."""
     with app.producer_pool.acquire() as producer, producer.batch(100):
