@@ -154,6 +154,9 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]  # Kombu is untyped
             _aside.put(client, queue, raw, why)
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
+        if self.connection is None:
+            # A producer of the pool that lost its connection: Kombu gives it a new one.
+            raise redis.ConnectionError("the channel is closed")
         found: dict[str, Any] = super()._connparams(asynchronous=asynchronous)
         kind = found.get("connection_class") or self.connection_class
         found["connection_class"] = attentive(kind, Once)
@@ -187,6 +190,12 @@ class Backend(RedisBackend):  # type: ignore[misc]  # Celery is untyped
     def ensure(self, fun: Any, args: Any, **_: Any) -> Any:
         """Call `fun` once: what it cannot do is not waited for."""
         return fun(*args)
+
+    def _set(self, key: str, value: Any, expires: int | None = None) -> None:
+        with self.client.pipeline() as pipe:
+            pipe.set(key, value, ex=expires or self.expires or None)
+            pipe.publish(key, value)
+            pipe.execute()
 
     def _store_result(
         self,

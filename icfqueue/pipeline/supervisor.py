@@ -127,7 +127,7 @@ class Supervisor:
     def leads(self) -> bool:
         """Return whether this one is active; take over from one that vanished."""
         got = self.ledger.locks.take(LEADER, self.token, min(10.0, self.settings.lease))
-        if got and not self._leads:
+        if got and not self._leads and self._outage.since is None:
             log.info("supervisor.active")
         self._leads = got
         return got

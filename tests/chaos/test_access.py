@@ -25,14 +25,19 @@ RARE = {
         "rpush",  # a message goes back when a worker stops
         "ltrim",  # a strange message is noted
         "hdel",  # a step's progress is forgotten
+        "hgetall",  # room is promised to a download
+        "info",  # what a dead worker did is taken back
         "lrange",  # a message is missing
         "zscore",  # a lease is looked at
     },
     "producer": {
+        "unwatch",  # sums are made anew while somebody works on the project
+        "watch",
         "hdel",  # a visit is cancelled on which somebody works
         "type",  # a stranger's key is in the place of a queue
     },
-    "reader": set(),
+    # Whether a worker is there is looked up by 'status --wait'.
+    "reader": {"evalsha", "script|load", "time", "zrangebyscore", "zremrangebyscore"},
 }
 """What is granted for moments that a short test may not meet, each with its reason."""
 
@@ -161,6 +166,18 @@ def test_no_user_reads_writes_or_does_what_is_others(
         if user == "reader":
             with pytest.raises(redis.exceptions.NoPermissionError):
                 client.execute_command("DEL", "icfqueue:ours")
+
+
+def test_a_reader_may_wait(guarded: KillableCluster, few: list[str]) -> None:
+    """And is told that no worker is there."""
+    guarded.enqueue(few[0])
+    waiting = guarded.start_command(
+        "status", PROJECT, "--wait", **as_user(guarded, "reader")
+    )
+    guarded.wait(lambda: "No worker" in waiting.log.read_text(), 60, "it says so")
+    guarded.start_worker(1, **as_user(guarded, "worker"))
+    assert waiting.process.wait(60) == 0
+    assert refused(guarded) <= {"set"}
 
 
 def test_a_missing_right_names_the_command(

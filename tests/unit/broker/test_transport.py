@@ -1,210 +1,176 @@
-"""What a worker takes off a queue on a real Valkey: messages of ours, and nothing else."""
+"""Celery's ways to the broker: what goes over them, and what happens when they are shut."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import redis
-from kombu import Connection
-from kombu.transport import redis as kombu_redis
-from support.in_process_queue import InProcessQueue
+from celery import Celery
+from kombu.exceptions import OperationalError
+from support.garbage import garbage, raw
+from support.valkey import Valkey
 
 from icfqueue.broker import transport
 from icfqueue.broker.aside import notes
-from icfqueue.broker.celery_app import LEVELS, SEPARATOR
-from icfqueue.broker.refusals import BrokerRefuses
-from icfqueue.broker.transport import PAUSES, Backend, Channel
-from icfqueue.core.visit import Visit
-
-V = Visit("study_1", "v1")
-NAME = f"fetch{SEPARATOR}{LEVELS[-1]}"
-REFUSES = BrokerRefuses("OOM", "no memory")
-GARBAGE = ["no JSON", "[]", "{}", '{"body": 1}', "\x00\xff", "[" * 5000]
-
-
-def drain(queue: InProcessQueue, seen: list[object]) -> None:
-    """Take what lies in the queue ``fetch``, as a worker does."""
-    connection: Connection
-    with queue.app.connection_for_read() as connection:
-        channel = connection.default_channel
-        consumer = queue.app.amqp.TaskConsumer(
-            channel, queues=[queue.app.amqp.queues["fetch"]]
-        )
-        consumer.on_message = lambda message: (seen.append(message), message.ack())
-        consumer.consume()
-        for _ in range(len(GARBAGE) + 3):
-            try:
-                connection.drain_events(timeout=0.5)
-            except TimeoutError:
-                return
-
-
-def test_garbage_before_a_message_is_put_aside_and_the_message_comes(
-    in_process_queue: InProcessQueue,
-) -> None:
-    taken: list[object] = []
-    client = in_process_queue.ledger.client
-    for raw in GARBAGE:
-        client.lpush("fetch", raw)
-    in_process_queue.enqueue([V])
-    drain(in_process_queue, taken)
-    assert len(taken) == 1
-    assert client.llen("fetch") == 0
-    count, found = notes(client)
-    assert count == len(found) == len(GARBAGE)
-    assert {note.queue for note in found} == {"fetch"}
+from icfqueue.broker.celery_app import make_app
+from icfqueue.broker.refusals import is_away, words
 
 
 @pytest.fixture
-def channel(in_process_queue: InProcessQueue) -> Iterator[Channel]:
-    with in_process_queue.app.connection_for_write() as connection:
-        yield connection.default_channel
+def app(valkey: Valkey) -> Iterator[Celery]:
+    made = make_app(valkey.broker)
+    yield made
+    made.close()
 
 
-class Worker:
-    """Takes messages off the queue ``fetch`` over a real connection."""
+def taken(app: Celery, count: int, *, ack: bool = True) -> list[Any]:
+    """Take messages as a worker does, until there are `count`, or none for a while."""
+    found: list[Any] = []
+    with app.connection_for_read() as connection:
+        fetch = [one for one in app.conf.task_queues if one.name == "fetch"]
 
-    def __init__(self, queue: InProcessQueue) -> None:
-        self.queue = queue
-        self.taken: list[Any] = []
+        def receive(_: object, message: Any) -> None:
+            found.append(message)
+            if ack:
+                message.ack()
 
-    def take(self, count: int = 1) -> list[Any]:
-        """Return the next messages; none of them is acknowledged, and all go back."""
-        queues = [q for q in self.queue.app.conf.task_queues if q.name == "fetch"]
-        with (
-            self.queue.app.connection_for_read() as connection,
-            connection.Consumer(queues, callbacks=[lambda _, m: self.taken.append(m)]),
-        ):
-            while len(self.taken) < count:
-                connection.drain_events(timeout=20)
-        return self.taken
-
-
-def test_a_message_that_goes_back_is_the_first_to_be_taken_again(
-    in_process_queue: InProcessQueue,
-) -> None:
-    """Its visit does not wait behind a whole project."""
-    in_process_queue.enqueue([V, Visit("study_1", "w")])
-    before = in_process_queue.ledger.client.lrange(NAME, -1, -1)
-    (message,) = Worker(in_process_queue).take()
-    assert in_process_queue.queues.depth("fetch") == 2
-    after = in_process_queue.ledger.client.lrange(NAME, -1, -1)
-    assert message.headers["id"] in after[0]
-    assert message.headers["id"] in before[0]
-
-
-def test_messages_that_cannot_go_back_are_let_go_of(
-    channel: Channel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A broker that is away takes none: the supervisor sends them again."""
-    tried: list[object] = []
-
-    def put_back(message: object) -> None:
-        tried.append(message)
-        raise redis.ConnectionError("away")
-
-    monkeypatch.setattr(channel, "put_back", put_back)
-    held = transport.QoS(channel)
-    for tag in ("a", "b", "c"):
-        held._delivered[tag] = tag
-    held.restore_unacked()
-    assert len(tried) == 1
-    assert not held._delivered
-
-
-def test_there_are_no_tables_of_bindings(in_process_queue: InProcessQueue) -> None:
-    """Into which somebody could write where a message goes."""
-    in_process_queue.enqueue([V])
-    assert not in_process_queue.ledger.client.keys("_kombu*")
-
-
-def test_a_queue_is_bound_to_its_own_name(channel: Channel) -> None:
-    assert channel.get_table("fetch") == [("fetch", "", "fetch")]
-
-
-@pytest.mark.parametrize("refusals", [1, len(PAUSES)])
-def test_a_broker_that_refuses_a_message_is_asked_again_after_a_pause(
-    in_process_queue: InProcessQueue, monkeypatch: pytest.MonkeyPatch, refusals: int
-) -> None:
-    put = kombu_redis.Channel._put
-    slept: list[float] = []
-    left = [REFUSES] * refusals
-
-    def refuse(*arguments: Any, **more: Any) -> Any:
-        if left:
-            raise left.pop()
-        return put(*arguments, **more)
-
-    monkeypatch.setattr(kombu_redis.Channel, "_put", refuse)
-    monkeypatch.setattr(transport.time, "sleep", slept.append)
-    in_process_queue.enqueue([V])
-    assert in_process_queue.queues.depth("fetch") == 1
-    assert slept == list(PAUSES[:refusals])
-
-
-def test_one_that_refuses_for_long_is_an_error_in_the_end(
-    channel: Channel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: Any, **__: Any) -> None:
-        raise REFUSES
-
-    monkeypatch.setattr(kombu_redis.Channel, "_put", refuse)
-    monkeypatch.setattr(transport.time, "sleep", lambda _: None)
-    with pytest.raises(BrokerRefuses):
-        channel._put("fetch", {})
-
-
-def test_another_error_of_the_server_is_not_mended(channel: Channel) -> None:
-    def fail() -> None:
-        raise redis.ResponseError("ERR unknown command")
-
-    with pytest.raises(redis.ResponseError, match="unknown"):
-        channel._mended(fail)
-
-
-@pytest.fixture
-def backend(in_process_queue: InProcessQueue) -> Backend:
-    found = in_process_queue.app.backend
-    assert isinstance(found, Backend)
+        with connection.Consumer(fetch, callbacks=[receive], accept=["json"]):
+            while len(found) < count:
+                try:
+                    connection.drain_events(timeout=2)
+                except TimeoutError:
+                    break
     return found
 
 
-# Celery's own: it calls what redis-py has a newer name for.
-@pytest.mark.filterwarnings("ignore:Call to deprecated setex")
-def test_a_result_is_written_over_whatever_is_there_and_ends(
-    in_process_queue: InProcessQueue, backend: Backend
+def test_garbage_is_put_aside_and_the_next_message_is_taken(
+    app: Celery, valkey: Valkey
 ) -> None:
-    client = in_process_queue.ledger.client
-    name = backend.get_key_for_task("task").decode()
-    client.set(name, b"\x80 no result")
-    backend.store_result("task", "queued", "SUCCESS")
-    assert backend.get_result("task") == "queued"
-    assert 0 < client.ttl(name) <= in_process_queue.app.conf.result_expires
+    strange = garbage()
+    with valkey.client() as client:
+        client.lpush("fetch", *strange.values(), raw())
+        (message,) = taken(app, 1)
+        assert message.headers["task"] == "icfqueue.fetch"
+        assert notes(client)[0] == len(strange)
+        assert not client.exists("fetch", "unacked", "unacked_index")
 
 
-@pytest.mark.parametrize("error", [redis.ConnectionError("away"), REFUSES, OSError()])
-def test_a_result_that_cannot_be_written_holds_no_step_up(
-    backend: Backend, monkeypatch: pytest.MonkeyPatch, error: Exception
+def test_what_was_not_acknowledged_goes_back_to_where_it_is_taken_first(
+    app: Celery, valkey: Valkey
 ) -> None:
-    """It is a courtesy: the record is the truth."""
-    tries: list[object] = []
-
-    def refuse(*arguments: object, **_: object) -> None:
-        tries.append(arguments)
-        raise error
-
-    monkeypatch.setattr(backend, "_set_with_state", refuse)
-    assert backend.store_result("task", "queued", "SUCCESS") == "queued"
-    assert len(tries) == 1
+    with valkey.client() as client:
+        for name in ("first", "second"):
+            client.lpush("fetch", raw(args=["study_1", name, 1]))
+        taken(app, 1, ack=False)
+        assert client.llen("fetch") == 2
+        (again,) = taken(app, 1)
+    assert again.headers["id"].startswith("study_1/first/fetch/1/")
 
 
-def test_who_sends_waits_for_no_result(
-    in_process_queue: InProcessQueue, backend: Backend
+def test_no_table_of_bindings_is_in_the_broker(app: Celery, valkey: Valkey) -> None:
+    """Somebody could write into it."""
+    app.send_task("icfqueue.fetch", args=["study_1", "v", 1], queue="fetch", priority=0)
+    taken(app, 1)
+    with valkey.client() as client:
+        assert not client.keys("_kombu*")
+
+
+def test_a_message_for_a_broker_that_refuses_is_sent_when_it_accepts_it(
+    app: Celery, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A connection that listens for each task would stay open."""
-    before = in_process_queue.ledger.client.pubsub_channels()
-    in_process_queue.enqueue([V])
-    assert in_process_queue.ledger.client.pubsub_channels() == before
-    backend.on_task_call(None, "task")
+    """However often it refused before."""
+    refused = []
+
+    def wait(_: float) -> None:
+        refused.append(1)
+        if len(refused) == 2 * len(transport.PAUSES):
+            admin.config_set("maxmemory", 0)
+
+    monkeypatch.setattr(transport.time, "sleep", wait)
+    with valkey.client() as admin:
+        admin.config_set("maxmemory", 1)
+        try:
+            app.send_task(
+                "icfqueue.fetch", args=["study_1", "v", 1], queue="fetch", priority=0
+            )
+        finally:
+            admin.config_set("maxmemory", 0)
+        assert admin.llen("fetch") == 1
+    assert len(refused) == 2 * len(transport.PAUSES)
+
+
+def test_who_does_not_try_again_is_told_why(
+    app: Celery, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "PAUSES", ())
+    with valkey.client() as admin:
+        admin.config_set("maxmemory", 1)
+        try:
+            with pytest.raises(OperationalError) as found:
+                app.send_task("icfqueue.fetch", queue="fetch", retry=False)
+        finally:
+            admin.config_set("maxmemory", 0)
+    assert is_away(found.value)
+    assert words(found.value).found == "has no memory left"
+
+
+def test_a_producer_that_lost_its_connection_gets_a_new_one(
+    app: Celery, valkey: Valkey
+) -> None:
+    """It goes back to its pool as it is, and comes to the next who sends."""
+    with app.producer_pool.acquire() as producer:
+        producer.channel.close()
+    app.send_task("icfqueue.fetch", args=["study_1", "v", 1], queue="fetch", priority=0)
+    with valkey.client() as client:
+        assert client.llen("fetch") == 1
+
+
+def test_many_messages_go_in_batches(app: Celery, valkey: Valkey) -> None:
+    """Kombu does so only if it knows that no batch is sent twice."""
+    with app.producer_pool.acquire() as producer, producer.batch(100):
+        for number in range(250):
+            app.send_task(
+                "icfqueue.fetch",
+                args=["study_1", f"v{number}", 1],
+                queue="fetch",
+                priority=0,
+                producer=producer,
+            )
+    with valkey.client() as client:
+        assert client.llen("fetch") == 250
+
+
+def test_a_result_is_kept_for_celerys_own_tools(app: Celery) -> None:
+    app.backend.store_result("one", "done", "SUCCESS")
+    assert app.AsyncResult("one").result == "done"
+
+
+def test_a_result_that_cannot_be_written_is_nobodys_trouble(
+    app: Celery, valkey: Valkey
+) -> None:
+    with valkey.client() as admin:
+        admin.config_set("maxmemory", 1)
+        try:
+            app.backend.store_result("one", "done", "SUCCESS")
+        finally:
+            admin.config_set("maxmemory", 0)
+    assert app.AsyncResult("one").state == "PENDING"
+
+
+def test_what_is_in_the_place_of_a_result_is_not_read(app: Celery, valkey: Valkey) -> None:
+    """A stranger's text would be decoded, and an exception be made of it."""
+    with valkey.client() as client:
+        client.set("celery-task-meta-one", b"\xff no JSON")
+        app.backend.store_result("one", "done", "SUCCESS")
+        assert json.loads(client.get("celery-task-meta-one"))["result"] == "done"
+
+
+def test_nobody_waits_for_results(app: Celery, valkey: Valkey) -> None:
+    """Celery would listen for each message that is sent, for ever."""
+    for _ in range(3):
+        app.send_task("icfqueue.fetch", args=["study_1", "v", 1], queue="fetch")
+    with valkey.client() as client:
+        assert client.pubsub_numpat() == 0
+        assert client.pubsub_channels() == []

@@ -227,6 +227,51 @@ def test_a_worker_is_idle_when_nothing_is_being_worked_on(
     assert not workers.idle()
 
 
+def test_what_the_broker_refuses_is_told_when_that_changes(
+    opened: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "REASONS_EVERY", 0.0)
+    broker = progress._BrokerNews(opened)
+    assert broker.news() == ""
+    opened.client.config_set("maxmemory", 1)
+    try:
+        assert broker.news() == "waiting: the broker has no memory left"
+        assert broker.news() == ""
+    finally:
+        opened.client.config_set("maxmemory", 0)
+    assert broker.news() == "the broker accepts work"
+    assert broker.news() == ""
+
+
+def test_what_the_broker_refuses_is_done_when_it_accepts_it(
+    opened: Session, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever else goes wrong is not tried again."""
+    tries = []
+    monkeypatch.setattr(
+        progress.time, "sleep", lambda _: opened.client.config_set("maxmemory", 0)
+    )
+
+    def do() -> str:
+        tries.append(1)
+        opened.client.set("icfqueue:test", "x")
+        return "done"
+
+    opened.client.config_set("maxmemory", 1)
+    try:
+        assert progress.when_accepted(opened, do) == "done"
+    finally:
+        opened.client.config_set("maxmemory", 0)
+    assert len(tries) == 2
+    assert "has no memory left" in capsys.readouterr().err
+
+    def lose() -> None:
+        raise redis.ConnectionError("lost")
+
+    with pytest.raises(redis.ConnectionError, match="lost"):
+        progress.when_accepted(opened, lose)
+
+
 def test_where_the_output_is_no_terminal_a_line_comes_now_and_then(
     queued: RedisLedger, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

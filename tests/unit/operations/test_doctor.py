@@ -15,6 +15,7 @@ from support.faulty_store import FaultyStore
 from support.records import a_record
 from support.valkey import Valkey, free_port
 
+from icfqueue.broker.aside import Aside
 from icfqueue.core.errors import PermanentError
 from icfqueue.core.settings import Secret, Settings
 from icfqueue.dataset import programs
@@ -130,6 +131,34 @@ def test_a_broker_that_does_not_tell_of_itself_is_no_fault(
     told = found(chosen)["broker"]
     assert (told.bad, told.note) == (False, True)
     assert "INFO" in told.remedy
+
+
+def test_strange_messages_are_shown_with_when_where_why_and_how_they_began(
+    chosen: Settings, valkey: Valkey
+) -> None:
+    with valkey.client() as client:
+        for _ in range(12):
+            Aside().put(client, "fetch", b"\x1b[2Jhello", "it is no JSON")
+    told = found(chosen)["strange messages"]
+    assert told.note
+    assert not told.bad
+    assert told.found.startswith("12 put aside")
+    assert told.found.count("UTC, fetch, 9 bytes, it is no JSON: \\x1b[2Jhello") == 10
+    assert "\x1b" not in told.found
+
+
+def test_a_broker_that_refuses_is_bad_and_told_why(
+    chosen: Settings, valkey: Valkey
+) -> None:
+    with valkey.client() as client:
+        client.config_set("maxmemory", 1)
+        try:
+            told = found(chosen)["broker"]
+        finally:
+            client.config_set("maxmemory", 0)
+    assert (told.bad, told.exit_code) == (True, 3)
+    assert told.found.endswith("it has no memory left")
+    assert "maxmemory" in told.remedy
 
 
 def test_the_embedded_broker_is_started_for_the_look(chosen: Settings) -> None:

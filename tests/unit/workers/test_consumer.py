@@ -1,126 +1,120 @@
-"""A broker that is away or refuses: the worker waits, and shows that it lives."""
+"""Celery's consumer waits for a broker that is away or refuses, and listens to nobody."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from celery.exceptions import WorkerShutdown
-from celery.worker import state
-from celery.worker.consumer import Consumer as CeleryConsumer
+import redis
+from support.valkey import Valkey
 
+from icfqueue.broker.celery_app import make_app
 from icfqueue.broker.refusals import BrokerRefuses, Outage
 from workers import consumer, pulse
-from workers.consumer import Consumer
-
-
-class Connection:
-    """A broker that fails so often before it answers."""
-
-    connection_errors = (ConnectionError,)
-
-    def __init__(self, errors: list[Exception]) -> None:
-        self.errors = errors
-
-    def ensure_connection(self, **_: Any) -> None:
-        if self.errors:
-            raise self.errors.pop(0)
+from workers.consumer import PAUSES, Consumer
+from workers.context import WorkerContext
 
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Pauses that were made, in seconds; none takes time."""
-    made: list[float] = []
-    now = [0.0]
+    """The seconds that were waited, of which none pass; beats are left out."""
+    found: list[float] = []
+    clock = SimpleNamespace(now=1000.0)
 
     def sleep(seconds: float) -> None:
-        made.append(seconds)
-        now[0] += seconds
+        found.append(seconds)
+        clock.now += seconds
 
-    monkeypatch.setattr(consumer.time, "sleep", sleep)
-    monkeypatch.setattr(consumer.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(pulse, "_pipe", -1)
-    return made
+    monkeypatch.setattr(
+        consumer, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: clock.now)
+    )
+    return found
 
 
 @pytest.fixture
-def ours() -> Consumer:
-    """A consumer without the rest of Celery around it."""
+def bare(worker: WorkerContext) -> Consumer:
+    """A consumer without Celery's worker around it."""
+    assert worker
     made = Consumer.__new__(Consumer)
     made._outage = Outage("worker")
     made._failures = 0
     made._connected_at = 0.0
-    made._try_broker = lambda: None
     return made
 
 
-def test_it_waits_longer_each_time_and_then_goes_on(
-    ours: Consumer, waits: list[float]
+def test_a_broker_that_refuses_is_tried_again_with_growing_pauses(
+    bare: Consumer, waits: list[float], valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    errors: list[Exception] = [ConnectionRefusedError(), BrokerRefuses("OOM", "full")]
-    connection = Connection([*errors, *errors])
-    assert ours.ensure_connected(connection) is connection
-    assert sum(waits) == pytest.approx(sum(consumer.PAUSES[:4]))
-    # So that the parent feels it beat.
+    """However long; and it shows that it lives."""
+    beats: list[bytes] = []
+    monkeypatch.setattr(pulse, "beat", beats.append)
+    refusals = iter([BrokerRefuses("OOM", "command not allowed")] * 12)
+
+    def refuse(_: object) -> None:
+        if error := next(refusals, None):
+            raise error
+
+    monkeypatch.setattr(consumer, "try_to_write", refuse)
+    with make_app(valkey.broker).connection_for_read() as conn:
+        assert bare.ensure_connected(conn) is conn
+    assert sum(waits) == pytest.approx(sum(PAUSES) + 7 * PAUSES[-1])
     assert max(waits) <= 0.5
+    assert set(beats) == {pulse.WAITING}
+    assert bare._outage.since is None
 
 
-def test_what_is_no_fault_of_the_broker_is_not_waited_for(
-    ours: Consumer, waits: list[float]
+def test_a_broker_that_is_away_is_waited_for(
+    bare: Consumer, waits: list[float], valkey: Valkey
 ) -> None:
+    tries = iter([redis.ConnectionError("away"), OSError("away"), None])
+
+    def connect(**_: object) -> None:
+        if error := next(tries):
+            raise error
+
+    conn: Any = SimpleNamespace(
+        ensure_connection=connect, connection_errors=(redis.ConnectionError, OSError)
+    )
+    assert valkey
+    assert bare.ensure_connected(conn) is conn
+    assert waits
+
+
+def test_what_nobody_foresaw_is_no_absence_of_the_broker(
+    bare: Consumer, waits: list[float]
+) -> None:
+    def fail(**_: object) -> None:
+        raise ZeroDivisionError
+
+    conn: Any = SimpleNamespace(ensure_connection=fail, connection_errors=(OSError,))
     with pytest.raises(ZeroDivisionError):
-        ours.ensure_connected(Connection([ZeroDivisionError()]))
-    assert waits == []
+        bare.ensure_connected(conn)
+    assert not waits
 
 
-def test_it_neither_listens_to_other_workers_nor_obeys_them(
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_worker_that_is_to_stop_does_not_wait(
+    bare: Consumer, waits: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given: dict[str, object] = {}
+    def stop() -> None:
+        raise SystemExit
 
-    def init(_: object, *__: object, worker_options: dict[str, object]) -> None:
-        given.update(worker_options)
-
-    monkeypatch.setattr(CeleryConsumer, "__init__", init)
-    Consumer(worker_options={"x": 1})
-    names = ("without_gossip", "without_mingle", "without_heartbeat")
-    assert given == {"x": 1, **dict.fromkeys(names, True)}
+    monkeypatch.setattr(consumer, "maybe_shutdown", stop)
+    with pytest.raises(SystemExit):
+        bare._wait(redis.ConnectionError("away"))
+    assert not waits
 
 
-def test_a_broker_that_is_there_and_refuses_what_is_written_is_waited_for(
-    ours: Consumer, waits: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    left = [BrokerRefuses("READONLY", "a replica")] * 2
-
-    def refuse() -> None:
-        if left:
-            raise left.pop()
-
-    monkeypatch.setattr(ours, "_try_broker", refuse)
-    ours.ensure_connected(Connection([]))
-    assert sum(waits) == pytest.approx(sum(consumer.PAUSES[:2]))
-
-
-def test_a_worker_that_is_to_stop_waits_no_longer(
-    ours: Consumer, waits: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_has_no_ear_for_other_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gossip, mingling and heartbeats are off however Celery was started."""
+    seen: dict[str, Any] = {}
     monkeypatch.setattr(
-        pulse, "beat", lambda _: monkeypatch.setattr(state, "should_stop", 0)
+        consumer.CeleryConsumer, "__init__", lambda _, **options: seen.update(options)
     )
-    with pytest.raises(WorkerShutdown):
-        ours.ensure_connected(Connection([ConnectionRefusedError()] * 100))
-    assert waits == []
-
-
-def test_a_connection_that_lasted_lets_the_pauses_begin_anew(
-    ours: Consumer, waits: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        CeleryConsumer, "on_connection_error_after_connected", lambda *_: None
-    )
-    ours.ensure_connected(Connection([ConnectionRefusedError()] * len(consumer.PAUSES)))
-    for lasted, pause in ((0.0, consumer.PAUSES[-1]), (consumer.LASTING + 1.0, 0.2)):
-        waits.clear()
-        ours._connected_at = consumer.time.monotonic() - lasted
-        ours.on_connection_error_after_connected(ConnectionResetError())
-        assert sum(waits) == pytest.approx(pause)
+    Consumer(worker_options={"without_gossip": False, "other": 1})
+    assert seen["worker_options"] == {
+        "without_gossip": True,
+        "without_mingle": True,
+        "without_heartbeat": True,
+        "other": 1,
+    }

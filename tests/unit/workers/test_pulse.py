@@ -1,4 +1,4 @@
-"""A worker's sign of life, through a pipe that its parent feels."""
+"""A worker's main loop says that it goes round, and never waits to be heard."""
 
 from __future__ import annotations
 
@@ -7,37 +7,34 @@ from collections.abc import Iterator
 
 import pytest
 
+from icfqueue.core.processes.pulse import Pulse
 from workers import pulse
 
 
 @pytest.fixture
-def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """The end that the parent reads; the worker has the other."""
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-    os.set_blocking(reading, False)
-    monkeypatch.setattr(pulse, "_pipe", writing)
-    yield reading
-    os.close(reading)
-    os.close(writing)
+def felt(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pulse]:
+    found = Pulse()
+    with found.pipe() as pipe:
+        monkeypatch.setattr(pulse, "_pipe", pipe)
+        yield found
+    found.close()
 
 
-def test_each_beat_says_what_the_worker_does(pipe: int) -> None:
-    pulse.beat()
-    pulse.beat(pulse.WAITING)
-    assert os.read(pipe, 100) == pulse.WORKING + pulse.WAITING
+@pytest.mark.parametrize("state", [pulse.WORKING, pulse.WAITING, pulse.STOPPING])
+def test_what_is_said_is_felt(state: bytes, felt: Pulse) -> None:
+    pulse.beat(state)
+    felt.feel()
+    assert felt.state == state
 
 
-def test_a_parent_that_does_not_listen_holds_no_worker_up(pipe: int) -> None:
+def test_nobody_need_listen(felt: Pulse) -> None:
+    """A full pipe, or none."""
+    assert felt.state == b""
     for _ in range(200_000):
         pulse.beat()
-    assert os.read(pipe, 10) == pulse.WORKING * 10
 
 
-def test_without_a_parent_nothing_is_written(
-    pipe: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_pipe_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pulse, "_pipe", -1)
+    monkeypatch.setattr(os, "write", lambda *_: pytest.fail("it was said"))
     pulse.beat()
-    with pytest.raises(BlockingIOError):
-        os.read(pipe, 1)
