@@ -88,8 +88,8 @@ if ARGV[4] ~= '1' then
   local ends = redis.call('ZSCORE', KEYS[2], ARGV[3])
   if ends and tonumber(ends) > now then return 0 end
 end
-redis.call('DEL', KEYS[1])
 for _, change in ipairs(cjson.decode(ARGV[6])) do redis.call(unpack(change)) end
+redis.call('DEL', KEYS[1])
 for i = 5, #KEYS do
   if redis.call('SCARD', KEYS[i]) > 0 then return 1 end
 end
