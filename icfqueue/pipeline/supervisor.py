@@ -11,6 +11,7 @@ import logging
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -167,7 +168,7 @@ class Supervisor:
             # A broker that was only out of reach, or stood still, has not restarted.
             return
         orphans = []
-        gathered = set()
+        gathered: Counter[str] = Counter()
         for visit in visits:
             changed = self._update(visit, self._orphaned, orphan=True)
             if changed is None:
@@ -187,9 +188,9 @@ class Supervisor:
             if changed.state == State.QUEUED:
                 orphans.append(changed)
                 if changed.step == steps.UPDATE_CATALOG.name:
-                    gathered.add(visit.project)
-        for project in gathered:
-            note_failure(self.ledger, project)
+                    gathered[visit.project] += 1
+        for project, count in gathered.items():
+            note_failure(self.ledger, project, count)
             self.ledger.flush_now(project)
         self._send(orphans)
 
