@@ -251,6 +251,18 @@ class Ledger(Protocol):
             False if it was changed meanwhile, or a worker holds it.
         """
 
+    def clock_stepped(self) -> float:
+        """Return by how many seconds the server's clock was set since the last call.
+
+        Above 0 it was set forward.
+        """
+
+    def shift_times(self, seconds: float) -> None:
+        """Move what is due later by `seconds`, as the server's clock was moved."""
+
+    def cut_leases(self, lease: float) -> None:
+        """Have leases end in `lease` seconds that end much later than any could."""
+
     def recount(self, project: str) -> bool:
         """Make the sums of a project anew; False if it is too busy for that."""
 

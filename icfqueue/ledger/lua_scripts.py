@@ -11,10 +11,11 @@ from typing import Any
 
 import redis
 
-_NOW = """
+NOW = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 """
+"""The beginning of scripts that need the time: ``now``, in milliseconds, and ``clock``."""
 
 # KEYS[i]: layout. ARGV[j]: the layout that the client knows.
 _LAYOUT = """
@@ -44,7 +45,7 @@ end
 # were lost or taken from a backup; the record's second part; the layout that the client
 # knows; the id of its store.
 COMMIT = (
-    _NOW
+    NOW
     + _LAYOUT % (3, 10)
     + _STORE % (11, 4, 11, 4, 11)
     + """
@@ -78,7 +79,7 @@ return 1
 # not run out is no obstacle, project, commands as in COMMIT, keys that go with the last
 # visit of the project as JSON, sorted set of catalogs, the layout that the client knows.
 FORGET = (
-    _NOW
+    NOW
     + _LAYOUT % (3, 9)
     + """
 local there = redis.pcall('HMGET', KEYS[1], 'v', 'w')
@@ -88,8 +89,8 @@ if ARGV[4] ~= '1' then
   local ends = redis.call('ZSCORE', KEYS[2], ARGV[3])
   if ends and tonumber(ends) > now then return 0 end
 end
-redis.call('DEL', KEYS[1])
 for _, change in ipairs(cjson.decode(ARGV[6])) do redis.call(unpack(change)) end
+redis.call('DEL', KEYS[1])
 for i = 5, #KEYS do
   if redis.call('SCARD', KEYS[i]) > 0 then return 1 end
 end
@@ -103,7 +104,7 @@ return 1
 # KEYS: workers, layout. ARGV: worker, the layout that the client knows. In seconds, as
 # older workers have it.
 LIVES = (
-    _NOW
+    NOW
     + _LAYOUT % (2, 2)
     + """
 local seconds = clock[1] .. string.format('.%06d', clock[2])
@@ -124,7 +125,7 @@ return redis.call('ZRANGEBYSCORE', KEYS[1], now - ARGV[1], now + ARGV[1])
 # of the leases in ms, progress, then for each visit token, visit, visit id. All or none.
 # A holder that slept past the end of its lease has it as long as nobody took it away.
 RENEW = (
-    _NOW
+    NOW
     + """
 local visits = (#KEYS - 1) / 2
 for i = 1, visits do
@@ -141,105 +142,46 @@ return 1
 
 # ARGV: milliseconds from now, how many.
 PAST = (
-    _NOW
+    NOW
     + """
 return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now + ARGV[1], 'LIMIT', 0, ARGV[2])
 """
 )
 
-# KEYS: turns, line of the project that a ticket names, record of its visit. ARGV: start of
-# the keys of lines, of records, project and visit that the ticket names (no visit: it was
-# looked at already), milliseconds by which another must have waited longer to come before
-# it, fields of a record. Returns the fields of that visit if it stands in no line; then
-# project, visit and fields of who is to be served, which goes to the end of its line, so
-# that two who ask at once get two.
-TURN = (
-    _NOW
+# ARGV: milliseconds of a lease. A lease, or a lock, that ends later than anybody could
+# have set it is of a time when this server's clock was ahead: who holds it renews it every
+# second, who vanished shall not be waited for until the clock has caught up.
+CUT_LEASES = (
+    NOW
     + """
-local fields = {unpack(ARGV, 6)}
-local function oldest(project)
-  local line = ARGV[1] .. project
-  while true do
-    local first = redis.pcall('ZRANGE', line, 0, 0, 'WITHSCORES')
-    if not first[1] then return nil end
-    local token = redis.pcall('HGET', ARGV[2] .. project .. '/' .. first[1], 't')
-    if token == '' then return first[1], tonumber(first[2]) end
-    redis.call('ZREM', line, first[1])
-  end
-end
-local own, mine = false, false
-if ARGV[4] ~= '' then
-  mine = redis.call('ZSCORE', KEYS[2], ARGV[4])
-  if not mine then own = redis.pcall('HMGET', KEYS[3], unpack(fields)) end
-end
-while true do
-  local project = redis.call('ZRANGE', KEYS[1], 0, 0)[1]
-  if not project then return {own} end
-  local name, since = oldest(project)
-  if name then
-    redis.call('ZADD', KEYS[1], string.format('%d', clock[1] * 1000000 + clock[2]), project)
-    if project == ARGV[3] and mine and tonumber(mine) - since < tonumber(ARGV[5]) then
-      name = ARGV[4]
-    else
-      -- Behind those of this very millisecond, too.
-      redis.call('ZADD', ARGV[1] .. project, string.format('%d', now + 1), name)
-    end
-    local record = ARGV[2] .. project .. '/' .. name
-    return {own, project, name, redis.call('HMGET', record, unpack(fields))}
-  end
-  redis.call('ZREM', KEYS[1], project)
-end
+local far = string.format('(%d', now + 2 * ARGV[1] + 60000)
+local found = redis.call('ZRANGEBYSCORE', KEYS[1], far, '+inf')
+local ends = string.format('%d', now + ARGV[1])
+for _, member in ipairs(found) do redis.call('ZADD', KEYS[1], ends, member) end
+return #found
 """
 )
 
-# KEYS: set of a queue's messages, then the lists of its tickets, by level. ARGV: start of
-# the keys of turns, of lines, milliseconds that a visit must have waited, how many at most.
-# Returns how many visits stand in no line; then, where fewer tickets lie than visits have
-# waited that long, those that have waited longest.
-MISSING = (
-    _NOW
-    + """
-local before = string.format('%d', now - ARGV[3])
-local left = tonumber(ARGV[4])
-local found = {}
-local strays = redis.call('ZCARD', KEYS[1])
-for level = 0, #KEYS - 2 do
-  local projects = redis.call('ZRANGE', ARGV[1] .. level, 0, -1)
-  local late = 0
-  for _, project in ipairs(projects) do
-    local line = ARGV[2] .. level .. ':' .. project
-    late = late + redis.call('ZCOUNT', line, '-inf', before)
-    strays = strays - redis.call('ZCARD', line)
-  end
-  local need = 0
-  if late > 0 then need = math.min(left, late - redis.call('LLEN', KEYS[level + 2])) end
-  for _, project in ipairs(projects) do
-    if need <= 0 then break end
-    local line = ARGV[2] .. level .. ':' .. project
-    local names = redis.call('ZRANGEBYSCORE', line, '-inf', before, 'LIMIT', 0, need)
-    for _, name in ipairs(names) do found[#found + 1] = project .. '/' .. name end
-    need = need - #names
-    left = left - #names
+# KEYS: sorted sets of times to come. ARGV: milliseconds. Move all of them.
+SHIFT = """
+for _, name in ipairs(KEYS) do
+  for _, member in ipairs(redis.call('ZRANGE', name, 0, -1)) do
+    redis.call('ZINCRBY', name, ARGV[1], member)
   end
 end
-return {strays, found}
 """
-)
 
-# KEYS: line, set of the queue's messages. ARGV: member of either. A message was sent now.
-SENT = (
-    _NOW
-    + """
-local time = string.format('%d', now)
-redis.call('ZADD', KEYS[1], 'XX', time, ARGV[1])
-return redis.call('ZADD', KEYS[2], 'XX', time, ARGV[2])
-"""
-)
-
-# ARGV: token, milliseconds. Take a lock, or renew it if it is ours.
+# ARGV: token, milliseconds, the longest that anybody takes it for, 0 if that is not known.
+# Take a lock, or renew it if it is ours.
 LOCK = """
 local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[1] then return 0 end
+if holder and holder ~= ARGV[1] then
+  local longest = tonumber(ARGV[3])
+  if longest > 0 and redis.call('PTTL', KEYS[1]) > longest then
+    redis.call('PEXPIRE', KEYS[1], longest)
+  end
+  return 0
+end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 """
@@ -258,7 +200,7 @@ return 0
 
 # KEYS: flush, ready set. ARGV: project, ms. Forget the flush if nobody is ready.
 FLUSHED = (
-    _NOW
+    NOW
     + """
 if redis.call('SCARD', KEYS[2]) == 0 then redis.call('ZREM', KEYS[1], ARGV[1]) return 1 end
 redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
@@ -268,7 +210,7 @@ return 0
 
 # KEYS: sorted set. ARGV: member, ms from now. Move the time of a member that is there.
 DELAY = (
-    _NOW
+    NOW
     + """
 return redis.call('ZADD', KEYS[1], 'XX', 'CH', now + ARGV[2], ARGV[1])
 """
@@ -277,7 +219,7 @@ return redis.call('ZADD', KEYS[1], 'XX', 'CH', now + ARGV[2], ARGV[1])
 # KEYS: hash of promises, visit to "<end in ms> <bytes> <token>". ARGV: visit, token,
 # bytes, free bytes, ms. Sweeps what has ended. Bytes stay below 2^53, exact in Lua.
 PROMISE = (
-    _NOW
+    NOW
     + """
 local others = 0
 local found = redis.call('HGETALL', KEYS[1])
@@ -301,7 +243,7 @@ return {fits and 1 or 0, string.format('%.0f', others)}
 # ARGV: visit, token, bytes, ms. A promise that ended meanwhile is made again: its bytes
 # are still to come. One with another token is the next holder's.
 KEEP_PROMISE = (
-    _NOW
+    NOW
     + """
 local found = redis.call('HGET', KEYS[1], ARGV[1])
 if found and string.match(found, ' (%S+)$') ~= ARGV[2] then return 0 end

@@ -8,9 +8,9 @@ kept nowhere else.
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 from icfqueue.core.errors import Cancelled, LeaseLost, StepError
@@ -77,6 +77,9 @@ class StepRecord:
     worker: str | None = None
 
 
+_FIELDS_OF_STEP = attrgetter(*StepRecord.__dataclass_fields__)
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One visit. Times are seconds since 1970; None is not yet, or not now.
@@ -96,10 +99,8 @@ class Record:
         How each step fared, in order.
     queued_at
         When it was last enqueued.
-    started_at
-        When its first step began.
-    finished_at
-        When it was done, failed or cancelled.
+    started_at, finished_at
+        When its first step began, and when it was done, failed or cancelled.
     due
         When a waiting visit is tried again.
     began
@@ -111,10 +112,8 @@ class Record:
         Fields of a newer release, kept for it.
     token
         Proof of the lease, known to its holder alone; empty if nobody holds it.
-    tar_bytes
-        Size of the tarball.
-    tar_md5
-        MD5 of the tarball, in hex.
+    tar_bytes, tar_md5
+        Size of the tarball, and its MD5 in hex.
     dicoms
         How many DICOM files it holds.
     refs
@@ -189,23 +188,9 @@ class Record:
 
     def to_json(self) -> str:
         """Return the record as every release reads it; about 1 kB."""
-        steps = [
-            [s.state, s.attempts, s.faults, s.crashes, s.seconds, s.worker]
-            for s in self.steps
-        ]
-        fields = {
-            name: getattr(self, name) for name in _PLAIN if getattr(self, name) is not None
-        }
-        options = asdict(self.options)
-        if self.unknown:
-            for step, more in zip(steps, self.unknown.steps, strict=True):
-                step.extend(more)
-            options |= self.unknown.options
-            fields |= self.unknown.record
-        return json.dumps(
-            {"visit": str(self.visit), "options": options, "steps": steps, **fields},
-            separators=(",", ":"),
-        )
+        fields = {name: getattr(self, name) for name in record_json.PLAIN}
+        steps = [list(_FIELDS_OF_STEP(step)) for step in self.steps]
+        return record_json.write(self.visit, self.options, steps, fields, self.unknown)
 
     def more_json(self, version: str) -> str:
         """Return what older releases do not read; empty if there is nothing.
@@ -238,7 +223,7 @@ class Record:
             It is not what it must be.
         """
         read = record_json.read(text, visit, more, version)
-        fields = {name: getattr(read.known, name) for name in _PLAIN}
+        fields = {name: getattr(read.known, name) for name in record_json.PLAIN}
         return cls(
             visit=visit or Visit.parse(read.known.visit),
             options=read.known.options,
@@ -250,23 +235,6 @@ class Record:
             unknown=read.unknown,
             **fields,
         )
-
-
-_PLAIN = (
-    "priority",
-    "generation",
-    "queued_at",
-    "started_at",
-    "finished_at",
-    "due",
-    "began",
-    "token",
-    "tar_bytes",
-    "tar_md5",
-    "dicoms",
-    "refs",
-    "error",
-)
 
 
 def new(visit: Visit, options: Options, priority: int, now: float) -> Record:

@@ -52,6 +52,8 @@ class RedisLedger:
         self._table = RecordTable(client, flush_after, self._clock)
         self._renew = Script(client, lua_scripts.RENEW)
         self._past = Script(client, lua_scripts.PAST)
+        self._shift = Script(client, lua_scripts.SHIFT)
+        self._cut_leases = Script(client, lua_scripts.CUT_LEASES)
         self._flushed = Script(client, lua_scripts.FLUSHED)
         self._delay = Script(client, lua_scripts.DELAY)
         self._lives = Script(client, lua_scripts.LIVES)
@@ -210,6 +212,19 @@ class RedisLedger:
     def recount(self, project: str) -> bool:
         """Make the sums of a project anew; False if it is too busy for that."""
         return self._table.recount(project, self.visits(project))
+
+    def clock_stepped(self) -> float:
+        """Return by how many seconds the server's clock was set since the last call."""
+        return self._clock.stepped()
+
+    def shift_times(self, seconds: float) -> None:
+        """Move what is due later by `seconds`, as the server's clock was moved."""
+        keys = [key("due"), key("flush")]
+        self._shift(keys=keys, args=[int(seconds * 1000)])
+
+    def cut_leases(self, lease: float) -> None:
+        """Have leases end in `lease` seconds that end much later than any could."""
+        self._cut_leases(keys=[key("leases")], args=[int(lease * 1000)])
 
     # Questions
 

@@ -200,7 +200,7 @@ def visit_row(record: Record | Unreadable) -> dict[str, Any]:
     """Return one line of ``status PROJECT --format csv``."""
     if isinstance(record, Unreadable):
         error = error_of(record)
-        return {
+        return dict.fromkeys(CSV_FIELDS, "") | {
             "visit": record.visit.id,
             "state": UNREADABLE,
             **{f"error_{name}": error[name] for name in ("kind", "type", "message")},

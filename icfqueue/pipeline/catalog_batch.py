@@ -126,7 +126,7 @@ class _Shared:
         # A full disk, say, is nobody's fault anyway.
         if self.visits == 1 or isinstance(decide(error, 1, policy, 0.0), PostponeBy):
             return error
-        failures = note_failure(self.worker.ledger, self.project)
+        failures = note_failure(self.worker.ledger, self.project, self.visits)
         error.at(project=self.project, visit="", step=UPDATE_CATALOG.name)
         if not isinstance(error, TransientError):
             # Time does not help; a smaller batch does.

@@ -39,18 +39,28 @@ def nobody_else_comes(ledger: Ledger, project: str, ready: int) -> bool:
 
 def batch_size(ledger: Ledger, project: str) -> int:
     """Return how many visits may be in the next batch."""
-    failures = int(ledger.notes.get(_name(project)) or 0)
-    return max(1, LARGEST_BATCH >> min(failures, 30))
+    return _noted(ledger, project)[0]
 
 
-def note_failure(ledger: Ledger, project: str) -> int:
-    """Note that a whole batch failed; return how many did so in a row."""
-    return ledger.notes.count_up(_name(project), MEMORY)
+def note_failure(ledger: Ledger, project: str, visits: int) -> int:
+    """Note that a whole batch of `visits` failed; return how many did so in a row."""
+    size, failures = _noted(ledger, project)
+    size = max(1, min(size, visits) // 2)
+    ledger.notes.put(_name(project), f"{size} {failures + 1}", MEMORY)
+    return failures + 1
 
 
 def note_success(ledger: Ledger, project: str) -> None:
     """Let batches be large again."""
     ledger.notes.drop(_name(project))
+
+
+def _noted(ledger: Ledger, project: str) -> tuple[int, int]:
+    """Return the size of the next batch, and how many failed in a row."""
+    words = (ledger.notes.get(_name(project)) or "").split()
+    if len(words) != 2 or not all(word.isdecimal() for word in words):  # noqa: PLR2004 - the two of note_failure
+        return LARGEST_BATCH, 0
+    return min(LARGEST_BATCH, int(words[0])), int(words[1])
 
 
 def _name(project: str) -> str:

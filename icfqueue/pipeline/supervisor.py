@@ -11,6 +11,7 @@ import logging
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -37,6 +38,9 @@ log = logging.getLogger(__name__)
 TICK = 0.5
 """Seconds between two looks."""
 
+LEADS = 10.0
+"""Seconds, at most, after which another takes over from one that vanished."""
+
 LEADER = "supervisor"
 """Name of the lock that the active supervisor holds."""
 
@@ -48,6 +52,9 @@ COUNT = 1.0
 
 ADOPT = 15.0
 """Seconds between two looks for what workers of the release before have queued."""
+
+CLOCK_STEP = 5.0
+"""Seconds from which on a difference of clocks is a step, and no slow answer."""
 
 SET_ASIDE = 60.0
 """Seconds for which a visit is not looked at whose record cannot be read."""
@@ -126,7 +133,8 @@ class Supervisor:
 
     def leads(self) -> bool:
         """Return whether this one is active; take over from one that vanished."""
-        got = self.ledger.locks.take(LEADER, self.token, min(10.0, self.settings.lease))
+        seconds = min(LEADS, self.settings.lease)
+        got = self.ledger.locks.take(LEADER, self.token, seconds, longest=LEADS)
         if got and not self._leads and self._outage.since is None:
             log.info("supervisor.active")
         self._leads = got
@@ -134,6 +142,7 @@ class Supervisor:
 
     def look(self) -> None:
         """Send on every visit that does not go on by itself."""
+        self.follow_clock()
         self.send_due()
         self.recover()
         self.flush()
@@ -145,6 +154,18 @@ class Supervisor:
                     raise
                 # The other queues are not to suffer.
                 log.exception("supervisor: unexpected error about the queue %s", queue)
+
+    def follow_clock(self) -> None:
+        """Notice that the server's clock was set, and keep its times right."""
+        step = self.ledger.clock_stepped()
+        if abs(step) > CLOCK_STEP:
+            log.warning("the broker's clock was set by %+.0f s", step)
+        if step > CLOCK_STEP:
+            # Every lease seems over: live workers first renew theirs.
+            self._blind_until = time.monotonic() + self.settings.lease
+        elif step < -CLOCK_STEP:
+            self.ledger.shift_times(step)
+        self.ledger.cut_leases(self.settings.lease)
 
     def send_due(self) -> None:
         """Send on waiting visits whose time has come."""
@@ -167,7 +188,7 @@ class Supervisor:
             # A broker that was only out of reach, or stood still, has not restarted.
             return
         orphans = []
-        gathered = set()
+        gathered: Counter[str] = Counter()
         for visit in visits:
             changed = self._update(visit, self._orphaned, orphan=True)
             if changed is None:
@@ -187,9 +208,9 @@ class Supervisor:
             if changed.state == State.QUEUED:
                 orphans.append(changed)
                 if changed.step == steps.UPDATE_CATALOG.name:
-                    gathered.add(visit.project)
-        for project in gathered:
-            note_failure(self.ledger, project)
+                    gathered[visit.project] += 1
+        for project, count in gathered.items():
+            note_failure(self.ledger, project, count)
             self.ledger.flush_now(project)
         self._send(orphans)
 
@@ -256,7 +277,14 @@ class Supervisor:
         if now < self._next_count.get(queue, 0.0):
             return
         self._next_count[queue] = now + COUNT
-        counted = self.ledger.turns.count(queue, lists(queue), self.patience)
+        try:
+            counted = self.ledger.turns.count(queue, lists(queue), self.patience)
+        except redis.ResponseError as error:
+            if "WRONGTYPE" not in str(error):
+                raise
+            # What bears a list's name is put aside by who asks for its length.
+            self.queues.depth(queue)
+            return
         if counted.strays:
             self._adopt(queue, now)
         lost = []

@@ -382,6 +382,8 @@ def test_whatever_happens_nobody_is_stuck_lost_or_done_by_two(
     in_process_queue: InProcessQueue, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(RedisLedger, "uptime", lambda _: 3600.0)
+    for project in {visit.project for visit in VISITS}:
+        in_process_queue.store.project_dir(project).mkdir()
     monkeypatch.setattr(catalog_batch, "run_batch", catalog_batch.run_batch)
     raw = redis.Redis(unix_socket_path=str(valkey.socket))
     machine: Any = type("Life", (Life,), {"queue": in_process_queue, "raw": raw})

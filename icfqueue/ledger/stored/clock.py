@@ -21,7 +21,21 @@ class ServerClock:
     def __init__(self, client: redis.Redis) -> None:
         self._client: Any = client
         self._ahead: float | None = None
+        self._known: float | None = None
         self._asked = 0.0
+
+    def stepped(self) -> float:
+        """Ask for the server's time; return by how much its clock was set since then.
+
+        Returns
+        -------
+        float
+            Seconds, forward or (below 0) back, exact to a round trip; 0 at first.
+        """
+        self._asked = -KEEP
+        self.now()
+        before, self._known = self._known, self._ahead
+        return 0.0 if before is None or self._ahead is None else self._ahead - before
 
     def now(self) -> float:
         """Return the server's time, in seconds since 1970; exact to a round trip.

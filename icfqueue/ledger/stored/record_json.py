@@ -13,7 +13,7 @@ Fields that this release does not know are kept, and written back as they were r
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
 import msgspec
@@ -75,6 +75,11 @@ class More(msgspec.Struct):
 
 
 _KNOWN = frozenset(Known.__struct_fields__)
+PLAIN = tuple(
+    name for name in Known.__struct_fields__ if name not in {"visit", "options", "steps"}
+)
+"""Fields that are written as they are, if they are not None."""
+
 _MORE = frozenset(More.__struct_fields__)
 _OPTIONS = frozenset(Options.__dataclass_fields__)
 _STEP = len(StepFields.__struct_fields__)
@@ -175,6 +180,34 @@ def _more(text: str | None, version: str) -> tuple[More | None, dict[str, Any]]:
             hint="update icfqueue on this machine",
         )
     return more, {name: raw[name] for name in raw.keys() - _MORE}
+
+
+def write(
+    visit: Visit,
+    options: Options,
+    steps: list[list[Any]],
+    plain: dict[str, Any],
+    unknown: Unknown | None,
+) -> str:
+    """Return ``r``.
+
+    Parameters
+    ----------
+    steps
+        Of each step the fields of :class:`StepFields`, in order.
+    plain
+        The fields of :data:`PLAIN`.
+    """
+    fields = {name: value for name, value in plain.items() if value is not None}
+    written = asdict(options)
+    if unknown:
+        steps = [[*s, *more] for s, more in zip(steps, unknown.steps, strict=True)]
+        written |= unknown.options
+        fields |= unknown.record
+    return json.dumps(
+        {"visit": str(visit), "options": written, "steps": steps, **fields},
+        separators=(",", ":"),
+    )
 
 
 def write_more(

@@ -152,10 +152,13 @@ class RecordTable:
         """Remove a record; see :meth:`icfqueue.ledger.ledger.Ledger.forget`."""
         record = found.record if isinstance(found, Entry) else None
         project = visit.project
-        commands = gone(visit)
-        for field, amount in totals(record).items():
-            if amount:
-                commands.append(["HINCRBY", key("totals", project), field, str(-amount)])
+        # First what a server without memory refuses, so that all is done or nothing.
+        commands = [
+            ["HINCRBY", key("totals", project), field, str(-amount)]
+            for field, amount in totals(record).items()
+            if amount
+        ]
+        commands += gone(visit)
         known = [key(name, project) for name in ("totals", "progress", "hold")]
         with layout_compared():
             done = self._forget(

@@ -22,11 +22,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from icfqueue.core.visit import Visit
-from icfqueue.ledger import lua_scripts
 from icfqueue.ledger.indexes import line_of, place_of
 from icfqueue.ledger.keys import key, visit_key
 from icfqueue.ledger.ledger import BATCH, Entry
-from icfqueue.ledger.lua_scripts import Script, run_many
+from icfqueue.ledger.lua_scripts import NOW, Script, run_many
 from icfqueue.ledger.record import Record
 from icfqueue.ledger.stored.record_table import FIELDS, RecordTable, entry_of
 
@@ -102,15 +101,111 @@ class Turns(Protocol):
         """
 
 
+# KEYS: turns, line of the project that a ticket names, record of its visit. ARGV: start of
+# the keys of lines, of records, project and visit that the ticket names (no visit: it was
+# looked at already), milliseconds by which another must have waited longer to come before
+# it, fields of a record. Returns the fields of that visit if it stands in no line; then
+# project, visit and fields of who is to be served, which goes to the end of its line, so
+# that two who ask at once get two.
+_TURN = (
+    NOW
+    + """
+local fields = {unpack(ARGV, 6)}
+local function oldest(project)
+  local line = ARGV[1] .. project
+  while true do
+    local first = redis.pcall('ZRANGE', line, 0, 0, 'WITHSCORES')
+    if not first[1] then return nil end
+    local token = redis.pcall('HGET', ARGV[2] .. project .. '/' .. first[1], 't')
+    if token == '' then return first[1], tonumber(first[2]) end
+    redis.call('ZREM', line, first[1])
+  end
+end
+local own, mine = false, false
+if ARGV[4] ~= '' then
+  mine = redis.call('ZSCORE', KEYS[2], ARGV[4])
+  if not mine then own = redis.pcall('HMGET', KEYS[3], unpack(fields)) end
+end
+while true do
+  local project = redis.call('ZRANGE', KEYS[1], 0, 0)[1]
+  if not project then return {own} end
+  local name, since = oldest(project)
+  if name then
+    redis.call('ZADD', KEYS[1], string.format('%d', clock[1] * 1000000 + clock[2]), project)
+    if project == ARGV[3] and mine and tonumber(mine) - since < tonumber(ARGV[5]) then
+      name = ARGV[4]
+    else
+      -- Behind those of this very millisecond, too.
+      redis.call('ZADD', ARGV[1] .. project, string.format('%d', now + 1), name)
+    end
+    local record = ARGV[2] .. project .. '/' .. name
+    return {own, project, name, redis.call('HMGET', record, unpack(fields))}
+  end
+  redis.call('ZREM', KEYS[1], project)
+end
+"""
+)
+
+# KEYS: set of a queue's messages, then the lists of its tickets, by level. ARGV: start of
+# the keys of turns, of lines, milliseconds that a visit must have waited, how many at most.
+# Returns how many visits stand in no line; then, where fewer tickets lie than visits have
+# waited that long, those that have waited longest.
+_MISSING = (
+    NOW
+    + """
+local before = string.format('%d', now - ARGV[3])
+-- Of a time when this server's clock was ahead.
+local ahead = string.format('%d', now + 60000)
+local left = tonumber(ARGV[4])
+local found = {}
+local strays = redis.call('ZCARD', KEYS[1])
+for level = 0, #KEYS - 2 do
+  local projects = redis.call('ZRANGE', ARGV[1] .. level, 0, -1)
+  local late = 0
+  for _, project in ipairs(projects) do
+    local line = ARGV[2] .. level .. ':' .. project
+    late = late + redis.call('ZCOUNT', line, '-inf', before)
+    late = late + redis.call('ZCOUNT', line, ahead, '+inf')
+    strays = strays - redis.call('ZCARD', line)
+  end
+  local need = 0
+  if late > 0 then need = math.min(left, late - redis.call('LLEN', KEYS[level + 2])) end
+  for _, project in ipairs(projects) do
+    if need <= 0 then break end
+    local line = ARGV[2] .. level .. ':' .. project
+    local names = redis.call('ZRANGEBYSCORE', line, '-inf', before, 'LIMIT', 0, need)
+    if #names == 0 then
+      names = redis.call('ZRANGEBYSCORE', line, ahead, '+inf', 'LIMIT', 0, need)
+    end
+    for _, name in ipairs(names) do found[#found + 1] = project .. '/' .. name end
+    need = need - #names
+    left = left - #names
+  end
+end
+return {strays, found}
+"""
+)
+
+# KEYS: line, set of the queue's messages. ARGV: member of either. A message was sent now.
+_SENT = (
+    NOW
+    + """
+local time = string.format('%d', now)
+redis.call('ZADD', KEYS[1], 'XX', time, ARGV[1])
+return redis.call('ZADD', KEYS[2], 'XX', time, ARGV[2])
+"""
+)
+
+
 class RedisTurns:
     """Lines and turns in Redis."""
 
     def __init__(self, client: redis.Redis, table: RecordTable) -> None:
         self._client: Any = client
         self._table = table
-        self._turn = Script(client, lua_scripts.TURN)
-        self._missing = Script(client, lua_scripts.MISSING)
-        self._sent = Script(client, lua_scripts.SENT)
+        self._turn = Script(client, _TURN)
+        self._missing = Script(client, _MISSING)
+        self._sent = Script(client, _SENT)
 
     def served(self, place: Place, visit: Visit, patience: float) -> Iterator[Entry]:
         """Yield whose turn it is at `place`, for a ticket that names `visit`."""

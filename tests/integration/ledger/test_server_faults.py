@@ -11,6 +11,7 @@ import redis
 from support.ledger import OPTIONS, VISIT, check_indexes, claim, finish, put
 from support.valkey import Valkey, dump, token
 
+from icfqueue.broker.refusals import BrokerRefuses
 from icfqueue.core.options import Outcome
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
@@ -78,12 +79,15 @@ def test_a_restarted_server_has_all_records_and_the_connections_go_on(
 def test_a_server_that_is_out_of_memory_refuses_and_changes_nothing(
     ledger: RedisLedger,
 ) -> None:
-    put(ledger)
+    ledger.put_many([(None, record.new(VISIT, OPTIONS, 0, 1.0).with_size(5))])
     before = dump(ledger.client)
     ledger.client.config_set("maxmemory", "1")
     try:
-        with pytest.raises(redis.ResponseError):
+        with pytest.raises(BrokerRefuses):
             put(ledger, Visit("p", "w"))
+        entry = ledger.get(VISIT)
+        with pytest.raises(BrokerRefuses):
+            ledger.forget(VISIT, entry)
     finally:
         ledger.client.config_set("maxmemory", "0")
     assert dump(ledger.client) == before

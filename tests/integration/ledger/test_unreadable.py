@@ -52,6 +52,8 @@ def queue(
     from icfqueue.steps import registry
 
     monkeypatch.setattr(registry, "run", lambda *_: Outcome(worked=True))
+    for project in ("study_1", "study_2"):
+        in_process_queue.store.project_dir(project).mkdir()
     in_process_queue.enqueue([BROKEN, *GOOD], catalog=False)
     in_process_queue.enqueue([OTHER], catalog=False)
     in_process_queue.ledger.client.hset(visit_key(BROKEN), mapping=KINDS[request.param])

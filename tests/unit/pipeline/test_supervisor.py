@@ -18,6 +18,7 @@ from icfqueue.core.errors import NetworkTrouble
 from icfqueue.core.steps import QUEUES, UPDATE_CATALOG
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
+from icfqueue.ledger.keys import LAYOUT, key, visit_key
 from icfqueue.ledger.record import State
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.ledger.retry_policy import RetryIn
@@ -387,3 +388,82 @@ def test_an_unexpected_error_is_logged_and_the_next_look_is_made(
     start(in_process_queue.supervisor)
     wait_until(lambda: len(looks) > 2, 20, "it looks again")
     assert "unexpected error" in caplog.text
+
+
+# What cannot be read, and clocks that are set
+
+
+def test_a_record_that_cannot_be_read_is_set_aside_with_a_word(
+    in_process_queue: InProcessQueue, caplog: pytest.LogCaptureFixture
+) -> None:
+    in_process_queue.enqueue([V])
+    claim(in_process_queue)
+    client = in_process_queue.ledger.client
+    client.hset(visit_key(V), "r", "no JSON")
+    for _ in range(3):
+        in_process_queue.supervisor.look()
+    assert caplog.text.count("cannot be read") == 1
+    assert client.hget(visit_key(V), "r") == "no JSON"
+
+
+def test_a_clock_that_is_set_forward_ends_no_lease_of_a_live_worker(
+    in_process_queue: InProcessQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All leases seem to be over at once: they are renewed first."""
+    clock = Clock()
+    monkeypatch.setattr(supervisor, "time", clock)
+    in_process_queue.enqueue([V])
+    claim(in_process_queue, lease=30.0)
+    in_process_queue.supervisor.look()
+    monkeypatch.setattr(RedisLedger, "clock_stepped", lambda _: 3600.0)
+    pass_time(in_process_queue.ledger.client, 3600.0)
+    in_process_queue.supervisor.look()
+    assert in_process_queue.record(V).state == State.RUNNING
+    assert in_process_queue.ledger.renew(V, "t", 30.0)
+    monkeypatch.setattr(RedisLedger, "clock_stepped", lambda _: 0.0)
+    clock.now += in_process_queue.settings.lease + 1
+    in_process_queue.supervisor.look()
+    assert in_process_queue.record(V).state == State.RUNNING
+
+
+def test_after_a_clock_was_set_back_nobody_waits_for_it_to_catch_up(
+    in_process_queue: InProcessQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For an orphan, a retry that is due, a message that was lost."""
+    orphan, waiting, lost = (Visit("study_1", name) for name in ("o", "w", "l"))
+    in_process_queue.enqueue([orphan, waiting, lost])
+    empty(in_process_queue)
+    claim(in_process_queue, orphan, lease=10.0)
+    claim(in_process_queue, waiting, lease=30.0)
+    in_process_queue.ledger.update(
+        waiting,
+        lambda r: record.failed(
+            r, NetworkTrouble("x"), RetryIn(10.0), in_process_queue.ledger.now()
+        ),
+    )
+    in_process_queue.supervisor.look()
+    monkeypatch.setattr(RedisLedger, "clock_stepped", lambda _: -3600.0)
+    pass_time(in_process_queue.ledger.client, -3600.0)
+    in_process_queue.supervisor.look()
+    monkeypatch.setattr(RedisLedger, "clock_stepped", lambda _: 0.0)
+    age(in_process_queue, in_process_queue.settings.lease + 1)
+    in_process_queue.supervisor.look()
+    found = [in_process_queue.record(visit) for visit in (orphan, waiting, lost)]
+    assert [one.state for one in found] == [State.QUEUED] * 3
+    age(in_process_queue, 10.0)
+    in_process_queue.supervisor.look()
+    assert empty(in_process_queue) == 3
+
+
+def test_a_newer_layout_ends_supervision_and_says_so(
+    in_process_queue: InProcessQueue,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(supervisor, "TICK", 0.01)
+    refused = threading.Event()
+    made = in_process_queue.another_supervisor(refused=refused.set)
+    in_process_queue.ledger.client.set(key("layout"), LAYOUT + 1)
+    made.run(threading.Event(), lambda: in_process_queue.ledger.worker_lives("host:1"))
+    assert refused.is_set()
+    assert "a newer icfqueue works with this broker" in caplog.text

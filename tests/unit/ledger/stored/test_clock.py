@@ -71,3 +71,19 @@ def test_it_is_this_machines_time_where_the_server_is_on_it() -> None:
             return int(now), int(now % 1 * 1e6)
 
     assert ServerClock(Here()).now() == pytest.approx(time.time(), abs=1.0)  # type: ignore[arg-type]  # what is asked of it
+
+
+def test_by_how_much_a_clock_was_set_is_told_once(here: Clock) -> None:
+    """Whoever asked for the time meanwhile has not told it."""
+    server = Server()
+    shared = ServerClock(server)  # type: ignore[arg-type]  # what is asked of it
+    assert shared.stepped() == 0.0
+    here.now += 10
+    server.now += 10
+    assert shared.stepped() == 0.0
+    server.now -= 3600
+    here.now += 2 * KEEP
+    server.now += 2 * KEEP
+    shared.now()
+    assert shared.stepped() == pytest.approx(-3600)
+    assert shared.stepped() == 0.0
