@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any
 from icfqueue.core.errors import UnreadableRecord
 from icfqueue.core.steps import UPDATE_CATALOG
 from icfqueue.core.visit import Visit
-from icfqueue.ledger import lua_scripts
 from icfqueue.ledger.indexes import totals
 from icfqueue.ledger.keys import LAYOUT, key, visit_key
 from icfqueue.ledger.ledger import BATCH, Change, Entry, Unreadable
-from icfqueue.ledger.locks import RedisLocks, RedisRoom
-from icfqueue.ledger.lua_scripts import Script
+from icfqueue.ledger.locks import RedisLocks
 from icfqueue.ledger.notes import RedisNotes
 from icfqueue.ledger.record import Record, State
+from icfqueue.ledger.room import RedisRoom
+from icfqueue.ledger.stored import lua_scripts
 from icfqueue.ledger.stored.clock import ServerClock
+from icfqueue.ledger.stored.lua_scripts import Script
 from icfqueue.ledger.stored.record_table import RecordTable, layout_compared
 from icfqueue.ledger.stored.turns import RedisTurns
 

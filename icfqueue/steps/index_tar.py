@@ -171,10 +171,7 @@ def _being_written(job: Job, what: str) -> TarballTouched:
 
 
 def _changed(visit: Visit, change: freshness.Change) -> TarballChanged:
-    if change.what == "size":
-        recorded, found = f"{change.recorded} bytes", f"{change.found} bytes"
-    else:
-        recorded, found = f"MD5 {change.recorded}", f"MD5 {change.found}"
+    found, recorded = change.words()
     return TarballChanged(
         f"{visit.storepath} is not the tarball that the metadata of visit {visit} were "
         f"made from: recorded {recorded}, found {found}",
