@@ -19,7 +19,7 @@ from icfqueue.core.visit import Visit
 from icfqueue.outputs import deposit
 from icfqueue.outputs.deposit import HEAD, REFS, Source
 from icfqueue.outputs.ids import dataset_id
-from icfqueue.store.directory import Store
+from icfqueue.store.reading import StoreReader
 
 _TAIL = 2048
 """Bytes at the end of a visit's repository in which its comment is looked for."""
@@ -66,7 +66,7 @@ class Deposited:
     source: Source | None
 
 
-def deposited(store: Store, project: str) -> set[Visit]:
+def deposited(store: StoreReader, project: str) -> set[Visit]:
     """Return the visits of which both files of a deposit are in the store directory."""
     names = {entry.name for entry in store.listing(store.project_dir(project))}
     found = (
@@ -77,7 +77,7 @@ def deposited(store: Store, project: str) -> set[Visit]:
     return {visit for visit in found if visit and visit.repo_export in names}
 
 
-def read(store: Store, visit: Visit) -> Deposited | None:
+def read(store: StoreReader, visit: Visit) -> Deposited | None:
     """Return what the visit's deposit says of itself; None if it is not there or damaged.
 
     A quicker look than :func:`icfqueue.outputs.deposit.read`, for there are many: the
@@ -94,7 +94,7 @@ def read(store: Store, visit: Visit) -> Deposited | None:
     return Deposited(commit, _source(comment))
 
 
-def _comment(store: Store, visit: Visit) -> bytes:
+def _comment(store: StoreReader, visit: Visit) -> bytes:
     """Return the comment of the visit's repository.
 
     Raises

@@ -1,4 +1,4 @@
-"""The demo's store on the web answers as a plain HTTP client expects."""
+"""A served store answers as a plain client expects; ``icfqueue serve`` serves one."""
 
 from __future__ import annotations
 
@@ -135,6 +135,7 @@ def test_a_range_holds_only_for_the_same_file(
         "/study/.icfqueue/secret",
         "/study/.icfqueue/",
         "/study/outside",
+        "/study/inside",
         "/study/up/private",
         "/../private",
         "/%2e%2e/private",
@@ -152,12 +153,6 @@ def test_nothing_hidden_or_outside_is_served(web: DemoStore, path: str) -> None:
     assert answer.status == 404
     assert b"private" not in answer.read()
     connection.close()
-
-
-def test_a_link_within_the_folder_is_served(
-    web: DemoStore, session: requests.Session
-) -> None:
-    assert session.get(f"{web.url}/study/inside").content == CONTENT
 
 
 def test_the_catalog_has_the_content_types_that_a_browser_needs(
@@ -236,12 +231,26 @@ def test_many_clients_are_served_at_once(web: DemoStore) -> None:
     assert web.count("GET", "/study/v_dicom.tar", 200) == 100
 
 
-def test_it_can_be_started_by_hand(folder: Path, session: requests.Session) -> None:
-    command = [sys.executable, "-m", "icfqueue.demo.server", folder, "--no-auth"]
+def test_the_command_serves_a_store_until_it_is_ended(
+    folder: Path, session: requests.Session
+) -> None:
+    """A range of a tarball, the page over all projects, a catalog; on SIGTERM it ends."""
+    command = [sys.executable, "-m", "icfqueue", "serve", "--port", "0"]
+    command += ["--store-dir", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        url = process.stdout.readline().strip()
         try:
-            assert session.get(f"{url}/study/v_dicom.tar").content == CONTENT
+            line = process.stdout.readline()
+            url = line.split()[3]
+            tarball = f"{url}study/v_dicom.tar"
+            assert session.get(tarball).content == CONTENT
+            part = session.get(tarball, headers={"Range": "bytes=5-9"})
+            assert (part.status_code, part.content) == (206, CONTENT[5:10])
+            assert session.head(tarball).headers["Content-Length"] == str(len(CONTENT))
+            page = session.get(url)
+            assert 'href="study/catalog/"' in page.text
+            assert session.get(f"{url}study/catalog/").text == "<html>catalog</html>"
+            assert session.get(f"{url}study/.icfqueue/secret").status_code == 404
         finally:
             process.terminate()
+        assert process.wait(30) == 0
