@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import html
 import http.client
 import os
+import re
+import shlex
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import bcrypt
 import pytest
 import requests
+from support import datasets
 
+from icfqueue.core.settings import Settings
 from icfqueue.demo.server import DemoStore
+from icfqueue.operations.serve import serving
 from icfqueue.remote.listing import Listing
+from icfqueue.steps import update_catalog
+from icfqueue.steps.job import Job
+from icfqueue.store.directory import Store
 
 CONTENT = bytes(range(256)) * 100
 
@@ -254,3 +264,42 @@ def test_the_command_serves_a_store_until_it_is_ended(
         finally:
             process.terminate()
         assert process.wait(30) == 0
+
+
+def test_datalad_clones_and_gets_by_what_the_page_shows(
+    store: Store,
+    make_job: Callable[..., Job],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With a password file: the command that the page over all projects has, and images."""
+    users = tmp_path / "users"
+    users.write_text(f"me:{bcrypt.hashpw(b'secret', bcrypt.gensalt(4)).decode()}\n")
+    settings = Settings(store_dir=store.root, settle=0)
+    with serving(settings, "127.0.0.1", 0, users) as server:
+        job = make_job("visit_1", store_url=server.url)
+        datasets.put_visit(job, [("a.dcm", datasets.images(1)[0])])
+        assert update_catalog.run(job).worked
+        for name, value in {
+            "TYPE": "user_password",
+            "USER": "me",
+            "SECRET": "secret",
+            "REALM": f"{server.url}/{server.realm}",
+        }.items():
+            monkeypatch.setenv(f"DATALAD_CREDENTIAL_STORE_{name}", value)
+        page = requests.get(server.url, auth=("me", "secret"), timeout=20).text
+        (shown,) = re.findall(r"<code>(.*?)</code>", page)
+        for command in (html.unescape(shown), "datalad -C study_1 get visit_1/a.dcm"):
+            done = subprocess.run(
+                shlex.split(command),
+                cwd=tmp_path,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+        got = tmp_path / "study_1" / "visit_1" / "a.dcm"
+        assert got.read_bytes() == datasets.images(1)[0]
+        assert server.count(status=401)
+        catalog = f"{server.url}/study_1/catalog/"
+        assert requests.get(catalog, auth=("me", "secret"), timeout=20).status_code == 200
