@@ -230,14 +230,21 @@ class Handler(BaseHTTPRequestHandler):
             location = f"/{path.lstrip('/')}/"
             self.send_page(HTTPStatus.MOVED_PERMANENTLY, headers={"Location": location})
         elif found == self.store.root and self.store.home:
-            address = f"http://{host}" if _HOST.fullmatch(host) else self.store.url
-            self.send_page(HTTPStatus.OK, self.store.home(address))
+            self.send_page(HTTPStatus.OK, self.store.home(self.address(host)))
         elif index := self.store.find(f"{path}index.html"):
             self.send_file(index)
         else:
             entries = visible(self.store.reader, found)
             page = listing(entries, urllib.parse.unquote(path), query)
             self.send_page(HTTPStatus.OK, page)
+
+    def address(self, host: str) -> str:
+        """Return the address by which who asks has reached the store, for showing."""
+        if not _HOST.fullmatch(host):
+            return self.store.url
+        # As a server with TLS before this one says it.
+        safe = self.headers.get("X-Forwarded-Proto") == "https"
+        return f"{'https' if safe else 'http'}://{host}"
 
     def send_page(
         self,

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from icfqueue.core.errors import ToolFailed
 from icfqueue.core.guard import Guard
 from icfqueue.dataset import programs
 from icfqueue.dataset.branches import COMMITTER, OWN_FILES
@@ -112,6 +113,17 @@ def read(repo: Path, commit: str, guard: Guard) -> Last:
     if when is None:
         raise ValueError("its commit has no date")
     return Last(commit, int(when[1]), entries.parse(modules, dict(_links(tree))))
+
+
+def is_damaged(repo: Path, guard: Guard) -> bool:
+    """Tell whether what git failed with is the pack in `repo`, and no want of memory."""
+    packs = [f"objects/pack/{path.name}" for path in (repo / "objects/pack").glob("*.idx")]
+    try:
+        programs.run(["git", "verify-pack", *packs], repo=repo, guard=guard)
+    except ToolFailed as error:
+        passing = ("killed by signal", "memory", "unable to create thread")
+        return not any(word in error.message for word in passing)
+    return not packs
 
 
 def _objects(said: bytes, count: int) -> Iterator[bytes]:

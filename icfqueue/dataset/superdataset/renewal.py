@@ -214,6 +214,7 @@ class _Superdataset:
         except FileNotFoundError:
             return None, None
         except (ValueError, KeyError, IndexError, zipfile.BadZipFile, ToolFailed) as error:
+            self._raise_if_passing(error, repo)
             log.warning(
                 "the superdataset of %s is damaged (%s)", self.project, type(error).__name__
             )
@@ -279,11 +280,22 @@ class _Superdataset:
         except ToolFailed as error:
             if last is None:
                 raise
+            self._raise_if_passing(error, repo)
             log.warning(
                 "the superdataset of %s begins anew: %s", self.project, type(error).__name__
             )
             _empty(repo)
             commits.write(repo, contents, None, self.guard)
+
+    def _raise_if_passing(self, error: Exception, repo: Path) -> None:
+        """Raise what git failed with, unless the old repository is to blame.
+
+        To begin anew breaks every clone: no git that was killed may lead to it.
+        """
+        if isinstance(error, ToolFailed):
+            self.guard.advance()
+            if not commits.is_damaged(repo, self.guard):
+                raise error
 
     def _publish(self, scratch: Path, refs: dict[str, str]) -> None:
         (scratch / "refs").write_bytes(deposit.refs_text(refs))

@@ -116,11 +116,15 @@ def test_the_page_at_the_top_gets_the_address_that_was_asked(tmp_path: Path) -> 
     (tmp_path / "study").mkdir()
     with StoreServer(StoreReader(tmp_path), home=lambda address: f"at {address}") as web:
 
-        def ask(path: str, host: str) -> str:
-            return requests.get(web.url + path, headers={"Host": host}, timeout=20).text
+        def ask(path: str, host: str, **more: str) -> str:
+            headers = {"Host": host, **more}
+            return requests.get(web.url + path, headers=headers, timeout=20).text
 
         assert ask("/", "icf.example.org:80") == "at http://icf.example.org:80"
         assert ask("/", "[::1]:80") == "at http://[::1]:80"
+        # A server with TLS before it.
+        proxied = ask("/", "icf.example.org", **{"X-Forwarded-Proto": "https"})
+        assert proxied == "at https://icf.example.org"
         # What is no name is not shown.
         assert ask("/", "a<b>'") == f"at {web.url}"
         assert "Index of /study" in ask("/study/", "x")

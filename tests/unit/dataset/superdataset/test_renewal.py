@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +22,10 @@ from support.superdatasets import (
 )
 
 from icfqueue.catalog import pages
-from icfqueue.core.errors import LeaseLost, TransientError
+from icfqueue.core.errors import LeaseLost, ToolFailed, TransientError
 from icfqueue.core.guard import UNGUARDED, Guard
 from icfqueue.core.visit import Visit
+from icfqueue.dataset import programs
 from icfqueue.dataset.superdataset import entries, renewal
 from icfqueue.dataset.superdataset.renewal import Made, Renewal
 from icfqueue.outputs import deposit, ids
@@ -271,6 +272,23 @@ def test_one_whose_objects_are_damaged_begins_anew_as_well(the: Project) -> None
         found = the.look()
         assert found.links["v1"] == commit_of(visits[0], place)
         assert found.refs == found.commit
+
+
+@pytest.mark.parametrize("when", ["cat-file --batch", "pack-objects"])
+@pytest.mark.parametrize("how", ["kill -9 $$", "echo 'fatal: Out of memory' >&2; exit 128"])
+def test_a_git_that_is_killed_or_has_no_memory_breaks_no_clone(
+    the: Project, program: Callable[[str, str], None], when: str, how: str
+) -> None:
+    """It is tried again later; a new history would end that of every clone."""
+    visits = the.put("v1", "v2")
+    the.renew(visits)
+    before = the.files()
+    the.put("v1", version=1)
+    git_itself = programs.find_program("git")
+    program("git", f'case "$*" in "{when}"|"{when} "*) {how};; esac; {git_itself} "$@"')
+    with pytest.raises(ToolFailed):
+        the.renew(visits[:1])
+    assert the.files() == before
 
 
 def test_a_deposit_that_is_damaged_is_not_listed(the: Project) -> None:
