@@ -10,6 +10,8 @@ import click
 
 from icfqueue.core.priority import MAX_PRIORITY
 
+_NO_SUPERDATASET = "Leave the project's dataset of all visits alone."
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -67,11 +69,7 @@ def work_options(function: F) -> F:
                 help="Make everything anew; accept a changed tarball.",
             ),
             click.option("--no-catalog", is_flag=True, help="Leave the catalog alone."),
-            click.option(
-                "--no-superdataset",
-                is_flag=True,
-                help="Leave the project's dataset of all visits alone.",
-            ),
+            click.option("--no-superdataset", is_flag=True, help=_NO_SUPERDATASET),
             click.option(
                 "--remove-tarball",
                 is_flag=True,
