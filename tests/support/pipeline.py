@@ -100,6 +100,7 @@ class CatalogWriter:
         settings: Settings,
         *,
         guard: Guard,
+        **_: object,
     ) -> Results:
         del store, project, store_url, settings
         self.first()
