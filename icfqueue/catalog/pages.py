@@ -58,8 +58,8 @@ def study_id(store_url: str, project: str) -> str:
 def project_clone_url(store_url: str, project: str) -> str:
     """Return what ``datalad clone`` takes to clone the dataset of all visits."""
     return (
-        f"datalad-annex::?type=external&externaltype=uncurl&url={store_url.rstrip('/')}"
-        f"/{project}/{{{{annex_key}}}}&encryption=none"
+        "datalad-annex::?type=external&externaltype=uncurl&encryption=none"
+        f"&url={store_url.rstrip('/')}/{project}/{{{{annex_key}}}}"
     )
 
 

@@ -49,6 +49,7 @@ def add_visits(
     *,
     guard: Guard = UNGUARDED,
     vouched: bool = False,
+    superdataset: bool = False,
 ) -> Results:
     """Write the pages of some visits and, once, the study page.
 
@@ -68,6 +69,9 @@ def add_visits(
         Asked before anything appears in the store.
     vouched
         The metadata must be there: an earlier step has written them.
+    superdataset
+        The study page shall offer the dataset of all visits though it may not be there
+        yet: it is written next.
 
     Returns
     -------
@@ -85,7 +89,7 @@ def add_visits(
     visits = sorted(set(visits))
     if not visits:
         return {}
-    study = _Study(store, project, store_url, guard, vouched)
+    study = _Study(store, project, store_url, guard, vouched, superdataset)
     wanted = visits
     with disk_trouble(f"updating the catalog of {project}"):
         # Another machine may have written the study page just now: to go on from an older
@@ -111,11 +115,18 @@ def rebuild(
     store_url: str,
     settings: Settings,
     guard: Guard = UNGUARDED,
+    *,
+    superdataset: bool = False,
 ) -> Results:
     """Make the whole catalog anew from the metadata files of the project.
 
     Visits that are gone lose their page. A visit whose metadata files were removed but
     whose deposit is there (``--remove-metadata``) keeps the page that it has.
+
+    Parameters
+    ----------
+    superdataset
+        As for :func:`add_visits`.
 
     Returns
     -------
@@ -134,7 +145,7 @@ def rebuild(
             f"{store.project_dir(project)} is not there",
             hint="look at the project's name and at --store-dir",
         )
-    study = _Study(store, project, store_url, guard)
+    study = _Study(store, project, store_url, guard, superdataset=superdataset)
     with disk_trouble(f"writing the catalog of {project}"):
         study.recover()
         visits = _with_metadata(store, project)
@@ -167,6 +178,7 @@ class _Study:
     store_url: str
     guard: Guard
     vouched: bool = False
+    superdataset: bool = False
     folder: Path = field(init=False)
     id: str = field(init=False)
 
@@ -267,7 +279,7 @@ class _Study:
         """Return the study page's record, with a clone command if there is a dataset."""
         whole = self.store.project_dir(self.project) / WHOLE_PROJECT
         url = pages.project_clone_url(self.store_url, self.project)
-        there = self.store.exists(whole)
+        there = self.superdataset or self.store.exists(whole)
         return pages.study_record(
             self.project, self.id, entries.values(), url if there else None
         )

@@ -96,8 +96,8 @@ def test_visit_page_has_its_series_tags_and_tarball() -> None:
 def test_study_page_has_a_clone_command_only_if_there_is_a_dataset_of_all() -> None:
     url = pages.project_clone_url(f"{URL}/", PROJECT)
     assert url == (
-        "datalad-annex::?type=external&externaltype=uncurl"
-        f"&url={URL}/{PROJECT}/{{{{annex_key}}}}&encryption=none"
+        "datalad-annex::?type=external&externaltype=uncurl&encryption=none"
+        f"&url={URL}/{PROJECT}/{{{{annex_key}}}}"
     )
     assert "url" not in pages.study_record(PROJECT, "s", [])
     assert pages.study_record(PROJECT, "s", [], url)["url"] == url

@@ -152,6 +152,15 @@ def test_study_page_has_the_clone_command_once_a_dataset_of_all_visits_is_there(
     (the.store.project_dir(PROJECT) / study.WHOLE_PROJECT).unlink()
     the.rebuild()
     assert "url" not in the.study_page()
+    for write in (
+        lambda: study.rebuild(the.store, PROJECT, URL, the.settings, superdataset=True),
+        lambda: study.add_visits(
+            the.store, PROJECT, the.visits("v2"), URL, the.settings, superdataset=True
+        ),
+    ):
+        write()
+        assert the.study_page()["url"] == pages.project_clone_url(URL, PROJECT)
+        the.rebuild()
 
 
 def test_study_page_lists_all_visits_sorted_with_sums(the: Study) -> None:
