@@ -585,3 +585,21 @@ def test_a_page_of_the_layout_before_is_shown_without_what_it_does_not_have(
         assert browser.driver.find_elements("id", "tags")
     finally:
         page.write_bytes(kept)
+
+
+def test_an_entry_that_somebody_added_by_datalad_catalog_is_listed(
+    catalogs: Site, browser: Browser
+) -> None:
+    page = catalogs.store.catalog_dir(PROJECT) / pages.page_path(
+        pages.study_id(catalogs.store_url, PROJECT)
+    )
+    kept = page.read_bytes()
+    record = json.loads(kept)
+    bare = {"dataset_id": "x", "dataset_version": "1", "dataset_path": "extra"}
+    record["subdatasets"].append({**bare, "dirs_from_path": ["extra"]})
+    page.write_bytes(pages.encode(record))
+    try:
+        browser.open(catalogs.study())
+        browser.wait(VISIT, "extra")
+    finally:
+        page.write_bytes(kept)

@@ -18,10 +18,15 @@ class StudyPage {
   constructor(record, place) {
     this.base = place.base;
     this.collator = new Intl.Collator("en", { numeric: true });
+    // Somebody may have added an entry by datalad-catalog, which knows no sums.
     this.entries = (record.subdatasets ?? []).map((entry) => ({
+      nr_dicoms: 0,
+      tar_bytes: 0,
+      tar_size: "",
+      keywords: [],
       ...entry,
       name: entry.dataset_path.toLowerCase(),
-      words: entry.keywords.map((word) => word.toLowerCase()),
+      words: (entry.keywords ?? []).map((word) => word.toLowerCase()),
     }));
     this.element = make(
       "div",
