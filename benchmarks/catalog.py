@@ -149,7 +149,9 @@ def _ready(store: Path, visits: int) -> list[Any]:
     for number in range(visits):
         name = f"v{number:06d}"
         inputs.write_metadata(store / inputs.PROJECT, name, inputs.records(3, number))
-        visit, options = Visit(inputs.PROJECT, name), Options(inputs.STORE_URL)
+        visit = Visit(inputs.PROJECT, name)
+        # There are no deposits, and what is compared has no such thing.
+        options = Options(inputs.STORE_URL, superdataset=False)
         made = record.new(visit, options, 0, time.time())
         steps = (*[done] * 4, StepRecord(State.QUEUED), StepRecord())
         found.append(replace(made, steps=steps, tar_bytes=1 << 20, dicoms=3))

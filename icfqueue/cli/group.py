@@ -19,6 +19,7 @@ COMMANDS = (
     "cancel",
     "verify",
     "catalog",
+    "serve",
     "reconcile",
     "forget",
 )

@@ -68,6 +68,11 @@ def work_options(function: F) -> F:
             ),
             click.option("--no-catalog", is_flag=True, help="Leave the catalog alone."),
             click.option(
+                "--no-superdataset",
+                is_flag=True,
+                help="Leave the project's dataset of all visits alone.",
+            ),
+            click.option(
                 "--remove-tarball",
                 is_flag=True,
                 help="Remove the tarball here once the deposit is complete and the store "

@@ -214,6 +214,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         bool,
         Meta(description="Whether each page's metadata are offered for download."),
     ] = True
+    superdataset: Annotated[
+        bool,
+        Meta(
+            description="Whether each project has a dataset with all its visits as "
+            "subdatasets, to be cloned in one go."
+        ),
+    ] = True
 
 
 def load(**given: Any) -> Settings:

@@ -23,17 +23,29 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from icfqueue.core.errors import TransientError
 from icfqueue.core.guard import Guard
 from icfqueue.core.visit import Visit
 from icfqueue.store.directory import Store
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 FORMAT = 1
 """Version of what the deposit holds; a deposit of another version is made anew."""
 
 HEAD = "refs/heads/master"
+
+REFS = "XDLRA--refs"
+"""End of the name of every refs file, a visit's and a project's."""
+
+EXPORT = "XDLRA--repo-export"
+"""The same of every repository."""
+
+PLACEHOLDER = "{{annex_key}}"
+"""Stands in a clone's URL where DataLad puts the names of the two files."""
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip can hold (PKWARE APPNOTE, 4.4.6)."""
@@ -89,18 +101,23 @@ class Deposit:
     source: Source | None
 
 
-def clone_url(store_url: str, visit: Visit) -> str:
-    """Return what ``datalad clone`` takes to clone the dataset of `visit`.
+def clone_url(store_url: str, subject: Visit | str) -> str:
+    """Return what ``datalad clone`` takes to clone a dataset.
 
     Parameters
     ----------
     store_url
         The store's address, as in ``https://data.example.org``.
+    subject
+        A visit, or the id of a project: the dataset of all its visits.
     """
-    base = f"{store_url.rstrip('/')}/{visit.project}/{visit.id}_"
+    if isinstance(subject, Visit):
+        base = f"{store_url.rstrip('/')}/{subject.project}/{subject.id}_"
+    else:
+        base = f"{store_url.rstrip('/')}/{subject}/"
     return (
         "datalad-annex::?type=external&externaltype=uncurl&encryption=none"
-        f"&url={base}{{{{annex_key}}}}"
+        f"&url={base}{PLACEHOLDER}"
     )
 
 
@@ -223,10 +240,15 @@ def pack_refs(repo: Path) -> dict[str, str]:
     return refs
 
 
-def write_export(repo: Path, target: Path, source: Source) -> None:
+def write_export(repo: Path, target: Path, source: DataclassInstance) -> None:
     """Write the zip of the bare repository `repo`, the same bytes for the same files.
 
     Only what a clone needs is taken, in a fixed order with fixed times and modes.
+
+    Parameters
+    ----------
+    source
+        What it was made from, for the zip's comment.
 
     Raises
     ------
