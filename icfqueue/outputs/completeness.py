@@ -86,7 +86,9 @@ def right_source(
         return None
     source = found.source
     url = f"{store_url.rstrip('/')}/{visit.storepath}"
-    if (source.url, source.format) != (url, FORMAT):
+    if source.url != url:
+        return None
+    if source.format != FORMAT and not is_kept(source, store, visit):
         return None
     tarball = read_tarball(store, visit)
     if tarball is not None and (tarball.size, tarball.md5) != (source.size, source.md5):
@@ -95,6 +97,15 @@ def right_source(
     if md5 is not None and md5 != source.metadata:
         return None
     return source
+
+
+def is_kept(source: Source, store: Store, visit: Visit) -> bool:
+    """Return whether a deposit of another format stays: what it lacks cannot be had.
+
+    An older format is right as far as it goes; the tarball is not downloaded again for
+    the sake of the format alone.
+    """
+    return source.format < FORMAT and not store.exists(store.path(visit, visit.tarball))
 
 
 def without_tarball(store: Store, visit: Visit, options: Options) -> bool:
