@@ -10,6 +10,13 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+store_url_option = click.option(
+    "--store-url",
+    metavar="URL",
+    help="Store on the web.  [env ICFQUEUE_STORE_URL; default: https://data.inm-icf.de]",
+)
+"""For commands that need neither a store directory nor a broker."""
+
 
 def where_options(function: F) -> F:
     """Add the options that say where store and broker are."""
@@ -20,12 +27,7 @@ def where_options(function: F) -> F:
                 type=click.Path(path_type=Path),
                 help="Store directory.  [env ICFQUEUE_STORE_DIR; default: this folder]",
             ),
-            click.option(
-                "--store-url",
-                metavar="URL",
-                help="Store on the web.  [env ICFQUEUE_STORE_URL; "
-                "default: https://data.inm-icf.de]",
-            ),
+            store_url_option,
             click.option(
                 "--broker",
                 metavar="URL",
