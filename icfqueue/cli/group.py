@@ -23,6 +23,7 @@ COMMANDS = (
     "forget",
     "clone",
     "range",
+    "references",
 )
 """Each is the one command in the module of its name."""
 

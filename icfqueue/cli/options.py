@@ -10,6 +10,13 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+store_dir_option = click.option(
+    "--store-dir",
+    type=click.Path(path_type=Path),
+    help="Store directory.  [env ICFQUEUE_STORE_DIR; default: this folder]",
+)
+"""For commands that need no broker."""
+
 store_url_option = click.option(
     "--store-url",
     metavar="URL",
@@ -22,11 +29,7 @@ def where_options(function: F) -> F:
     """Add the options that say where store and broker are."""
     for option in reversed(
         [
-            click.option(
-                "--store-dir",
-                type=click.Path(path_type=Path),
-                help="Store directory.  [env ICFQUEUE_STORE_DIR; default: this folder]",
-            ),
+            store_dir_option,
             store_url_option,
             click.option(
                 "--broker",

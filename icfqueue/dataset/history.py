@@ -12,6 +12,7 @@ merge of the git-annex branch).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +21,12 @@ from typing import Any
 from icfqueue.core.guard import Guard
 from icfqueue.dataset import programs
 from icfqueue.dataset.member_state import decode_state
+from icfqueue.outputs.references import Place
 
 MASTER = "refs/heads/master"
 ANNEX = "refs/heads/git-annex"
+
+_MD5E = re.compile(rb"MD5E?-s(\d+)--([0-9a-f]{32})", re.ASCII)
 
 _OF_THE_BRANCH = (b"uuid.log", b"remote.log")
 
@@ -142,6 +146,44 @@ def offsets_of(base: Base, records: Sequence[Mapping[str, Any]]) -> list[int] | 
             return None
         found.append(places.pop(0))
     return found
+
+
+def places_of(base: Base, repo: Path, guard: Guard) -> list[Place] | None:
+    """Return where in the tarball the images of an old dataset are.
+
+    Returns
+    -------
+    list of Place or None
+        None if it does not say it of every image.
+
+    Raises
+    ------
+    ToolFailed
+        Its objects are damaged or missing.
+    """
+    links = _links(repo, base.refs[MASTER], guard)
+    contents = _contents(repo, [sha for sha, _ in links], guard)
+    found = []
+    for sha, path in links:
+        key = contents[sha].rpartition(b"/")[2]
+        logs = base.logs.get(key)
+        named = _MD5E.match(key)
+        if logs is None or named is None:
+            return None
+        if logs.offsets:
+            place = (named[2].decode(), logs.offsets[0], int(named[1]))
+            found.append(Place(path.decode(), *place))
+        elif any(url.startswith(b":dl+archive:") for url in logs.urls):
+            return None
+    return found
+
+
+def _links(repo: Path, commit: str, guard: Guard) -> list[tuple[bytes, bytes]]:
+    """Return the annexed files of a commit: object with the link, and path."""
+    args = ["git", "ls-tree", "-r", "-z", commit]
+    listed = programs.run(args, repo=repo, guard=guard).split(b"\0")
+    files = (line.split(b"\t", 1) for line in listed if line.startswith(b"120000 "))
+    return [(about.rpartition(b" ")[2], path) for about, path in files]
 
 
 def _date(repo: Path, commit: str, guard: Guard) -> int:

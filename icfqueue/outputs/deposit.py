@@ -210,7 +210,13 @@ def _refs_of_lines(lines: Iterable[str]) -> dict[str, str]:
 
 
 def publish(
-    store: Store, visit: Visit, export: Path, refs: dict[str, str], guard: Guard
+    store: Store,
+    visit: Visit,
+    export: Path,
+    refs: dict[str, str],
+    guard: Guard,
+    *,
+    references: Path | None = None,
 ) -> bool:
     """Let the deposit appear in the store; return whether anything changed.
 
@@ -220,6 +226,8 @@ def publish(
         The zip, finished, in the visit's work folder.
     refs
         Ref name to commit.
+    references
+        The file with the places of images, if one is to be there; likewise finished.
 
     Raises
     ------
@@ -237,7 +245,10 @@ def publish(
         # Never may a refs file stand beside a repository that it does not belong to.
         if listed is not None:
             store.withdraw(visit, final_refs, guard)
+        store.withdraw(visit, store.path(visit, visit.metadata_references), guard)
         store.publish(export, final_export, guard)
+    if references is not None:
+        store.publish(references, store.path(visit, visit.metadata_references), guard)
     publish_refs(store, visit, refs, export.parent, guard)
     return True
 

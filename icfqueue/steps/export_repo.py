@@ -21,10 +21,11 @@ from icfqueue.dataset import repository
 from icfqueue.dataset.annex_keys import KeySource
 from icfqueue.dataset.build import build
 from icfqueue.dataset.history import Base, offsets_of, read_base
-from icfqueue.outputs import deposit, metadata_files, tarball_index
+from icfqueue.outputs import deposit, metadata_files, references, tarball_index
 from icfqueue.outputs.completeness import is_kept, right_source
 from icfqueue.outputs.deposit import Deposit, Source
 from icfqueue.outputs.metadata_files import DicomRecord, DicomsFile, TarballMeta
+from icfqueue.outputs.references import Place
 from icfqueue.steps.job import Job
 from icfqueue.store.disk import disk_trouble
 
@@ -122,6 +123,7 @@ def _build(
         offsets = offsets_of(base, records)
     if offsets is None:
         source = replace(source, format=deposit.WITHOUT_PLACES)
+    places = _references(job, source, records, offsets, scratch)
     build(
         repo,
         visit,
@@ -137,8 +139,29 @@ def _build(
     export = scratch / "export"
     deposit.write_export(repo, export, source)
     guard.advance()
-    changed = deposit.publish(store, visit, export, refs, guard)
+    changed = deposit.publish(store, visit, export, refs, guard, references=places)
     return _outcome(source, refs, worked=changed)
+
+
+def _references(
+    job: Job,
+    source: Source,
+    records: list[DicomRecord],
+    offsets: list[int] | None,
+    scratch: Path,
+) -> Path | None:
+    """Write the references, if they are wanted or there are older ones to be renewed."""
+    there = job.store.path(job.visit, job.visit.metadata_references)
+    wanted = job.settings.publish_references or job.store.exists(there)
+    if offsets is None or not wanted:
+        return None
+    places = (
+        Place(record["path"], record["md5"], start, record["size"])
+        for record, start in zip(records, offsets, strict=True)
+    )
+    made = scratch / "references"
+    made.write_text(references.dump(source.url, places), encoding="utf-8")
+    return made
 
 
 def _recorded(

@@ -93,6 +93,59 @@ def test_an_old_clone_is_updated_and_loses_what_has_gone(job: Job, folder: Path)
     )
 
 
+def test_a_clone_that_skipped_a_deposit_is_not_told_of_what_has_gone(
+    job: Job, folder: Path
+) -> None:
+    """With a git-annex branch of its own, which is merged line by line."""
+    datasets.put_visit(job, OLD)
+    old = clone(job, folder)
+    call(old, "datalad", "get", "v/a.dcm")
+    gone = (old / "v/b.dcm").readlink().name
+    datasets.put_visit(job, NEW)
+    datasets.put_visit(job, [("v/e.dcm", FOUR)])
+    call(old, "datalad", "update", "--how=ff-only", "-s", "origin")
+    assert [path.name for path in (old / "v").iterdir()] == ["e.dcm"]
+    asked = ["git", "annex", "whereis", f"--key={gone}"]
+    told = subprocess.run(asked, cwd=old, capture_output=True, text=True, check=False)
+    assert told.returncode == 1
+    assert "(0 copies)" in told.stdout
+    call(old, "datalad", "get", "v/e.dcm")
+    assert (old / "v/e.dcm").read_bytes() == FOUR
+
+
+def test_a_deposit_of_the_format_before_is_made_anew_upon_itself(
+    job: Job, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the tarball is here; forced or not. Its clones can be updated."""
+    plain = replace(job, options=replace(job.options, force=False))
+    with monkeypatch.context() as patch:
+        # What was written before said nothing of places, and called itself 1.
+        patch.setattr(export_repo.tarball_index, "read_offsets", lambda *_: None)
+        datasets.put_visit(plain, OLD)
+    found = deposit.read(job.store, job.visit)
+    assert found is not None
+    assert found.source is not None
+    assert found.source.format == 1
+    old = clone(job, folder)
+    before = call(old, "git", "rev-parse", "HEAD").strip()
+    job.store.forget_work(job.visit)
+
+    tarball = job.store.path(job.visit, job.visit.tarball)
+    tarball.rename(tmp_path / "tarball")
+    for way in (plain, job):
+        assert not export_repo.run(way).worked, "without the tarball it stays as it is"
+    (tmp_path / "tarball").rename(tarball)
+    assert export_repo.run(plain).worked
+    assert not export_repo.run(plain).worked
+    assert not export_repo.run(job).worked
+    assert commits(job, tmp_path / "unpacked")[-1] == before
+    call(old, "datalad", "update", "--how=ff-only", "-s", "origin")
+    key = (old / "v/b.dcm").readlink().name
+    log = call(old, "git", "log", "-1", "--format=%H", "origin/git-annex").strip()
+    states = call(old, "git", "ls-tree", "-r", "--name-only", log)
+    assert f"{key}.log.rmt" in states
+
+
 def test_the_same_history_gives_the_same_bytes(job: Job, tmp_path: Path) -> None:
     """Also when the new tarball is older than the old one, or nothing has changed."""
     datasets.put_visit(job, OLD)

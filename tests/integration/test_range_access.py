@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -11,11 +13,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import fsspec
+import pydicom
 import pytest
 from support import datasets
-from support.nginx import Nginx, program
+from support.nginx import PASSWORD, USER, Nginx, program
 
 from icfqueue.client import clones
+from icfqueue.client.references import write_references
 from icfqueue.core.guard import UNGUARDED
 from icfqueue.core.options import Options
 from icfqueue.core.settings import Settings
@@ -266,6 +271,32 @@ def test_an_image_of_a_tarball_of_twenty_gigabytes_comes_at_once(
     finally:
         places.remove(folder)
         tarball.unlink()
+
+
+def test_references_give_one_image_to_pydicom_without_datalad(
+    web: Nginx, root: Path
+) -> None:
+    """fsspec reads the references from the store, and the image by range."""
+    (told,) = write_references(Store(root), VISIT.project, [VISIT.id])
+    assert told.images == len(IMAGES)
+    web.forget()
+    token = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    login = {"client_kwargs": {"headers": {"Authorization": f"Basic {token}"}}}
+    files = fsspec.filesystem(
+        "reference",
+        fo=f"{web.url}/{VISIT.project}/{VISIT.metadata_references}",
+        target_options=login,
+        remote_protocol="http",
+        remote_options=login,
+    )
+    with files.open("v/0017.dcm") as image:
+        found = pydicom.dcmread(image)
+    assert found == pydicom.dcmread(io.BytesIO(IMAGES[17]))
+    assert len(files.find("v")) == len(IMAGES)
+    tarball = [one for one in web.sent() if one.path.endswith(".tar")]
+    # Before it, fsspec asks by HEAD whether the server knows ranges.
+    assert [one.status for one in tarball] == [200, 206]
+    assert sum(one.sent for one in tarball) <= len(IMAGES[17]) + 2_000
 
 
 def _deposit_huge(root: Path, folder: Path, url: str, offset: int) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from support import datasets
 from support.reading import counted_opens
 
@@ -247,6 +248,33 @@ def test_a_running_git_annex_serves_several_visits(make_job: Callable[..., Job])
             datasets.put_metadata(job, [record("a.dcm")])
             export_repo.run(job, keys)
     assert len({datasets.deposit_bytes(job) for job in jobs}) == 3
+
+
+def test_references_come_with_the_deposit_if_they_are_wished_or_were_there(
+    job: Job, make_job: Callable[..., Job]
+) -> None:
+    """Never those of an older deposit beside a newer one."""
+    file = job.store.path(job.visit, job.visit.metadata_references)
+    put_images(job)
+    assert not file.exists()
+    forced = make_job("visit_1", force=True)
+    wished = structs.replace(job.settings, publish_references=True)
+    datasets.put_metadata(job, [record("a.dcm")])
+    export_repo.run(replace(forced, settings=wished))
+    first = file.read_text()
+    assert (
+        '"a.dcm": ["https://data.example.org/study_1/visit_1_dicom.tar", 512, 7]' in first
+    )
+    datasets.put_metadata(job, [record("b.dcm")])
+    export_repo.run(forced)
+    assert '"b.dcm"' in file.read_text()
+    assert '"a.dcm"' not in file.read_text()
+    # Where the places are not known any more, there can be none.
+    datasets.put_metadata(job, [record("c.dcm")], tarball=b"another")
+    tarball_index.offsets_path(job.store, job.visit).unlink()
+    job.store.path(job.visit, job.visit.tarball).unlink()
+    export_repo.run(forced)
+    assert not file.exists()
 
 
 def test_a_kill_at_any_publication_leaves_a_deposit_whole_or_without_refs(
