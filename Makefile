@@ -2,6 +2,7 @@
 # make check     lint, types, imports, docs     make docs      the pages, in docs/_build
 # make chaos     the long fault tests           make bench     measure
 # make coverage  which lines the tests run      make lowest    with the lowest versions allowed
+# make constraints   pin what pyproject.toml wants, each file with its hash
 # make clean     remove what make made
 SHELL := /bin/sh
 VENV ?= .venv
@@ -13,11 +14,15 @@ LOWEST := $(VENV)-lowest
 # What was installed is remembered by content, not by time: a second call needs no network.
 # The demonstration needs the program alone (.program), everything else also the tools of
 # its developers (.installed).
-WANTED = $$(cat pyproject.toml constraints.txt | cksum)
-PIP = PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet \
-	--disable-pip-version-check --no-warn-script-location
+WANTED = $$(cat pyproject.toml constraints*.txt | cksum)
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-script-location
+# Nothing is installed whose hash is not known; what builds packages stands in a file of its
+# own, for it is needed first.
+PINNED = $(PIP) --require-hashes --no-deps --no-build-isolation
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate
 
-.PHONY: demo test check docs coverage lowest bench chaos install program clean
+.PHONY: demo test check docs coverage lowest bench chaos install program constraints clean
 
 demo: program
 	@$(BIN)/icfqueue demo
@@ -70,16 +75,27 @@ program:
 		if [ -z "$(PYTHON)" ]; then echo "Python 3.11 or newer is needed" >&2; exit 1; fi; \
 		echo "Installing into $(VENV) …"; \
 		$(PYTHON) -m venv $(VENV) || { echo "python venv is needed (Debian: python3-venv)" >&2; exit 1; }; \
-		$(PIP) -e . || exit 1; \
+		$(PINNED) -r constraints-build.txt || exit 1; \
+		$(PINNED) -r constraints.txt || exit 1; \
+		$(PIP) --no-deps --no-build-isolation -e . || exit 1; \
+		$(BIN)/python -m pip check > /dev/null || { $(BIN)/python -m pip check; exit 1; }; \
 		echo "$(WANTED)" > $(VENV)/.program; \
 	fi
 
 install: program
 	@if [ "$$(cat $(VENV)/.installed 2>/dev/null)" != "$(WANTED)" ]; then \
 		echo "Installing the tools of developers into $(VENV) …"; \
-		$(PIP) -e '.[test,check,docs]' || exit 1; \
+		$(PINNED) -r constraints-dev.txt || exit 1; \
+		$(BIN)/python -m pip check > /dev/null || { $(BIN)/python -m pip check; exit 1; }; \
 		echo "$(WANTED)" > $(VENV)/.installed; \
 	fi
+
+# A version that is pinned already stays unless pyproject.toml forbids it; `rm` the files for
+# the newest ones.
+constraints: install
+	@$(COMPILE) --group build -o constraints-build.txt
+	@$(COMPILE) pyproject.toml -c constraints-build.txt -o constraints.txt
+	@$(COMPILE) pyproject.toml --all-extras -c constraints-build.txt -c constraints.txt -o constraints-dev.txt
 
 clean:
 	rm -rf $(VENV) $(LOWEST) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis \

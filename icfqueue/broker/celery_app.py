@@ -8,16 +8,11 @@ from kombu.transport import TRANSPORT_ALIASES
 
 from icfqueue.broker.connection import PATIENT, SOCKET_SCHEME, Broker
 from icfqueue.broker.sockets import OVER_TCP, REPLY_SECONDS
+from icfqueue.core.priority import LEVELS
 from icfqueue.core.steps import QUEUES
 
 TASK_PREFIX = "icfqueue."
 """The task of a step is called ``icfqueue.<step>``."""
-
-
-LEVELS = list(range(10))
-"""Celery's priorities on Redis; 0 is served first. Visits that have begun take the
-lower half, others the upper one, so that a project finishes visit by visit."""
-
 
 SEPARATOR = "\x06\x16"
 """Kombu's own, between a queue's name and its priority in the key of a Redis list."""
@@ -57,7 +52,7 @@ def make_app(broker: Broker) -> Celery:
         task_create_missing_queues=False,
         result_expires=3600,
         broker_transport_options={
-            "priority_steps": LEVELS,
+            "priority_steps": list(LEVELS),
             "sep": SEPARATOR,
             "queue_order_strategy": "priority",
             "socket_timeout": REPLY_SECONDS,

@@ -24,13 +24,14 @@ from msgspec import Meta
 from icfqueue.broker.celery_app import TASK_PREFIX
 from icfqueue.core import steps
 from icfqueue.core.errors import IcfqueueError
+from icfqueue.core.priority import LEVELS
 from icfqueue.core.visit import Visit
 
 LARGEST = 1 << 16
 """Bytes of a message; ours have about 1,000."""
 
 Short = Annotated[str, Meta(max_length=1000)]
-Level = Annotated[int, Meta(ge=0, le=9)]
+Level = Annotated[int, Meta(ge=LEVELS[0], le=LEVELS[-1])]
 Generation = Annotated[int, Meta(ge=0, lt=1 << 53)]
 Arguments = tuple[Short, Short, Generation]
 

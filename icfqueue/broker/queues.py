@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from icfqueue.broker import envelope
 from icfqueue.broker.aside import Aside
-from icfqueue.broker.celery_app import LEVELS, SEPARATOR
+from icfqueue.broker.celery_app import SEPARATOR
+from icfqueue.core.priority import LEVELS
 from icfqueue.core.steps import QUEUES
-from icfqueue.ledger.lua_scripts import Script
+from icfqueue.ledger.stored.lua_scripts import Script
 
 if TYPE_CHECKING:
     import redis
@@ -33,7 +34,7 @@ _aside = Aside()
 
 
 class Queues:
-    """The queues of one broker, looked at and never changed.
+    """The queues of one broker, looked at; no message is taken or changed.
 
     Parameters
     ----------
@@ -55,8 +56,12 @@ class Queues:
             if isinstance(size, Exception) and "WRONGTYPE" not in str(size):
                 raise size
         if any(isinstance(size, Exception) for size in sizes):
-            mend(self._client)
+            self.mend()
         return sum(size for size in sizes if isinstance(size, int))
+
+    def mend(self) -> None:
+        """Put aside what bears the name of a queue and is no list."""
+        mend(self._client)
 
     def waiting(self, queue: str) -> Iterator[str]:
         """Yield ``project/visit`` of every message of ours that waits in `queue`.

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from icfqueue.core.priority import MAX_PRIORITY
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 store_dir_option = click.option(
@@ -83,7 +85,7 @@ def work_options(function: F) -> F:
             ),
             click.option(
                 "--priority",
-                type=click.IntRange(0, 4),
+                type=click.IntRange(0, MAX_PRIORITY),
                 default=0,
                 show_default=True,
                 help="Visits of a higher number go first.",

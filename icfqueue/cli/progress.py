@@ -160,7 +160,8 @@ def when_accepted(opened: Session, do: Callable[[], T]) -> T:
     while True:
         try:
             return do()
-        except redis.ConnectionError as error:
+        except Exception as error:
+            # redis-py's, or what Kombu made of it.
             if not is_refusal(error):
                 raise
         if words := broker.news():

@@ -35,7 +35,12 @@ class Guard:
         """
 
     def before_publish(self, name: str) -> None:
-        """Ask whether the file `name` may appear in the store now.
+        """Ask whether the store may be changed now: a file appear, or one go.
+
+        Parameters
+        ----------
+        name
+            The file or the visit, for the message.
 
         Raises
         ------

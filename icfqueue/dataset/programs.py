@@ -163,8 +163,9 @@ class _Child:
                 # A group of its own, so that all that it starts can be ended with it.
                 start_new_session=True,
             )
-        except FileNotFoundError as error:
-            if error.filename == str(repo):
+        except FileNotFoundError:
+            # Python names the program even where the working directory is what is gone.
+            if not repo.is_dir():
                 raise
             raise _missing(args[0]) from None
         self.stdin = cast("IO[bytes]", self.process.stdin)

@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from icfqueue.core.priority import LEVELS, level_of
 from icfqueue.core.steps import INDEX_TAR, NAMES, QUEUES, UPDATE_CATALOG, position, step
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.keys import key
-from icfqueue.ledger.record import MAX_PRIORITY, Record, State
+from icfqueue.ledger.record import Record, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +41,12 @@ def totals(record: Record | None) -> dict[str, int]:
 _INDEXING = position(INDEX_TAR.name)
 
 
-def level_of(record: Record) -> int:
-    """Return how urgent a queued visit is; 0 is served first.
-
-    Visits that have begun come before all others, so that a project finishes visit by
-    visit; within both, those of a higher priority come first.
-    """
-    return MAX_PRIORITY - record.priority + (0 if record.begun else MAX_PRIORITY + 1)
-
-
 def place_of(record: Record) -> tuple[str, int] | None:
     """Return the queue and the level of the visit's message; None if there is none."""
     if record.state != State.QUEUED or record.step == UPDATE_CATALOG.name:
         return None
-    return step(record.step).queue, level_of(record)
+    level = level_of(record.priority, begun=record.begun)
+    return step(record.step).queue, level
 
 
 def line_of(place: tuple[str, int], project: str) -> str:
@@ -141,8 +134,7 @@ def gone(visit: Visit) -> list[Command]:
     sets = [key("in", project, state) for state in State]
     sets += [key("ready", project, name) for name in NAMES]
     scored = [key("leases"), key("due"), *(key("sent", queue) for queue in QUEUES)]
-    levels = range(2 * MAX_PRIORITY + 2)
-    lines = [line_of((queue, level), project) for queue in QUEUES for level in levels]
+    lines = [line_of((queue, level), project) for queue in QUEUES for level in LEVELS]
     return [
         *(["SREM", where, visit.id] for where in sets),
         *(["ZREM", where, member] for where in scored),

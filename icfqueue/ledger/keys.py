@@ -22,7 +22,7 @@ Keys, below ``icfqueue:``::
                               served there, in microseconds
     flush                     sorted set of projects by when their catalog is written
     room                      hash: visit to "<end> <bytes> <token>", the room on the disk
-                              that is promised to its download (ledger/locks.py)
+                              that is promised to its download (ledger/room.py)
     workers                   sorted set of workers by when they last said they live
     lock:<name>, hold:<project>, rest:<name>, …   notes, most with an end of their own
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from icfqueue.core.visit import Visit
-from icfqueue.ledger.locks import Locks, Room
+from icfqueue.ledger.locks import Locks
 from icfqueue.ledger.notes import Notes
 from icfqueue.ledger.record import Record, State
+from icfqueue.ledger.room import Room
 
 if TYPE_CHECKING:  # it needs what is defined here
     from icfqueue.ledger.stored.turns import Turns

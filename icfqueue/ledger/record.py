@@ -45,9 +45,6 @@ ACTIVE = (State.QUEUED, State.RUNNING, State.WAITING)
 PENDING = "pending"
 """State of a step whose turn has not come; the others are those of :class:`State`."""
 
-MAX_PRIORITY = 4
-"""Priorities of visits go from 0 (the default) to this, the most urgent."""
-
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
@@ -91,7 +88,7 @@ class Record:
     options
         What was asked for when it was enqueued.
     priority
-        0 to 4, the most urgent (:data:`MAX_PRIORITY`).
+        0 to 4, the most urgent (:mod:`icfqueue.core.priority`).
     generation
         Raised whenever the visit is handed out anew or cancelled; a message or worker
         of an older one is ignored.

@@ -148,8 +148,7 @@ def _tarball(job: Job, found: Record | None) -> Iterator[Difference]:
     if change is None:
         return
     was = f"was {change.recorded} when the dataset was made"
-    what = f"{change.found} bytes" if change.what == "size" else f"MD5 {change.found}"
-    yield Difference("tarball", f"{what}, {was}", REDO)
+    yield Difference("tarball", f"{change.words()[0]}, {was}", REDO)
 
 
 def _store(job: Job, remote: RemoteStore | None) -> Iterator[Difference]:
@@ -170,8 +169,7 @@ def _store(job: Job, remote: RemoteStore | None) -> Iterator[Difference]:
     if change is None:
         return
     made = f"the dataset was made from {change.recorded}"
-    what = f"{change.found} bytes" if change.what == "size" else f"MD5 {change.found}"
-    yield Difference("store", f"{url} has {what}, {made}", REDO)
+    yield Difference("store", f"{url} has {change.words()[0]}, {made}", REDO)
 
 
 def _catalog(job: Job, found: Record | None, listed: set[Visit]) -> Iterator[Difference]:

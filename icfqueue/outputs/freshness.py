@@ -1,8 +1,9 @@
 """Whether a tarball is still the one that a visit's outputs were made from.
 
-Both rules stand here alone: for the tarball in the store directory, which is read again
-unless it is known by its fingerprint, and for the store's, of which size and published
-MD5 are known without a download.
+The two rules for a tarball and a visit's record: for the tarball in the store directory,
+which is read again unless it is known by its fingerprint, and for the store's, of which
+size and published MD5 are known without a download. (Whether files that we left belong
+together is :mod:`icfqueue.outputs.completeness`.)
 
 A fingerprint is compared for equality and nothing else. Which of two files is the newer
 one is not asked: clocks of machines differ, times can be set, and some file systems know
@@ -37,6 +38,11 @@ class Change:
     what: Literal["size", "MD5"]
     found: int | str
     recorded: int | str
+
+    def words(self) -> tuple[str, str]:
+        """Return what was found and what is recorded: ``("8 bytes", "9 bytes")``."""
+        form = "{} bytes" if self.what == "size" else "MD5 {}"
+        return form.format(self.found), form.format(self.recorded)
 
 
 class KnownTarball(NamedTuple):

@@ -14,28 +14,38 @@ from typing import Any
 from celery import Celery
 
 from icfqueue.broker.celery_app import TASK_PREFIX
+from icfqueue.core.priority import LEVELS, level_of
 from icfqueue.core.steps import step
 from icfqueue.core.visit import Visit
-from icfqueue.ledger.indexes import level_of
 from icfqueue.ledger.ledger import Ledger
-from icfqueue.ledger.record import MAX_PRIORITY, Record
+from icfqueue.ledger.record import Record
 
 SEND_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Nudge:
-    """The content of a message: this visit can go on with this step."""
+    """The content of a message: a visit can go on with this step.
+
+    Attributes
+    ----------
+    visit, step, generation
+        For whom and what it was sent. Who is served by it is whoever's turn it is at the
+        step's queue and this level (:mod:`icfqueue.ledger.stored.turns`).
+    level
+        Of :data:`icfqueue.core.priority.LEVELS`.
+    """
 
     visit: Visit
     step: str
     generation: int
-    priority: int = MAX_PRIORITY
+    level: int = LEVELS[0]
 
     @classmethod
     def of(cls, record: Record) -> Nudge:
         """Return the message for a queued visit."""
-        return cls(record.visit, record.step, record.generation, level_of(record))
+        level = level_of(record.priority, begun=record.begun)
+        return cls(record.visit, record.step, record.generation, level)
 
 
 class Messages:
@@ -83,7 +93,7 @@ class Messages:
             args=[nudge.visit.project, nudge.visit.id, nudge.generation],
             task_id=f"{nudge.visit}/{nudge.step}/{nudge.generation}/{secrets.token_hex(3)}",
             queue=step(nudge.step).queue,
-            priority=nudge.priority,
+            priority=nudge.level,
             producer=producer,
             # Or the result of each step would name the next one.
             add_to_parent=False,

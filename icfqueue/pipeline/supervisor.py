@@ -1,4 +1,4 @@
-"""Recovers work: a look over the ledger, every second, by one worker at a time.
+"""Recovers work: a look over the ledger, twice a second, by one worker at a time.
 
 Redelivery by the broker cannot be trusted to do it (it is slow, comes too often or not
 at all), so a visit whose worker vanished is found by its lease, one whose retry is due
@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 
 import redis
 
-from icfqueue.broker.celery_app import LEVELS
 from icfqueue.broker.queues import Queues, lists
 from icfqueue.broker.refusals import Outage, is_away
 from icfqueue.core import steps
 from icfqueue.core.errors import Crashed, NewerLayout, UnreadableRecord
+from icfqueue.core.priority import LEVELS
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
@@ -282,8 +282,7 @@ class Supervisor:
         except redis.ResponseError as error:
             if "WRONGTYPE" not in str(error):
                 raise
-            # What bears a list's name is put aside by who asks for its length.
-            self.queues.depth(queue)
+            self.queues.mend()
             return
         if counted.strays:
             self._adopt(queue, now)

@@ -1,4 +1,7 @@
-"""From the name of a step to the module that does it."""
+"""From the name of a step to the module that does it, and the doing of it.
+
+Which steps there are, and in which order, stands in :mod:`icfqueue.core.steps`.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +26,12 @@ def module_of(name: str) -> ModuleType:
 
 
 def run(name: str, job: Job) -> Outcome:
-    """Do a step for one visit, unless its outputs are all it needs.
+    """Do a step for one visit.
 
     A visit whose tarball was removed, because the deposit stands for it, has nothing to
-    build; `fetch` and `cleanup` look for themselves. Who misses what an earlier step left
-    looks twice: the system may remember that it was not there.
+    build, and its step is done; `fetch` and `cleanup` look for themselves. A step that
+    misses a file of an earlier one is done a second time: a network file system may
+    remember for a while that a file was not there.
 
     Raises
     ------

@@ -208,7 +208,7 @@ class Store(StoreReader):
             In a scratch folder.
         aside
             A name in the work folder around that, for the old one where the file system
-            cannot exchange two names (:func:`icfqueue.store.swap_folder.put_folder`).
+            cannot exchange two names (:mod:`icfqueue.store.beneath.swap_folder`).
 
         Raises
         ------

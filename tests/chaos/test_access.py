@@ -29,6 +29,7 @@ RARE = {
         "info",  # what a dead worker did is taken back
         "lrange",  # a message is missing
         "zscore",  # a lease is looked at
+        "setnx",  # the first of all gives the store's id to the broker
     },
     "producer": {
         "unwatch",  # sums are made anew while somebody works on the project

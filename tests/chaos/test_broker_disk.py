@@ -11,7 +11,8 @@ import pytest
 from support.faulty_store import FaultyStore
 from support.killable_cluster import KillableCluster
 from support.killable_worker import KillableWorker
-from support.small_disk import SmallDisk, can_mount, on_small_disk
+from support.private_mount import can_mount
+from support.small_disk import SmallDisk, on_small_disk
 
 
 @dataclass

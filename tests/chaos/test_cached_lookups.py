@@ -7,6 +7,7 @@ attributes. That needs bindfs, and root or user namespaces.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -31,7 +32,9 @@ CACHES = {
 
 
 def can_bind() -> bool:
-    return shutil.which("bindfs") is not None and can_mount()
+    """Tell whether bindfs is here, and a kernel and rights that let it mount."""
+    fuse = os.access("/dev/fuse", os.R_OK | os.W_OK)
+    return fuse and shutil.which("bindfs") is not None and can_mount()
 
 
 @pytest.fixture

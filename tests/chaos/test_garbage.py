@@ -15,8 +15,8 @@ from support.killable_cluster import KillableCluster
 from support.steadiness import check_it_goes_on, start_workers
 
 from icfqueue.broker.aside import KEPT, notes
-from icfqueue.broker.celery_app import LEVELS
 from icfqueue.broker.queues import lists
+from icfqueue.core.priority import LEVELS
 from icfqueue.core.steps import QUEUES
 
 ROUNDS = 20 if LONG else 2

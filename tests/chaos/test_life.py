@@ -32,10 +32,11 @@ from support.waiting import pass_time
 from icfqueue.broker.queues import lists
 from icfqueue.core.errors import BadTarball, DiskTrouble, Interrupted, NetworkTrouble
 from icfqueue.core.options import Outcome, Results
+from icfqueue.core.priority import MAX_PRIORITY
 from icfqueue.core.steps import QUEUES, UPDATE_CATALOG
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.ledger import Entry
-from icfqueue.ledger.record import ACTIVE, MAX_PRIORITY, State
+from icfqueue.ledger.record import ACTIVE, State
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.operations.reconcile import forget
 from icfqueue.pipeline import catalog_batch, handle_message

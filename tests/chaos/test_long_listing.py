@@ -17,7 +17,9 @@ from icfqueue.remote.client import RemoteStore
 with RemoteStore(sys.argv[1]) as remote:
     found = len(remote.visits("study_1"))
 used = resource.getrusage(resource.RUSAGE_SELF)
-print(found, used.ru_utime + used.ru_stime, used.ru_maxrss)
+# Its peak since it was started; ru_maxrss counts whoever started it, too.
+peak = open("/proc/self/status").read().partition("VmHWM:")[2].split()[0]
+print(found, used.ru_utime + used.ru_stime, peak)
 """
 
 

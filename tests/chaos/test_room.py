@@ -14,7 +14,8 @@ import pytest
 from support.chaos_project import FEW, PROJECT
 from support.faulty_store import FaultyStore
 from support.killable_cluster import KillableCluster
-from support.small_disk import can_mount, on_small_disk
+from support.private_mount import can_mount
+from support.small_disk import on_small_disk
 
 from icfqueue.core.visit import Visit
 from icfqueue.demo.visits import members_of_visit, shipped, write_tar

@@ -35,8 +35,13 @@ ROOT = Path(__file__).parents[2]
 def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sources of the release before."""
     folder = tmp_path_factory.mktemp("before")
+    git = ["git", "-C", str(ROOT)]
+    known = subprocess.run([*git, "cat-file", "-e", BEFORE], check=False).returncode == 0
+    if not known:
+        # A clone without its history.
+        subprocess.run([*git, "fetch", "--depth=1", "origin", BEFORE], check=True)
     packed = subprocess.run(
-        ["git", "-C", str(ROOT), "archive", BEFORE, "icfqueue", "workers"],
+        [*git, "archive", BEFORE, "icfqueue", "workers"],
         stdout=subprocess.PIPE,
         check=True,
     ).stdout

@@ -13,9 +13,10 @@ from celery import Celery
 from kombu import pools
 from msgspec import structs
 
-from icfqueue.broker.celery_app import LEVELS, SEPARATOR, TASK_PREFIX, make_app
+from icfqueue.broker.celery_app import SEPARATOR, TASK_PREFIX, make_app
 from icfqueue.broker.queues import Queues
 from icfqueue.core.options import Options, Outcome
+from icfqueue.core.priority import LEVELS
 from icfqueue.core.settings import Settings
 from icfqueue.core.steps import QUEUES
 from icfqueue.core.visit import Visit

@@ -1,51 +1,20 @@
-"""A small file system of its own, so that errors come from the kernel.
-
-It lies in a mount namespace of its own, which needs root or user namespaces.
-"""
+"""A small file system of its own for a cluster, so that errors come from the kernel."""
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from support.killable_cluster import KillableCluster
-
-UNSHARE = ("unshare", "--mount", *(() if os.getuid() == 0 else ("--map-root-user",)))
-NSENTER = ("nsenter", "--mount", *(() if os.getuid() == 0 else ("--user",)))
+from support.private_mount import PrivateMount
 
 
-def can_mount() -> bool:
-    """Tell whether this machine lets us have a file system of our own."""
-    with suppress(OSError):
-        command = [*UNSHARE, "mount", "-t", "tmpfs", "none", "/tmp"]
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
-    return False
-
-
-class SmallDisk:
-    """A tmpfs that only its own processes see, kept by a shell that takes commands."""
+class SmallDisk(PrivateMount):
+    """A tmpfs of so many megabytes that only its own processes see."""
 
     def __init__(self, folder: Path, megabytes: int) -> None:
-        folder.mkdir()
-        self.folder = folder
-        self.shell = subprocess.Popen(
-            [*UNSHARE, "sh"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        assert self.do(f"mount -t tmpfs -o size={megabytes}m none {folder}")
-        self.prefix = (*NSENTER, f"--target={self.shell.pid}", "--preserve-credentials")
-        self.seen = Path(f"/proc/{self.shell.pid}/root{folder}")
-        """The same folder, as processes outside see it."""
-
-    def do(self, command: str) -> bool:
-        """Run a command inside; return whether it succeeded."""
-        assert self.shell.stdin
-        assert self.shell.stdout
-        self.shell.stdin.write(f"{{ {command}; }} >/dev/null 2>&1; echo $?\n")
-        self.shell.stdin.flush()
-        return self.shell.stdout.readline() == "0\n"
+        super().__init__(folder, f"mount -t tmpfs -o size={megabytes}m none {{folder}}")
 
     def remount(self, how: str) -> bool:
         """Change the mount's options: ``ro``, ``rw``, ``size=64m``.
@@ -55,23 +24,15 @@ class SmallDisk:
         """
         return self.do(f"mount -o remount,{how} none {self.folder}")
 
-    def close(self) -> None:
-        assert self.shell.stdin
-        assert self.shell.stdout
-        self.shell.stdin.close()
-        self.shell.wait(10)
-        self.shell.stdout.close()
-
 
 @contextmanager
 def on_small_disk(
     folder: Path, store_url: str, megabytes: int = 64
 ) -> Iterator[tuple[KillableCluster, SmallDisk]]:
     """Yield a cluster whose store directory is a disk of that size."""
-    disk = SmallDisk(folder / "disk", megabytes)
-    try:
-        with KillableCluster(folder, store_url, {}, disk.seen, disk.prefix) as cluster:
-            cluster.env["ICFQUEUE_STORE_DIR"] = str(disk.folder)
-            yield cluster, disk
-    finally:
-        disk.close()
+    with (
+        SmallDisk(folder / "disk", megabytes) as disk,
+        KillableCluster(folder, store_url, {}, disk.seen, disk.prefix) as cluster,
+    ):
+        cluster.env["ICFQUEUE_STORE_DIR"] = str(disk.folder)
+        yield cluster, disk

@@ -155,3 +155,17 @@ def test_a_package_holds_its_docstring_and_nothing_else() -> None:
         (docstring,) = tree_of(path).body
         assert isinstance(docstring, ast.Expr), name_of(path)
         assert isinstance(docstring.value, ast.Constant), name_of(path)
+
+
+LONGEST_MODULE, LONGEST_FUNCTION = 400, 50
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_modules_and_functions_can_be_read_at_one_go(path: Path) -> None:
+    """Lines of a function are those after its docstring."""
+    assert path.read_text().count("\n") < LONGEST_MODULE
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            first = body[0].lineno if body else node.lineno
+            assert (node.end_lineno or first) - first < LONGEST_FUNCTION, node.name

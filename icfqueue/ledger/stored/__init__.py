@@ -1,1 +1,1 @@
-"""How a record lies in the broker: its text, checked when it is read, and its layout."""
+"""How the ledger lies in Redis: a record's text, lines and turns, Lua, the clock."""

@@ -20,6 +20,7 @@ import msgspec
 
 from icfqueue.core.errors import UnreadableRecord
 from icfqueue.core.options import Options
+from icfqueue.core.priority import MAX_PRIORITY
 from icfqueue.core.steps import NAMES
 from icfqueue.core.visit import Visit
 
@@ -51,7 +52,7 @@ class Known(msgspec.Struct):
     visit: str
     options: Options
     steps: list[StepFields]
-    priority: Annotated[int, msgspec.Meta(ge=0, le=4)] = 0
+    priority: Annotated[int, msgspec.Meta(ge=0, le=MAX_PRIORITY)] = 0
     generation: Count = 1
     queued_at: Time | None = None
     started_at: Time | None = None

@@ -25,8 +25,8 @@ from icfqueue.core.visit import Visit
 from icfqueue.ledger.indexes import line_of, place_of
 from icfqueue.ledger.keys import key, visit_key
 from icfqueue.ledger.ledger import BATCH, Entry
-from icfqueue.ledger.lua_scripts import NOW, Script, run_many
 from icfqueue.ledger.record import Record
+from icfqueue.ledger.stored.lua_scripts import NOW, Script, run_many
 from icfqueue.ledger.stored.record_table import FIELDS, RecordTable, entry_of
 
 if TYPE_CHECKING:

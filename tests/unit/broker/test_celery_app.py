@@ -12,8 +12,9 @@ import pytest
 from support.in_process_queue import InProcessQueue
 
 from icfqueue.broker.aside import notes
-from icfqueue.broker.celery_app import LEVELS, SEPARATOR, make_app
+from icfqueue.broker.celery_app import SEPARATOR, make_app
 from icfqueue.broker.connection import Broker
+from icfqueue.core.priority import LEVELS
 from icfqueue.core.steps import QUEUES
 from icfqueue.core.visit import Visit
 
@@ -37,7 +38,7 @@ def test_messages_and_results_are_json_and_results_do_not_pile_up() -> None:
 
 def test_priorities_are_those_of_the_queues() -> None:
     options = make_app(Broker("redis://host")).conf.broker_transport_options
-    assert options["priority_steps"] == LEVELS
+    assert options["priority_steps"] == list(LEVELS)
     assert options["sep"] == SEPARATOR
 
 

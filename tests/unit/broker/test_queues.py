@@ -9,9 +9,10 @@ from support.garbage import garbage
 from support.in_process_queue import InProcessQueue
 
 from icfqueue.broker.aside import notes
-from icfqueue.broker.celery_app import LEVELS, SEPARATOR
+from icfqueue.broker.celery_app import SEPARATOR
 from icfqueue.broker.queues import lists
 from icfqueue.core.options import Options
+from icfqueue.core.priority import LEVELS
 from icfqueue.core.steps import QUEUES
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record

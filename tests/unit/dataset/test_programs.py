@@ -72,6 +72,11 @@ def test_a_missing_program_is_named_with_the_remedy(
     assert "pip install git-annex" in caught.value.hint
 
 
+def test_a_repository_that_is_gone_is_no_missing_program(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        programs.run(VERSION, repo=tmp_path / "gone", guard=UNGUARDED)
+
+
 def test_a_failure_carries_exit_code_and_the_end_of_stderr(
     repo: Path, program: Program
 ) -> None:

@@ -1,6 +1,6 @@
 """The ledger in Redis: what is written, compared, refused; on a real Valkey.
 
-Many writers at once, restarts and lost answers: ``tests/integration/test_ledger.py``.
+Many writers at once, restarts and lost answers: ``tests/integration/ledger``.
 """
 
 from __future__ import annotations

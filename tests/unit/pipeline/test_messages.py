@@ -10,13 +10,14 @@ import pytest
 from support.in_process_queue import InProcessQueue, decoded
 from support.waiting import pass_time
 
-from icfqueue.broker.celery_app import LEVELS, SEPARATOR
+from icfqueue.broker.celery_app import SEPARATOR
 from icfqueue.broker.queues import lists
 from icfqueue.core.options import Options, Outcome
+from icfqueue.core.priority import LEVELS, MAX_PRIORITY
 from icfqueue.core.steps import NAMES, QUEUES, STEPS
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
-from icfqueue.ledger.record import MAX_PRIORITY, Record
+from icfqueue.ledger.record import Record
 from icfqueue.pipeline.messages import Nudge
 
 OPTIONS = Options("https://user:hunter2@data.example.org", credential="secret-name")
@@ -65,11 +66,11 @@ def test_each_step_has_its_task_and_its_queue(
 
 def test_begun_visits_go_first_then_the_more_urgent_ones() -> None:
     levels = [
-        Nudge.of(queued(priority=priority, steps=steps)).priority
+        Nudge.of(queued(priority=priority, steps=steps)).level
         for steps in (1, 0)
         for priority in range(MAX_PRIORITY, -1, -1)
     ]
-    assert levels == LEVELS
+    assert levels == list(LEVELS)
 
 
 def test_of_many_messages_the_begun_and_urgent_come_out_first(

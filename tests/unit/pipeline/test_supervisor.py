@@ -13,8 +13,9 @@ from support.in_process_queue import InProcessQueue
 from support.valkey import Valkey
 from support.waiting import Clock, pass_time, wait_until
 
-from icfqueue.broker.celery_app import LEVELS, SEPARATOR
+from icfqueue.broker.celery_app import SEPARATOR
 from icfqueue.core.errors import NetworkTrouble
+from icfqueue.core.priority import LEVELS
 from icfqueue.core.steps import QUEUES, UPDATE_CATALOG
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record

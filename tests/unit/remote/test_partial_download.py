@@ -1,6 +1,6 @@
 """A part of a tarball: kept for the next try, taken over, never written by two.
 
-With a real store that breaks off: ``tests/integration/test_fetch.py``.
+With a real store that breaks off: ``tests/integration/fetch``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Step ``fetch``: when the store is asked, and what of its answer is believed.
 
-Breaks, parts, refusals and a disk in trouble: ``tests/integration/test_fetch.py``.
+Breaks, parts, refusals and a disk in trouble: ``tests/integration/fetch``.
 """
 
 from __future__ import annotations

@@ -448,6 +448,13 @@ def test_a_cut_tarball_that_was_changed_just_now_may_be_a_copy_that_goes_on(
         index_tar.run(settling(job))
 
 
+def test_a_broken_tarball_that_was_received_whole_is_not_waited_for(job: Job) -> None:
+    """The store has it so: its published MD5 is that of what was received."""
+    cut(job)
+    with pytest.raises(BadTarball):
+        index_tar.run(replace(settling(job), md5="0" * 32, known=None))
+
+
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_tarball_that_grows_while_it_is_read_is_no_broken_one(
     job: Job, monkeypatch: pytest.MonkeyPatch, whole: bool

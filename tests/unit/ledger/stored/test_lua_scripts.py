@@ -9,9 +9,9 @@ import pytest
 import redis
 from support.valkey import Valkey
 
-from icfqueue.ledger import lua_scripts
-from icfqueue.ledger.lua_scripts import Script, run_many
 from icfqueue.ledger.redis_ledger import RedisLedger
+from icfqueue.ledger.stored import lua_scripts
+from icfqueue.ledger.stored.lua_scripts import Script, run_many
 
 ADD = "return redis.call('INCRBY', KEYS[1], ARGV[1])"
 
