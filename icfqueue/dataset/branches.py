@@ -279,37 +279,36 @@ def _digit(lower: bytes) -> bytes:
 
 
 def _logs(contents: Contents) -> Iterator[bytes]:
-    stamp = b"%ds" % contents.when
-    place = _place(contents.tarball)
-    present = b"%s 1 %s\n" % (stamp, str(contents.uncurl).encode())
-    yield _entry(_FILE, place + b".log", present)
+    """Yield the entries of all logs; what an old dataset says in the same words stays."""
+    base, stamp = contents.base, b"%ds" % contents.when
+    for path, content in _logs_anew(contents, stamp):
+        said = base.unless_new(path, content, stamp) if base else content
+        yield _entry(_FILE, b"%s/%s" % (_digit(path), path), said)
+
+
+def _logs_anew(contents: Contents, stamp: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield path and content of all logs, as of the time `stamp`."""
+    place = contents.tarball.lower + contents.tarball.name
+    yield place + b".log", b"%s 1 %s\n" % (stamp, str(contents.uncurl).encode())
     urls = _urls(contents, contents.tarball, (contents.tarball_url,), stamp)
-    yield _entry(_FILE, place + b".log.web", urls)
+    yield place + b".log.web", urls
     archivist = str(contents.archivist).encode()
     present = b"%s 1 %s\n" % (stamp, archivist)
     by_key = _by_key(contents)
     for logs in by_key:
-        place = _place(logs.key)
-        yield _entry(_FILE, place + b".log", present)
-        web = _urls(contents, logs.key, logs.urls, stamp)
-        yield _entry(_FILE, place + b".log.web", web)
+        place = logs.key.lower + logs.key.name
+        yield place + b".log", present
+        yield place + b".log.web", _urls(contents, logs.key, logs.urls, stamp)
         if logs.fields:
-            yield _entry(_FILE, place + b".log.met", metadata_log(stamp, logs.fields))
+            yield place + b".log.met", metadata_log(stamp, logs.fields)
     # Files alike one after the other: git keeps of each what differs from the one before.
     for logs in by_key:
         if logs.offsets:
-            state = state_log(stamp, archivist, logs.offsets)
-            yield _entry(_FILE, _place(logs.key) + b".log.rmt", state)
-    yield from _gone(contents, by_key, stamp)
-
-
-def _gone(contents: Contents, by_key: Collection[_Logs], stamp: bytes) -> Iterator[bytes]:
-    """Yield what unsets the keys of the old dataset that are not in this one."""
-    if contents.base is None:
-        return
-    kept = {contents.tarball.name, *(logs.key.name for logs in by_key)}
-    for path, content in gone_logs(contents.base, kept, stamp):
-        yield _entry(_FILE, b"%s/%s" % (_digit(path), path), content)
+            place = logs.key.lower + logs.key.name
+            yield place + b".log.rmt", state_log(stamp, archivist, logs.offsets)
+    if contents.base is not None:
+        kept = {contents.tarball.name, *(logs.key.name for logs in by_key)}
+        yield from gone_logs(contents.base, kept, stamp)
 
 
 def _urls(
@@ -324,10 +323,6 @@ def _urls(
     gone = sorted(old.urls - now) if old else []
     set_now = b"".join(b"%s 1 :%s\n" % (stamp, url) for url in urls)
     return set_now + b"".join(b"%s 0 %s\n" % (stamp, url) for url in gone)
-
-
-def _place(key: AnnexKey) -> bytes:
-    return b"%s/%s%s" % (_digit(key.lower), key.lower, key.name)
 
 
 def _by_key(contents: Contents) -> Collection[_Logs]:

@@ -4,7 +4,8 @@ A deposit that changes gets a commit on top of the old ones, on both branches, s
 ``datalad update`` in a clone goes forward and old commits still check out. On the
 git-annex branch the newest line of each kind counts, so what is gone is unset by a newer
 line instead of being left out: clones merge the branch line by line. It stays unset in
-all later ones, for a clone may skip some.
+all later ones, for a clone may skip some. What says the same as before keeps its time, and
+so needs no room.
 
 Source: https://git-annex.branchable.com/internals/ (location log, ``.log.web``, union
 merge of the git-annex branch).
@@ -27,6 +28,10 @@ MASTER = "refs/heads/master"
 ANNEX = "refs/heads/git-annex"
 
 _MD5E = re.compile(rb"MD5E?-s(\d+)--([0-9a-f]{32})", re.ASCII)
+
+_TIME = re.compile(rb"^\d+s(?= )", re.MULTILINE | re.ASCII)
+
+_ENDINGS = (b".log", b".log.web", b".log.met", b".log.rmt")
 
 _OF_THE_BRANCH = (b"uuid.log", b"remote.log")
 
@@ -72,12 +77,26 @@ class Base:
         Date of its newest commit, seconds since 1970.
     logs
         What its git-annex branch says, by key.
+    files
+        The files of that branch that say it, by path.
     """
 
     refs: Mapping[str, str]
     tarball_md5: str
     when: int
     logs: Mapping[bytes, KeyLogs] = field(default_factory=dict)
+    files: Mapping[bytes, bytes] = field(default_factory=dict)
+
+    def unless_new(self, path: bytes, content: bytes, stamp: bytes) -> bytes:
+        """Return the old content of a log if it says the same at another time.
+
+        Parameters
+        ----------
+        content
+            The new one, all of whose lines have the time `stamp`.
+        """
+        old = self.files.get(path, b"")
+        return old if _TIME.sub(stamp, old) == content else content
 
 
 def read_base(repo: Path, refs: Mapping[str, str], tarball_md5: str, guard: Guard) -> Base:
@@ -93,7 +112,8 @@ def read_base(repo: Path, refs: Mapping[str, str], tarball_md5: str, guard: Guar
     if ANNEX not in refs:
         raise ValueError("there is no git-annex branch")
     dates = [_date(repo, refs[ref], guard) for ref in (MASTER, ANNEX)]
-    return Base(refs, tarball_md5, max(dates), _read_logs(repo, refs[ANNEX], guard))
+    files = _read_files(repo, refs[ANNEX], guard)
+    return Base(refs, tarball_md5, max(dates), _read_logs(files), files)
 
 
 def gone_logs(
@@ -191,21 +211,26 @@ def _date(repo: Path, commit: str, guard: Guard) -> int:
     return int(programs.run(args, repo=repo, guard=guard))
 
 
-def _read_logs(repo: Path, commit: str, guard: Guard) -> dict[bytes, KeyLogs]:
-    """Return what the branch says of each key that is somewhere."""
+def _read_files(repo: Path, commit: str, guard: Guard) -> dict[bytes, bytes]:
+    """Return the logs of all keys, by path."""
     args = ["git", "ls-tree", "-r", "-z", commit]
     listed = programs.run(args, repo=repo, guard=guard).split(b"\0")
     files = [line.split(b"\t", 1) for line in listed if line]
     wanted = [
         (about.rpartition(b" ")[2], path)
         for about, path in files
-        if path not in _OF_THE_BRANCH and path.endswith((b".log", b".log.web", b".log.rmt"))
+        if path not in _OF_THE_BRANCH and path.endswith(_ENDINGS)
     ]
     contents = _contents(repo, [sha for sha, _ in wanted], guard)
+    return {path: contents[sha] for sha, path in wanted}
+
+
+def _read_logs(files: Mapping[bytes, bytes]) -> dict[bytes, KeyLogs]:
+    """Return what the logs say of each key that is, or was, somewhere."""
     parts: dict[bytes, dict[bytes, bytes]] = {}
-    for sha, path in wanted:
+    for path, content in files.items():
         place, _, ending = path.rpartition(b".log")
-        parts.setdefault(place, {})[ending] = contents[sha]
+        parts.setdefault(place, {})[ending] = content
     found = (_of_key(place, said) for place, said in parts.items())
     return {logs.key: logs for logs in found if logs.remotes or logs.urls}
 

@@ -193,16 +193,24 @@ def test_a_damaged_deposit_is_replaced_by_one_that_begins_anew(
     datasets.git(tmp_path / "unpacked", "fsck", "--full")
 
 
-def test_lines_of_the_new_commit_are_newer_than_all_old_ones(
+def test_what_has_changed_is_newer_and_what_has_not_is_as_it_was(
     job: Job, tmp_path: Path
 ) -> None:
-    """A tarball whose files are no newer than those of the old one."""
+    """Also where the files of the new tarball are no newer than those of the old one."""
     datasets.put_visit(job, OLD)
+    before = datasets.tree(datasets.unpacked(job, tmp_path / "before"), "git-annex")
     datasets.put_visit(job, NEW)
     repo = datasets.unpacked(job, tmp_path / "unpacked")
     assert int(datasets.git(repo, "log", "-1", "--format=%ct", "master")) == NEWEST + 1
+    changed = set()
     for path, entry in datasets.tree(repo, "git-annex").items():
-        if path.endswith((b".log", b".web", b".rmt")) and path != b"uuid.log":
-            for line in entry.content.splitlines():
-                if b" name=" not in line:
-                    assert line.startswith(b"%ds " % (NEWEST + 1))
+        if before.get(path) == entry or path in {b"uuid.log", b"remote.log"}:
+            continue
+        changed.add(path.rpartition(b".log")[2])
+        for line in entry.content.splitlines():
+            assert line.startswith(b"%ds " % (NEWEST + 1))
+    assert changed == {b"", b".web", b".rmt", b".met"}
+    # The image that stayed where it was is still in the archivist.
+    key = hashlib.md5(ONE).hexdigest().encode()
+    (log,) = [path for path in before if path.endswith(key + b".dcm.log")]
+    assert datasets.tree(repo, "git-annex")[log] == before[log]

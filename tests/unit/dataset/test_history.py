@@ -79,16 +79,27 @@ def test_what_is_gone_stays_unset_in_all_later_ones(repo: Path) -> None:
     assert int(git(repo, "rev-list", "--count", "git-annex")) == 3
     archivist = str(UUID(int=3)).encode()
     for gone in (key(0), key(2)):
+        when = {key(0): b"1001s", key(2): b"1002s"}[gone]
         found = lines(repo, gone.name)
-        assert found[b".log"] == [b"1002s 0 " + archivist]
+        assert found[b".log"] == [when + b" 0 " + archivist]
         (url,) = found[b".log.web"]
-        assert url.startswith(b"1002s 0 :dl+archive:")
+        assert url.startswith(when + b" 0 :dl+archive:")
         assert b".log.rmt" not in found
     urls = lines(repo, key(1).name)[b".log.web"]
     assert [line.split(b" ")[1] for line in urls] == [b"1", b"0", b"0"]
     assert b"--c.tar" in urls[0]
     assert b"--a.tar" in urls[1]
     assert b"--b.tar" in urls[2]
+
+
+def test_what_says_the_same_keeps_its_time(repo: Path) -> None:
+    first = grown(repo, dataset([0], b"a"))
+    grown(repo, dataset([0, 1], b"a", first))
+    for ending, said in lines(repo, key(0).name).items():
+        assert [line[:6] for line in said] == [b"1000s "], ending
+    for ending, said in lines(repo, key(1).name).items():
+        assert [line[:6] for line in said] == [b"1001s "], ending
+    assert first.unless_new(b"nothing", b"1001s x\n", b"1001s") == b"1001s x\n"
 
 
 def test_a_key_that_comes_back_is_there_again(repo: Path) -> None:
