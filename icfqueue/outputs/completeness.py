@@ -48,9 +48,10 @@ def whole_deposit(
 ) -> tuple[Deposit, Source] | None:
     """Return the visit's deposit and what it was made from, if it is whole and right.
 
-    Right means: for this store URL, in the present format, and from the tarball and the
-    DICOM metadata that the metadata files stand for. Where a metadata file is missing,
-    the deposit's own word is taken: `cleanup` removes them on request.
+    Right means: for this store URL, not of an outdated format (:func:`is_outdated`), and
+    from the tarball and the DICOM metadata that the metadata files stand for. Where a
+    metadata file is missing, the deposit's own word is taken: `cleanup` removes them on
+    request.
 
     Parameters
     ----------
@@ -88,7 +89,7 @@ def right_source(
     url = f"{store_url.rstrip('/')}/{visit.storepath}"
     if source.url != url:
         return None
-    if source.format != FORMAT and not is_kept(source, store, visit):
+    if is_outdated(source, store, visit):
         return None
     tarball = read_tarball(store, visit)
     if tarball is not None and (tarball.size, tarball.md5) != (source.size, source.md5):
@@ -99,13 +100,14 @@ def right_source(
     return source
 
 
-def is_kept(source: Source, store: Store, visit: Visit) -> bool:
-    """Return whether a deposit of another format stays: what it lacks cannot be had.
+def is_outdated(source: Source, store: Store, visit: Visit) -> bool:
+    """Return whether a deposit is to be made anew for its format alone.
 
-    An older format is right as far as it goes; the tarball is not downloaded again for
-    the sake of the format alone.
+    An older format is right as far as it goes: without the tarball here it stays, for it
+    is not worth a download. A newer one is that of a newer release.
     """
-    return source.format < FORMAT and not store.exists(store.path(visit, visit.tarball))
+    here = store.path(visit, visit.tarball)
+    return source.format < FORMAT and store.exists(here)
 
 
 def without_tarball(store: Store, visit: Visit, options: Options) -> bool:

@@ -22,7 +22,7 @@ from icfqueue.dataset.annex_keys import KeySource
 from icfqueue.dataset.build import build
 from icfqueue.dataset.history import Base, offsets_of, read_base
 from icfqueue.outputs import deposit, metadata_files, references, tarball_index
-from icfqueue.outputs.completeness import is_kept, right_source
+from icfqueue.outputs.completeness import is_outdated, right_source
 from icfqueue.outputs.deposit import Deposit, Source
 from icfqueue.outputs.metadata_files import DicomRecord, DicomsFile, TarballMeta
 from icfqueue.outputs.references import Place
@@ -81,8 +81,8 @@ def run(job: Job, keys: KeySource | None = None) -> Outcome:
 def _is_made_from(source: Source, previous: Deposit, job: Job) -> bool:
     if previous.source is None:
         return False
-    kept = is_kept(previous.source, job.store, job.visit)
-    of_format = previous.source.format if kept else source.format
+    outdated = is_outdated(previous.source, job.store, job.visit)
+    of_format = source.format if outdated else previous.source.format
     return previous.source == replace(source, format=of_format)
 
 
