@@ -7,8 +7,10 @@ import os
 import signal
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
+import redis
 from celery import bootsteps
 
 from icfqueue.core import settings
@@ -63,6 +65,9 @@ class Supervision(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is u
             return
         worker = this_worker()
         supervisor = make_supervisor(worker)
+        # Before it says that it is ready; else who enqueues is told that nobody is there.
+        with suppress(redis.RedisError, OSError):
+            worker.quick.worker_lives(worker.name)
         self.thread = threading.Thread(
             target=supervisor.run,
             args=(supervision_ends, lambda: worker.quick.worker_lives(worker.name)),

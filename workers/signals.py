@@ -15,7 +15,7 @@ from icfqueue.broker import connection
 from icfqueue.broker.embedded import EmbeddedServer
 from icfqueue.core import settings, steps
 from icfqueue.core.errors import IcfqueueError
-from icfqueue.core.plain_text import EscapingFilter
+from icfqueue.core.plain_text import escape_record
 from icfqueue.steps import registry
 from icfqueue.store.directory import Store
 from workers import pulse
@@ -65,7 +65,7 @@ def _prepare(**_: Any) -> None:
 def _escape(logger: logging.Logger, **_: Any) -> None:
     """Have no control character reach a log, whoever logs it."""
     for handler in logger.handlers:
-        handler.addFilter(EscapingFilter())
+        handler.addFilter(escape_record)
 
 
 @signals.after_setup_logger.connect

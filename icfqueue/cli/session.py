@@ -107,7 +107,6 @@ def session(
     """
     from icfqueue.broker.connection import configured
     from icfqueue.broker.embedded import EmbeddedServer
-    from icfqueue.pipeline.store_watch import StoreWatch
     from icfqueue.store.directory import Store
 
     chosen = load_settings(where)
@@ -129,6 +128,9 @@ def session(
         opened.callback(client.close)
         made = Session(chosen, store, address, client, embedded)
         made.ledger.check_layout()
+        # Not sooner: it imports redis, which is done while the embedded server starts.
+        from icfqueue.pipeline.store_watch import StoreWatch
+
         watch = StoreWatch(store, made.ledger)
         if asking:
             watch.check_asking()

@@ -160,9 +160,21 @@ class PermanentError(StepError):
 
 
 class BadTarball(PermanentError):
-    """The tarball, or one of its members, cannot become a dataset."""
+    """The tarball, or one of its members, cannot become a dataset.
+
+    Parameters
+    ----------
+    may_grow
+        Whether it could be whole once a copy that is under way has ended.
+    """
 
     default_hint = "obtain the tarball again and compare its MD5 with the archive's"
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, may_grow: bool = True
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.may_grow = may_grow
 
 
 class BadMetadata(PermanentError):

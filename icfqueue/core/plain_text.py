@@ -4,12 +4,15 @@ A web server, a tarball or another writer to the broker may put control characte
 a name or a header: ESC steers a terminal (ECMA-48), C1 does the same in one character,
 and the marks for writing direction let a text look like another (Unicode TR 36, 2.11).
 :func:`shown` is for the place where such a text enters a message, :func:`escaped` and
-:class:`EscapingFilter` are nets at the edges.
+:func:`escape_record` are nets at the edges.
 """
 
 from __future__ import annotations
 
-import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import logging
 
 MOST = 120
 """Characters of a text from outside that a message has room for."""
@@ -40,20 +43,20 @@ def shown(text: object, most: int = MOST) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
-class EscapingFilter(logging.Filter):
-    """Escapes the words of each log record, its traceback's too; lets all of them pass.
+def escape_record(record: logging.LogRecord) -> bool:
+    """Escape the words of a log record, its traceback's too; a filter that lets all pass.
 
     A filter and no formatter: Celery's formatter adds colours that are to stay.
     """
+    # Commands that log nothing start sooner without it.
+    import logging
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Escape what `record` says."""
-        record.msg, record.args = escaped(record.getMessage()), None
-        if record.exc_info and not record.exc_text:
-            record.exc_text = logging.Formatter().formatException(record.exc_info)
-        if record.exc_text:
-            record.exc_text = escaped(record.exc_text)
-        return True
+    record.msg, record.args = escaped(record.getMessage()), None
+    if record.exc_info and not record.exc_text:
+        record.exc_text = logging.Formatter().formatException(record.exc_info)
+    if record.exc_text:
+        record.exc_text = escaped(record.exc_text)
+    return True
 
 
 def _harmless(sign: str) -> bool:

@@ -19,7 +19,7 @@ import redis
 
 from icfqueue.broker import aside, connection, refusals
 from icfqueue.broker.embedded import EmbeddedServer
-from icfqueue.core.errors import IcfqueueError, StepError, Unreachable
+from icfqueue.core.errors import IcfqueueError, NewerLayout, StepError, Unreachable
 from icfqueue.core.settings import Settings
 from icfqueue.dataset import programs
 from icfqueue.ledger.redis_ledger import RedisLedger
@@ -178,18 +178,16 @@ def _strange(settings: Settings) -> Finding:
 
 
 def _records(settings: Settings) -> Finding:
-    with ExitStack() as opened:
-        address = connection.configured(settings)
-        if address is None:
-            address = opened.enter_context(EmbeddedServer(settings.store_dir)).broker
-        try:
-            client = opened.enter_context(address.check())
-        except Unreachable:
-            # That was said already.
-            return Finding("records", "not read: the broker does not answer", note=True)
-        ledger = RedisLedger(client)
-        ledger.check_layout()
-        found = [one for name in ledger.projects() for one in unreadable(ledger, name)]
+    try:
+        with _opened(settings) as (client, _):
+            ledger = RedisLedger(client)
+            ledger.check_layout()
+            found = [one for name in ledger.projects() for one in unreadable(ledger, name)]
+    except NewerLayout:
+        raise
+    except Unreachable:
+        # That was said already.
+        return Finding("records", "not read: the broker does not answer", note=True)
     if not found:
         return Finding("records", "all can be read")
     first = found[0]
@@ -295,8 +293,8 @@ def _store_url(settings: Settings, project: str | None) -> Finding:
             return Finding(
                 "store URL",
                 error.message,
-                f"{error.hint or 'is the address right?'}; it is needed for downloads and "
-                "by those who clone",
+                f"{error.hint or 'is the address right?'} (it is needed for downloads, and "
+                "by those who clone)",
                 bad=True,
                 exit_code=3,
             )

@@ -12,6 +12,7 @@ Not for use by two threads at once, as ``DataladAuth`` itself.
 from __future__ import annotations
 
 import getpass
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,9 @@ from icfqueue.core.plain_text import shown
 
 if TYPE_CHECKING:
     import requests
+
+# DataLad warns, when it is imported, of a Git without a user's name; we commit nothing.
+logging.getLogger("datalad.config").setLevel(logging.ERROR)
 
 _PROMPTS = threading.Lock()
 

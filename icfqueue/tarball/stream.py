@@ -374,6 +374,7 @@ class TarStream:
                 raise BadTarball(
                     f"{self.name} is compressed ({what}); it must be a plain tar",
                     hint=f"unpack it with {command} and put the plain tar in its place",
+                    may_grow=False,
                 )
         raise BadTarball(
             f"{self.name} is no tarball: it does not begin with a tar header",

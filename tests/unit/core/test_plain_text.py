@@ -8,7 +8,7 @@ import pickle
 import pytest
 
 from icfqueue.core.errors import BadTarball, IcfqueueError, StoreBusy
-from icfqueue.core.plain_text import MOST, EscapingFilter, escaped, shown
+from icfqueue.core.plain_text import MOST, escape_record, escaped, shown
 
 EVERYTHING = "".join(chr(number) for number in range(0x110000))
 
@@ -63,7 +63,7 @@ def fail(words: str) -> None:
 def test_a_log_that_is_filtered_has_none_either(caplog: pytest.LogCaptureFixture) -> None:
     """In words, in arguments, in tracebacks; what is ours stays as it was."""
     log = logging.getLogger("icfqueue.test")
-    caplog.handler.addFilter(EscapingFilter())
+    caplog.handler.addFilter(escape_record)
     try:
         log.warning("header %r of %s: \x1b[2J %d %%", "\x1b", "\x9bstore\u202e", 7)
         try:
