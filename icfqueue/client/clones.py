@@ -14,8 +14,8 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -30,7 +30,7 @@ from icfqueue.core.errors import (
 from icfqueue.core.visit import Visit, check_id
 from icfqueue.dataset import programs
 from icfqueue.dataset.branches import ARCHIVIST
-from icfqueue.dataset.clone import in_repository, without_repository
+from icfqueue.dataset.clone import in_repository, login_of, without_repository
 from icfqueue.outputs.deposit import HEAD, PLACEHOLDER, REFS, clone_url, parse_refs
 from icfqueue.remote.client import RemoteStore
 
@@ -71,6 +71,8 @@ _CALL = {
     "result_renderer": "disabled",
 }
 
+_OVERRIDES = "DATALAD_CONFIG_OVERRIDES_JSON"
+
 _NAME = re.compile(r"\w[\w.+-]*")
 
 
@@ -84,14 +86,24 @@ class Wanted:
         For ``datalad clone``.
     name
         Name of the folder, unless another one is given.
+    login
+        DataLad's configuration of a credential that was named.
     """
 
     url: str
     name: str
+    login: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-def wanted_dataset(remote: RemoteStore, project: str, visit: str | None) -> Wanted:
+def wanted_dataset(
+    remote: RemoteStore, project: str, visit: str | None, credential: str | None = None
+) -> Wanted:
     """Return what to clone for a visit, or for a whole project.
+
+    Parameters
+    ----------
+    credential
+        Name of the DataLad credential that `remote` has, if it was named.
 
     Raises
     ------
@@ -119,7 +131,7 @@ def wanted_dataset(remote: RemoteStore, project: str, visit: str | None) -> Want
             hint=_near(remote, project, visit),
         ) from None
     _check_refs(text, f"{remote.url}/{refs}")
-    return Wanted(url, visit or project)
+    return Wanted(url, visit or project, login_of(credential, remote.realm))
 
 
 def wanted_url(url: str, credential: str | None) -> Wanted:
@@ -153,7 +165,7 @@ def wanted_url(url: str, credential: str | None) -> Wanted:
                 hint="DataLad would make an empty one; look at the address",
             ) from None
     _check_refs(text, f"{base}/{refs}")
-    return Wanted(url, name)
+    return Wanted(url, name, login_of(credential, remote.realm))
 
 
 def clone(wanted: Wanted, target: Path) -> None:
@@ -178,7 +190,12 @@ def clone(wanted: Wanted, target: Path) -> None:
             hint="clone into a folder that is in none",
         )
     command = [programs.find_program("datalad"), "clone", wanted.url, str(target)]
-    done = subprocess.run(command, env=_environment(), check=False)
+    environment = _environment()
+    if wanted.login:
+        # By the environment, which no other user reads.
+        given = json.loads(environment.get(_OVERRIDES) or "{}")
+        environment[_OVERRIDES] = json.dumps(given | dict(wanted.login))
+    done = subprocess.run(command, env=environment, check=False)
     if done.returncode:
         raise IcfqueueError(
             f"DataLad could not clone {wanted.name}",

@@ -35,7 +35,7 @@ def clone(project: str, rest: tuple[str, ...], **where: Any) -> int:
         from icfqueue.remote.client import RemoteStore
 
         with RemoteStore.of(chosen) as remote:
-            wanted = clones.wanted_dataset(remote, project, visit)
+            wanted = clones.wanted_dataset(remote, project, visit, chosen.credential)
     folder = target or Path(wanted.name)
     clones.clone(wanted, folder)
     click.echo(f"cloned into {folder}; an image comes by 'datalad get PATH' there")

@@ -156,6 +156,19 @@ def test_datalad_clones_and_range_access_is_on(
     assert git(tmp_path / "x", "config", SETTING) == b"icfrange\n"
 
 
+def test_a_credential_that_was_named_is_datalads_too(
+    tmp_path: Path, datalad: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside what the user's own environment says; a secret is not shown."""
+    monkeypatch.setenv("DATALAD_CONFIG_OVERRIDES_JSON", '{"a": "b"}')
+    datalad(f'{MAKE}; echo "$DATALAD_CONFIG_OVERRIDES_JSON" >"$3/given"')
+    wanted = Wanted("some::url", "x", {"datalad.credential.c.secret": "s3cret"})
+    clones.clone(wanted, tmp_path / "x")
+    given = json.loads((tmp_path / "x" / "given").read_text())
+    assert given == {"a": "b", "datalad.credential.c.secret": "s3cret"}
+    assert "s3cret" not in repr(wanted)
+
+
 def test_a_clone_that_fails_says_so(tmp_path: Path, datalad: Callable[[str], Path]) -> None:
     datalad("exit 1")
     with pytest.raises(IcfqueueError, match="DataLad could not clone x"):

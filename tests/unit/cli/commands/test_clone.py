@@ -18,8 +18,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What was asked for; nothing is cloned."""
     found: list[object] = []
 
-    def dataset(remote: RemoteStore, project: str, visit: str | None) -> Wanted:
-        found.append((remote.url, project, visit))
+    def dataset(
+        remote: RemoteStore, project: str, visit: str | None, credential: str | None
+    ) -> Wanted:
+        found.append((remote.url, project, visit, *filter(None, [credential])))
         return Wanted("url", visit or project)
 
     def url(wanted: str, credential: str | None) -> Wanted:
@@ -43,6 +45,7 @@ STORE = "http://127.0.0.1:9"
     [
         (["study_1"], [(STORE, "study_1", None), "study_1"]),
         (["study_1", "v"], [(STORE, "study_1", "v"), "v"]),
+        (["study_1", "v", "--credential", "c"], [(STORE, "study_1", "v", "c"), "v"]),
         (["study_1", "v", "here"], [(STORE, "study_1", "v"), "here"]),
         (["study_1", "./here"], [(STORE, "study_1", None), "here"]),
         (["study_1", "."], [(STORE, "study_1", None), "."]),
