@@ -12,22 +12,27 @@ from icfqueue.core.priority import MAX_PRIORITY
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+store_dir_option = click.option(
+    "--store-dir",
+    type=click.Path(path_type=Path),
+    help="Store directory.  [env ICFQUEUE_STORE_DIR; default: this folder]",
+)
+"""For commands that need no broker."""
+
+store_url_option = click.option(
+    "--store-url",
+    metavar="URL",
+    help="Store on the web.  [env ICFQUEUE_STORE_URL; default: https://data.inm-icf.de]",
+)
+"""For commands that need neither a store directory nor a broker."""
+
 
 def where_options(function: F) -> F:
     """Add the options that say where store and broker are."""
     for option in reversed(
         [
-            click.option(
-                "--store-dir",
-                type=click.Path(path_type=Path),
-                help="Store directory.  [env ICFQUEUE_STORE_DIR; default: this folder]",
-            ),
-            click.option(
-                "--store-url",
-                metavar="URL",
-                help="Store on the web.  [env ICFQUEUE_STORE_URL; "
-                "default: https://data.inm-icf.de]",
-            ),
+            store_dir_option,
+            store_url_option,
             click.option(
                 "--broker",
                 metavar="URL",

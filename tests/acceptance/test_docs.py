@@ -33,7 +33,9 @@ SESSIONS = [
     for page in PAGES
     if any(b.language == "console" and "not-run" not in b.marks for b in blocks(page))
 ]
-BEFORE = {"scientists.md": "icfqueue run study_1 --store-dir /data/icf"}
+BEFORE = dict.fromkeys(
+    ("scientists.md", "range-access.md"), "icfqueue run study_1 --store-dir /data/icf"
+)
 """What a page takes for granted."""
 
 
