@@ -55,14 +55,6 @@ def study_id(store_url: str, project: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{store_url.rstrip('/')}/{project}"))
 
 
-def project_clone_url(store_url: str, project: str) -> str:
-    """Return what ``datalad clone`` takes to clone the dataset of all visits."""
-    return (
-        "datalad-annex::?type=external&externaltype=uncurl&encryption=none"
-        f"&url={store_url.rstrip('/')}/{project}/{{{{annex_key}}}}"
-    )
-
-
 def page_path(dataset_id: str) -> PurePosixPath:
     """Return where a page lies in the catalog: where the browser's code looks for it."""
     digest = hashlib.md5(

@@ -32,7 +32,7 @@ from icfqueue.core.options import Outcome, Results
 from icfqueue.core.settings import Settings
 from icfqueue.core.steps import UPDATE_CATALOG
 from icfqueue.core.visit import Visit
-from icfqueue.outputs import ids, metadata_files
+from icfqueue.outputs import deposit, ids, metadata_files
 from icfqueue.store.directory import Store
 from icfqueue.store.disk import disk_trouble
 
@@ -278,7 +278,7 @@ class _Study:
     def _record(self, entries: Mapping[Visit, CatalogRecord]) -> CatalogRecord:
         """Return the study page's record, with a clone command if there is a dataset."""
         whole = self.store.project_dir(self.project) / WHOLE_PROJECT
-        url = pages.project_clone_url(self.store_url, self.project)
+        url = deposit.clone_url(self.store_url, self.project)
         there = self.superdataset or self.store.exists(whole)
         return pages.study_record(
             self.project, self.id, entries.values(), url if there else None

@@ -27,7 +27,7 @@ from icfqueue.core.options import Options
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
 from icfqueue.demo.visits import build_project
-from icfqueue.outputs import ids, metadata_files
+from icfqueue.outputs import deposit, ids, metadata_files
 from icfqueue.steps import export_repo, index_tar, write_json
 from icfqueue.steps.job import Job
 from icfqueue.store.directory import Store
@@ -318,7 +318,7 @@ def test_study_page_has_the_command_that_clones_the_whole_project(
     catalogs: Site, browser: Browser
 ) -> None:
     browser.open(catalogs.study())
-    url = pages.project_clone_url(catalogs.store_url, PROJECT)
+    url = deposit.clone_url(catalogs.store_url, PROJECT)
     browser.wait("#clone_code", f"datalad clone '{url}' {PROJECT}")
     browser.open(catalogs.study("many"))
     browser.wait(VISIT, "v0000")

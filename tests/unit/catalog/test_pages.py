@@ -13,7 +13,7 @@ from support.metadata import tarball_of
 from icfqueue.catalog import pages, site, summary
 from icfqueue.catalog.summary import VisitSummary
 from icfqueue.core.visit import Visit
-from icfqueue.outputs import ids
+from icfqueue.outputs import deposit, ids
 from icfqueue.tarball.dicom_tags import NAMES
 
 PROJECT = "study_1"
@@ -38,7 +38,7 @@ def test_pages_are_what_catalog_add_of_datalad_makes_of_the_same_records(
         dataset_id = str(ids.dataset_id(URL, visit))
         records.append(pages.visit_record(told, dataset_id, URL))
         entries.append(pages.study_entry(told, dataset_id))
-    whole = pages.project_clone_url(URL, PROJECT)
+    whole = deposit.clone_url(URL, PROJECT)
     study = pages.study_id(URL, PROJECT)
     records.append(pages.study_record(PROJECT, study, entries, whole))
     with warnings.catch_warnings():
@@ -94,7 +94,7 @@ def test_visit_page_has_its_series_tags_and_tarball() -> None:
 
 
 def test_study_page_has_a_clone_command_only_if_there_is_a_dataset_of_all() -> None:
-    url = pages.project_clone_url(f"{URL}/", PROJECT)
+    url = deposit.clone_url(f"{URL}/", PROJECT)
     assert url == (
         "datalad-annex::?type=external&externaltype=uncurl&encryption=none"
         f"&url={URL}/{PROJECT}/{{{{annex_key}}}}"

@@ -148,7 +148,7 @@ def test_study_page_has_the_clone_command_once_a_dataset_of_all_visits_is_there(
     assert "url" not in the.study_page()
     (the.store.project_dir(PROJECT) / study.WHOLE_PROJECT).touch()
     the.add(the.visits("v1"))
-    assert the.study_page()["url"] == pages.project_clone_url(URL, PROJECT)
+    assert the.study_page()["url"] == deposit.clone_url(URL, PROJECT)
     (the.store.project_dir(PROJECT) / study.WHOLE_PROJECT).unlink()
     the.rebuild()
     assert "url" not in the.study_page()
@@ -159,7 +159,7 @@ def test_study_page_has_the_clone_command_once_a_dataset_of_all_visits_is_there(
         ),
     ):
         write()
-        assert the.study_page()["url"] == pages.project_clone_url(URL, PROJECT)
+        assert the.study_page()["url"] == deposit.clone_url(URL, PROJECT)
         the.rebuild()
 
 
