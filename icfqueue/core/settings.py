@@ -190,6 +190,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="Bytes of the disk that a download leaves free."),
     ] = 1 << 30
 
+    publish_references: Annotated[
+        bool,
+        Meta(
+            description="Whether each new deposit comes with a file that tells fsspec "
+            "where in the tarball each image is."
+        ),
+    ] = False
+
     catalog_name: Annotated[
         str,
         Meta(description="What stands above every page of the catalog."),

@@ -173,7 +173,10 @@ def rebuild_catalog(
             )
         stall, lock = settings.stall[UPDATE_CATALOG.name], (name, token)
         with Heartbeat(ledger, ledger, {}, lease=lease, stall=stall, lock=lock) as guard:
-            results = study.rebuild(store, project, settings.store_url, settings, guard)
-            if settings.superdataset:
-                renewal.renew(store, project, None, settings.store_url, guard)
+            url, whole = settings.store_url, settings.superdataset
+            results = study.rebuild(
+                store, project, url, settings, guard, superdataset=whole
+            )
+            if whole:
+                renewal.renew(store, project, None, url, guard)
             return results

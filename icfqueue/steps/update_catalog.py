@@ -59,6 +59,7 @@ def run_batch(jobs: Sequence[Job]) -> Results:
             last.settings,
             guard=last.guard,
             vouched=last.vouched,
+            superdataset=any(job.options.superdataset for job in jobs),
         )
     return results | _renew([job for job in jobs if job.options.superdataset], results)
 

@@ -100,9 +100,9 @@ class CatalogWriter:
         settings: Settings,
         *,
         guard: Guard,
-        vouched: bool,
+        **_: object,
     ) -> Results:
-        del store, project, store_url, settings, vouched
+        del store, project, store_url, settings
         self.first()
         assert self._writing.acquire(blocking=False), "two write at once"
         try:
