@@ -20,8 +20,8 @@ from icfqueue.core.errors import (
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.redis_ledger import RedisLedger
-from icfqueue.pipeline import circuit_breaker
-from icfqueue.pipeline.circuit_breaker import CircuitBreaker
+from icfqueue.pipeline.health import circuit_breaker
+from icfqueue.pipeline.health.circuit_breaker import CircuitBreaker
 
 HERE = Visit("study_1", "v1")
 THERE = Visit("study_2", "v1")
