@@ -24,6 +24,7 @@ from icfqueue.core.settings import Settings
 from icfqueue.dataset import programs
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.operations.status import unreadable
+from icfqueue.store.beneath import sharing
 from icfqueue.store.directory import Store
 
 SPECIAL_REMOTES = ("git-annex-remote-uncurl", "git-annex-remote-archivist")
@@ -85,6 +86,7 @@ def examine(settings: Settings, project: str | None = None) -> Iterator[Finding]
             yield Finding(
                 name, error.message, error.hint, bad=True, exit_code=error.exit_code
             )
+    yield from _umask(settings)
 
 
 def _git() -> Finding:
@@ -239,6 +241,20 @@ def _shared(settings: Settings) -> Finding:
         "all workers must see the same files under their --store-dir",
         note=True,
     )
+
+
+def _umask(settings: Settings) -> Iterator[Finding]:
+    """Yield a finding if the umask takes rights from the group that shares the store."""
+    root = Store(settings.store_dir).root
+    if taken := sharing.taken_by_umask(root):
+        yield Finding(
+            "umask",
+            f"{sharing.UMASK:03o} takes rights from the group that may write in {root}: "
+            f"{taken}",
+            f"{sharing.umask_remedy()} (what the workers make is the group's all the same; "
+            "what else is copied there is not)",
+            note=True,
+        )
 
 
 def _file_system(path: Path) -> str:
