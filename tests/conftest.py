@@ -84,7 +84,10 @@ def make_job(store: Store, settings: Settings) -> Callable[..., Job]:
     def make(visit: str, project: str = "study_1", **options: object) -> Job:
         chosen: dict[str, object] = {"store_url": "https://data.example.org", **options}
         (store.root / project).mkdir(exist_ok=True)
-        return Job(Visit(project, visit), Options(**chosen), store, settings)  # type: ignore[arg-type]
+        options = Options(**chosen)  # type: ignore[arg-type]
+        # As where one site enqueues and works: the store gets its credential.
+        own = structs.replace(settings, store_url=options.store_url)
+        return Job(Visit(project, visit), options, store, own)
 
     return make
 

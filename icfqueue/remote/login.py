@@ -42,6 +42,10 @@ class StoreLogin:
         The store URL; nothing outside its origin gets a credential.
     name
         Name of the DataLad credential, or None for the last used that fits the realm.
+    own
+        The store URL of this process' settings. With another origin than that of `url`,
+        which may come from a visit's record, nothing gets a credential: who can write a
+        record could have it sent anywhere. None is `url`.
 
     Attributes
     ----------
@@ -49,10 +53,14 @@ class StoreLogin:
         Why there was no access, in a few words without any secret; empty at first.
     realm
         What the store called the area, as DataLad writes it (with the host before it).
+    elsewhere
+        Whether the store is another than the settings'.
     """
 
-    def __init__(self, url: str, name: str | None) -> None:
+    def __init__(self, url: str, name: str | None, own: str | None = None) -> None:
         self.url = url
+        self.own = url if own is None else own
+        self.elsewhere = origin(self.own) != origin(url)
         self.name = name
         self.refusal = ""
         self.realm = ""
@@ -75,6 +83,12 @@ class StoreLogin:
                 return super().__call__(request)
 
             def _get_credential(self, url: str, schemes: Any) -> Any:
+                if login.elsewhere:
+                    login.refusal = (
+                        "it gets no credential, for this worker's setting store_url names "
+                        f"another store, {login.own}"
+                    )
+                    return None, None, None
                 if not login.covers(url):
                     login.refusal = "it is another host, which gets no credential"
                     return None, None, None
@@ -104,6 +118,8 @@ class StoreLogin:
         """Tell whether the store's credential may go to `url`."""
         import requests
 
+        if self.elsewhere:
+            return False
         session = requests.Session()
         # The method is public, and has no types in `types-requests`.
         return not session.should_strip_auth(self.url, url)  # type: ignore[no-untyped-call]
@@ -148,6 +164,13 @@ class StoreLogin:
             self._opened.pop(area, None)
         elif header.startswith(("Basic ", "Bearer ")):
             self._opened[area] = header
+
+
+def origin(url: str) -> tuple[str, str, int | None]:
+    """Return scheme, host and port of an address (RFC 6454, section 4)."""
+    parts = urlsplit(url)
+    usual = {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, (parts.hostname or "").rstrip("."), parts.port or usual
 
 
 def silent_manager(config: Any) -> Any:
