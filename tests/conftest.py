@@ -4,6 +4,7 @@
 fixture          scope     what it gives
 ================ ========  ====================================================
 isolated         session   (autouse) an empty HOME and git configuration of its own
+forgetful        function  (autouse) no test knows the broker's password of another
 store            function  a :class:`Store` in a fresh folder
 settings         function  default settings for that store
 make_job         function  builds a :class:`Job` for a visit of that store
@@ -63,6 +64,12 @@ def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield home
     patch.undo()
     assert (home / ".gitconfig").read_bytes() == before, "a test changed ~/.gitconfig"
+
+
+@pytest.fixture(autouse=True)
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget what a command of another test took out of its environment."""
+    monkeypatch.setattr("icfqueue.core.settings._kept", {})
 
 
 @pytest.fixture

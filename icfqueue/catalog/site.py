@@ -14,6 +14,7 @@ from icfqueue.catalog import site_patches
 from icfqueue.catalog.pages import VERSION, CatalogRecord, encode
 from icfqueue.core.errors import PermanentError
 from icfqueue.core.settings import Settings
+from icfqueue.remote import quiet_datalad
 
 OUR_LOGO = Path(__file__).parents[1] / "assets" / "logo.svg"
 
@@ -57,6 +58,7 @@ def make_site(folder: Path, *, project: str, dataset_id: str, settings: Settings
     with warnings.catch_warnings():
         # datalad-catalog 1.1 uses jsonschema.RefResolver, which warns of its end.
         warnings.simplefilter("ignore", DeprecationWarning)
+        quiet_datalad.prepare()
         from datalad_catalog.webcatalog import WebCatalog
 
         catalog = WebCatalog(location=str(folder))

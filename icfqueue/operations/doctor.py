@@ -20,10 +20,12 @@ import redis
 from icfqueue.broker import aside, connection, refusals
 from icfqueue.broker.embedded import EmbeddedServer
 from icfqueue.core.errors import IcfqueueError, NewerLayout, StepError, Unreachable
+from icfqueue.core.processes.groups import without_secrets
 from icfqueue.core.settings import Settings
 from icfqueue.dataset import programs
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.operations.status import unreadable
+from icfqueue.remote import quiet_datalad
 from icfqueue.store.beneath import sharing
 from icfqueue.store.directory import Store
 
@@ -280,6 +282,7 @@ def _credential(settings: Settings) -> Finding:
             "name one with --credential if there are several",
             note=True,
         )
+    quiet_datalad.prepare()
     from datalad.config import ConfigManager
 
     from icfqueue.remote.login import silent_manager
@@ -319,6 +322,10 @@ def _store_url(settings: Settings, project: str | None) -> Finding:
 def _first_line(command: list[str]) -> str:
     program = programs.find_program(command[0])
     done = subprocess.run(
-        [program, *command[1:]], capture_output=True, check=False, text=True
+        [program, *command[1:]],
+        env=without_secrets(os.environ),
+        capture_output=True,
+        check=False,
+        text=True,
     )
     return (done.stdout or done.stderr).partition("\n")[0]

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import unquote, urlsplit
 
 from icfqueue.core.plain_text import shown
+from icfqueue.remote import quiet_datalad
 
 if TYPE_CHECKING:
     import requests
@@ -68,6 +69,7 @@ class StoreLogin:
 
     def auth(self) -> requests.auth.AuthBase:
         """Return the handler that ``requests`` calls for each request."""
+        quiet_datalad.prepare()
         from datalad_next.config import ConfigManager
         from datalad_next.utils.requests_auth import DataladAuth
 
@@ -178,6 +180,7 @@ def silent_manager(config: Any) -> Any:
 
     DataLad decides by whether a terminal is there, and a worker may have one.
     """
+    quiet_datalad.prepare()
     from datalad_next.credman import CredentialManager
 
     class SilentCredentialManager(CredentialManager):  # type: ignore[misc]  # the same
