@@ -197,6 +197,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="Bytes of the disk that a download leaves free."),
     ] = 1 << 30
 
+    publish_references: Annotated[
+        bool,
+        Meta(
+            description="Whether each new deposit comes with a file that tells fsspec "
+            "where in the tarball each image is."
+        ),
+    ] = False
+
     catalog_name: Annotated[
         str,
         Meta(description="What stands above every page of the catalog."),
@@ -220,6 +228,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     catalog_export: Annotated[
         bool,
         Meta(description="Whether each page's metadata are offered for download."),
+    ] = True
+    superdataset: Annotated[
+        bool,
+        Meta(
+            description="Whether each project has a dataset with all its visits as "
+            "subdatasets, to be cloned in one go."
+        ),
     ] = True
 
 

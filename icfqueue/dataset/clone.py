@@ -39,7 +39,7 @@ def folder_of_its_own(prefix: str) -> Path:
         There is none.
     """
     for base in dict.fromkeys((tempfile.gettempdir(), "/var/tmp", "/tmp", "/dev/shm")):  # noqa: S108 - mkdtemp is safe there
-        if os.access(base, os.W_OK | os.X_OK) and not _in_repository(Path(base)):
+        if os.access(base, os.W_OK | os.X_OK) and not in_repository(Path(base)):
             return Path(tempfile.mkdtemp(prefix=prefix, dir=base))
     raise UsageError(
         f"{tempfile.gettempdir()} lies in a Git repository, which a clone would change",
@@ -47,7 +47,8 @@ def folder_of_its_own(prefix: str) -> Path:
     )
 
 
-def _in_repository(folder: Path) -> bool:
+def in_repository(folder: Path) -> bool:
+    """Return whether `folder` lies in a Git repository, anybody's."""
     # Git itself does not tell of one that belongs to another user.
     whole = folder.resolve()
     if any((place / ".git").exists() for place in (whole, *whole.parents)):

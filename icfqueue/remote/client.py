@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import os
 import re
-import shlex
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -42,8 +41,8 @@ MAX_PAGE = 1 << 29
 LISTING_TIME = 600.0
 """Seconds that a listing may take in all, unless said otherwise."""
 
-_MD5SUM_FILE = 4096
-"""Bytes of an md5sum file that are looked at; it has about 100."""
+_SMALL_FILE = 4096
+"""Bytes that are looked at of a file with an MD5 or with refs; it has about 150."""
 
 _MD5SUM = re.compile(r"([0-9A-Fa-f]{32}) [ *]([^\n/]+)\n?")
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)", re.ASCII)
@@ -201,6 +200,22 @@ class RemoteStore:
             )
         return match[1].lower()
 
+    def text(self, storepath: str) -> str:
+        """Return the first bytes of the small text file at `storepath`: 4 kB at most.
+
+        Raises
+        ------
+        AccessDenied, NotInStore, PermanentError
+            The store refuses, or does not have it.
+        Unreachable
+            It does not answer, or answers that it cannot now.
+        """
+        try:
+            with self._request("GET", storepath) as answer:
+                return self._start_of(answer, storepath)
+        except TransientError as error:
+            raise Unreachable(error.message, hint=error.hint) from None
+
     def visits(self, project: str) -> list[Visit]:
         """Return the visits whose tarball is in the project's directory listing, by id.
 
@@ -319,11 +334,7 @@ class RemoteStore:
             error.message += f": {self._login.refusal}"
         if isinstance(error, AccessDenied) and self._login.elsewhere:
             error.elsewhere = not error.forbidden
-            error.hint = (
-                f"set ICFQUEUE_STORE_URL={shlex.quote(self.url)} where the workers run, if "
-                "that is the right store; else enqueue the visit anew with --store-url "
-                f"{shlex.quote(self._login.own)}"
-            )
+            error.hint = self._login.remedy
         elif answer.status_code == 401 and self._login.realm:  # noqa: PLR2004 - an HTTP status
             error.hint = (
                 "`datalad credentials set NAME type=user_password "
@@ -350,17 +361,13 @@ class RemoteStore:
         body = b""
         for piece in page(answer, self._pace(f"{self.url}/{storepath}"), MAX_PAGE):
             body += piece
-            if len(body) > _MD5SUM_FILE:
+            if len(body) > _SMALL_FILE:
                 break
-        return body[:_MD5SUM_FILE].decode(errors="replace")
+        return body[:_SMALL_FILE].decode(errors="replace")
 
 
 def remote_of(options: Options, settings: Settings) -> RemoteStore:
-    """Return the store of a visit; the same for as long as its thread asks for the same.
-
-    A visit's record may name another store than the settings of this worker do: that one
-    is asked, and gets no credential.
-    """
+    """Return the store of a visit; the same for as long as its thread asks for the same."""
     return _remote(
         options.store_url,
         options.credential,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import getpass
 import logging
+import shlex
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -125,6 +126,15 @@ class StoreLogin:
         session = requests.Session()
         # The method is public, and has no types in `types-requests`.
         return not session.should_strip_auth(self.url, url)  # type: ignore[no-untyped-call]
+
+    @property
+    def remedy(self) -> str:
+        """What to do where the store is another than the settings'."""
+        return (
+            f"set ICFQUEUE_STORE_URL={shlex.quote(self.url)} where the workers run, if "
+            "that is the right store; else enqueue the visit anew with --store-url "
+            f"{shlex.quote(self.own)}"
+        )
 
     def area(self, url: str) -> str:
         """Return the project of `url`: each may have a credential of its own."""

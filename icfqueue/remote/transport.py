@@ -92,7 +92,8 @@ def _drop_body(answer: requests.Response) -> None:
     """
     length = answer.headers.get("Content-Length", "")
     if length.isascii() and length.isdecimal() and int(length) <= SMALL:
-        answer.raw.read(int(length), decode_content=False)
+        # urllib3 does not even look when nothing is asked for, and would not let go.
+        answer.raw.read(max(1, int(length)), decode_content=False)
         answer.raw.release_conn()
     else:
         answer.raw.close()

@@ -3,15 +3,17 @@
 ::
 
     tarball ──> TarStream ──> per member: path check, MD5, six tags ──> dicoms.json
+                   ├──> where the content of each DICOM file begins ──> offsets.json
                    └──> MD5 of the whole (second thread) ─────────────> index.json
 
-Both files lie in the visit's work folder. ``dicoms.json`` already has the layout of the
-published ``…_metadata_dicoms.json``. ``index.json`` appears last: where it is, both are
+The files lie in the visit's work folder. ``dicoms.json`` already has the layout of the
+published ``…_metadata_dicoms.json``. ``index.json`` appears last: where it is, all are
 whole and belong to the tarball whose fingerprint it carries.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -204,14 +206,20 @@ def _index(job: Job, tarball: Path, before: Fingerprint) -> Index:
         # Without the note, what lies there counts for nothing.
         store.withdraw(visit, tarball_index.index_path(store, visit), guard)
         listing, note = scratch / tarball_index.DICOMS, scratch / tarball_index.INDEX
+        offsets = scratch / tarball_index.OFFSETS
         with store.open_read(tarball) as source, listing.open("wb") as out:
             with suppress(OSError, AttributeError):
                 os.posix_fadvise(source.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
             settled = is_settled(source.fileno(), out.fileno())
-            counted = Counted(out)
+            counted, places = Counted(out), list[int]()
             try:
                 found = index_stream(
-                    source, counted, guard, name=visit.tarball, dspath=visit.dspath
+                    source,
+                    counted,
+                    guard,
+                    name=visit.tarball,
+                    dspath=visit.dspath,
+                    places=places,
                 )
             except BadTarball as error:
                 _check_at_rest(job, tarball, before, out.fileno(), error)
@@ -219,8 +227,16 @@ def _index(job: Job, tarball: Path, before: Fingerprint) -> Index:
         if store.fingerprint(tarball) != before:
             raise _being_written(job, f"{visit.storepath} changed while it was read")
         listed = Listing(counted.size, counted.md5.hexdigest())
-        index = Index(found, before, settled, listed)
+        text = json.dumps(places, separators=(",", ":")).encode()
+        offsets.write_bytes(text)
+        index = Index(found, before, settled, listed, Listing.of_bytes(text))
         note.write_text(tarball_index.dump(index) + "\n")
-        store.publish(listing, tarball_index.dicoms_path(store, visit), guard)
-        store.publish(note, tarball_index.index_path(store, visit), guard)
+        store.publish_all(
+            [
+                (listing, tarball_index.dicoms_path(store, visit)),
+                (offsets, tarball_index.offsets_path(store, visit)),
+                (note, tarball_index.index_path(store, visit)),
+            ],
+            guard,
+        )
     return index

@@ -39,6 +39,7 @@ from icfqueue.core.guard import UNGUARDED
 from icfqueue.core.options import Options
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
+from icfqueue.dataset.superdataset import renewal
 from icfqueue.operations import audit
 from icfqueue.steps import registry
 from icfqueue.steps.job import Job
@@ -110,6 +111,8 @@ class Scene:
                 lambda: audit.differences(job, None, set(), None),
                 lambda: audit.orphans(job.store, PROJECT, set(), []),
                 lambda: study.rebuild(job.store, PROJECT, URL, job.settings),
+                lambda: renewal.renew(job.store, PROJECT, None, URL),
+                lambda: renewal.exists(job.store, PROJECT),
                 lambda: job.store.forget_work(VISIT),
             ]
             for look in looks:
@@ -204,6 +207,8 @@ PLANTS: dict[str, tuple[str, str, bool]] = {
     "metadata of the DICOMs": (f"{PROJECT}/{VISIT.metadata_dicoms}", "secret", True),
     "refs": (f"{PROJECT}/{VISIT.refs}", "secret", True),
     "repository": (f"{PROJECT}/{VISIT.repo_export}", "secret", True),
+    "refs of the superdataset": (f"{PROJECT}/XDLRA--refs", "secret", True),
+    "repository of the superdataset": (f"{PROJECT}/XDLRA--repo-export", "secret", True),
     "scratch folder": (f"{PROJECT}/.icfqueue/{VISIT.id}/tmp-0", "tmp-0", False),
     "staged file": (f"{PROJECT}/.icfqueue/{VISIT.id}/ready-0", "secret", False),
     "list between two steps": (
@@ -221,7 +226,10 @@ PLANTS: dict[str, tuple[str, str, bool]] = {
 }
 
 
-FEW = ("work folder", "project", "tarball", "catalog", "refs", "scratch folder")
+FEW = (
+    *("work folder", "project", "tarball", "catalog", "refs", "scratch folder"),
+    "repository of the superdataset",
+)
 CHOSEN = PLANTS if LONG else FEW
 
 

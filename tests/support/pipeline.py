@@ -100,6 +100,7 @@ class CatalogWriter:
         settings: Settings,
         *,
         guard: Guard,
+        **_: object,
     ) -> Results:
         del store, project, store_url, settings
         self.first()
@@ -130,7 +131,9 @@ def take_message_for(queue: InProcessQueue, visit: Visit, step: str) -> Message:
 
 def enqueue_before_catalog(queue: InProcessQueue, visits: Sequence[Visit]) -> None:
     """Have `visits` wait for their study page; their outputs are not made."""
-    queue.enqueue(visits)
+    # A store directory without any project looks as if it was not mounted.
+    queue.store.project_dir(visits[0].project).mkdir(exist_ok=True)
+    queue.enqueue(visits, superdataset=False)
     for visit in visits:
         queue.advance(visit, UPDATE_CATALOG.name)
 
