@@ -4,6 +4,7 @@
 fixture          scope     what it gives
 ================ ========  ====================================================
 isolated         session   (autouse) an empty HOME and git configuration of its own
+forgetful        function  (autouse) no test knows the broker's password of another
 store            function  a :class:`Store` in a fresh folder
 settings         function  default settings for that store
 make_job         function  builds a :class:`Job` for a visit of that store
@@ -65,6 +66,12 @@ def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     assert (home / ".gitconfig").read_bytes() == before, "a test changed ~/.gitconfig"
 
 
+@pytest.fixture(autouse=True)
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget what a command of another test took out of its environment."""
+    monkeypatch.setattr("icfqueue.core.settings._kept", {})
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     root = tmp_path / "store"
@@ -84,7 +91,10 @@ def make_job(store: Store, settings: Settings) -> Callable[..., Job]:
     def make(visit: str, project: str = "study_1", **options: object) -> Job:
         chosen: dict[str, object] = {"store_url": "https://data.example.org", **options}
         (store.root / project).mkdir(exist_ok=True)
-        return Job(Visit(project, visit), Options(**chosen), store, settings)  # type: ignore[arg-type]
+        options = Options(**chosen)  # type: ignore[arg-type]
+        # As where one site enqueues and works: the store gets its credential.
+        own = structs.replace(settings, store_url=options.store_url)
+        return Job(Visit(project, visit), options, store, own)
 
     return make
 

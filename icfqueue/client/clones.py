@@ -32,6 +32,7 @@ from icfqueue.dataset import programs
 from icfqueue.dataset.branches import ARCHIVIST
 from icfqueue.dataset.clone import in_repository, login_of, without_repository
 from icfqueue.outputs.deposit import HEAD, PLACEHOLDER, REFS, clone_url, parse_refs
+from icfqueue.remote import quiet_datalad
 from icfqueue.remote.client import RemoteStore
 
 EXTERNAL = "icfrange"
@@ -190,7 +191,7 @@ def clone(wanted: Wanted, target: Path) -> None:
             hint="clone into a folder that is in none",
         )
     command = [programs.find_program("datalad"), "clone", wanted.url, str(target)]
-    environment = _environment()
+    environment = _environment(quiet_datalad.with_login(os.environ))
     if wanted.login:
         # By the environment, which no other user reads.
         given = json.loads(environment.get(_OVERRIDES) or "{}")
@@ -279,7 +280,7 @@ def _datasets(dataset: Path) -> Iterator[Path]:
 def _git(dataset: Path, *args: str, good: tuple[int, ...] = (0,)) -> str:
     done = subprocess.run(
         [programs.find_program("git"), "-C", str(dataset), *args],
-        env=_environment(),
+        env=_environment(quiet_datalad.without_login(os.environ)),
         capture_output=True,
         text=True,
         check=False,
@@ -292,8 +293,8 @@ def _git(dataset: Path, *args: str, good: tuple[int, ...] = (0,)) -> str:
     return done.stdout
 
 
-def _environment() -> dict[str, str]:
-    return {**without_repository(os.environ), "PATH": programs.search_path()}
+def _environment(told: Mapping[str, str]) -> dict[str, str]:
+    return {**without_repository(told), "PATH": programs.search_path()}
 
 
 def _check_program() -> None:

@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from icfqueue.core.errors import UsageError
+from icfqueue.core.processes.groups import without_secrets
 from icfqueue.dataset import programs
+from icfqueue.remote import quiet_datalad
 
 OF_A_REPOSITORY = (
     "GIT_DIR",
@@ -54,7 +56,7 @@ def in_repository(folder: Path) -> bool:
     asked = subprocess.run(
         [programs.find_program("git"), "rev-parse", "--git-dir"],
         cwd=whole,
-        env=without_repository(os.environ),
+        env=without_repository(without_secrets(os.environ)),
         capture_output=True,
         check=False,
     )
@@ -82,6 +84,7 @@ def login_of(name: str | None, realm: str) -> dict[str, str]:
     """
     if name is None or not realm:
         return {}
+    quiet_datalad.prepare()
     from datalad_next.config import ConfigManager
 
     from icfqueue.remote.login import no_prompt, silent_manager

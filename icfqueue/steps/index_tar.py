@@ -32,6 +32,7 @@ from icfqueue.outputs import freshness, metadata_files, tarball_index
 from icfqueue.outputs.completeness import Recorded, count_of_dicoms
 from icfqueue.outputs.tarball_index import Index, Listing
 from icfqueue.steps.job import Job
+from icfqueue.store.beneath.walk import HIDDEN
 from icfqueue.store.disk import disk_trouble
 from icfqueue.store.fingerprint import Fingerprint
 from icfqueue.store.settling import is_settled
@@ -85,6 +86,9 @@ def _readable(visit: Visit) -> Iterator[None]:
     try:
         yield
     except (PermissionError, IsADirectoryError) as error:
+        if HIDDEN in Path(error.filename or "").parts:
+            # The work folder's matter, not the tarball's.
+            raise
         raise PermanentError(
             f"{visit.storepath} cannot be indexed: {error.strerror} ({error.filename})",
             hint="it must be a file that the workers may read, in a folder in which they "

@@ -362,22 +362,6 @@ def test_nobody_else_of_the_group_can_put_a_hook_where_git_runs(scene: Scene) ->
     assert (scene.folder / "y").stat().st_gid == GROUP
 
 
-@pytest.mark.parametrize("first", [0o002, 0o007])
-def test_two_workers_of_one_group_take_over_from_each_other(
-    scene: Scene, first: int
-) -> None:
-    """Each step by another user; the second forces what the first has done."""
-    users = [WORKER, OTHER_WORKER]
-    for force in (False, True):
-        for number, name in enumerate(steps.NAMES):
-            user = users[(number + force) % 2]
-            user = type(user)(user.uid, first)
-            job = scene.job(force=force)
-            run_as(user, lambda name=name, job=job: registry.run(name, job))
-    assert not (scene.folder / ".icfqueue").exists()
-    assert (scene.folder / "catalog/index.html").stat().st_gid == GROUP
-
-
 def test_what_another_user_was_about_to_publish_is_gone_when_the_next_one_begins(
     scene: Scene,
 ) -> None:

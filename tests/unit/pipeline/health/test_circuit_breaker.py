@@ -74,6 +74,13 @@ def test_refused_access_holds_the_fetches_of_that_project_alone(breaker: Breaker
     breaker.check()
 
 
+def test_a_visit_whose_record_names_another_store_holds_no_other(breaker: Breaker) -> None:
+    """The project's own store has refused nothing."""
+    for _ in range(5):
+        breaker.fail(AccessDenied("401 of another store", elsewhere=True))
+        breaker.check()
+
+
 def test_one_visit_that_is_forbidden_holds_no_other(breaker: Breaker) -> None:
     """Nor do many, as long as the store gives one of the project now and then."""
     for _ in range(5):
