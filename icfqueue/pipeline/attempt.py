@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
+import redis
+
 from icfqueue.broker.refusals import is_away
 from icfqueue.core import faultpoint, steps
 from icfqueue.core.errors import (
@@ -22,11 +24,13 @@ from icfqueue.core.errors import (
     NotSeen,
     PutOff,
     StepError,
+    TransientError,
     UnreadableRecord,
     Withdrawn,
 )
 from icfqueue.core.guard import Guard
 from icfqueue.core.options import Outcome
+from icfqueue.core.plain_text import shown
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
 from icfqueue.ledger.ledger import Entry
@@ -45,12 +49,11 @@ log = logging.getLogger(__name__)
 FORGETFUL = frozenset({steps.FETCH.name, steps.INDEX_TAR.name})
 """Steps after whose failure nothing of use lies in the visit's work folder."""
 
-
 UNSEEN = 5.0
 """Seconds after which is looked again for what another machine has written."""
 
 AWAY = 5.0
-"""Seconds after which a visit goes on whose worker lost the store meanwhile."""
+"""Seconds after which a visit goes on whose worker lost the store, or met a strange key."""
 
 Fault = StepError | Withdrawn
 """The end of an attempt that is no outcome."""
@@ -335,6 +338,13 @@ def _as_fault(error: Exception) -> Fault:
     if is_away(error):
         # Connections wait for the broker; should one give up, no visit is charged.
         return Interrupted("the broker is away")
+    if isinstance(error, redis.ResponseError):
+        log.warning("step put off: the broker answered %s", shown(error))
+        cause = TransientError(
+            "a key of the broker was not what icfqueue writes there",
+            hint="nothing is to be done: it is mended, and the visit goes on",
+        )
+        return PutOff(cause, AWAY)
     return error if isinstance(error, Withdrawn) else as_step_error(error)
 
 

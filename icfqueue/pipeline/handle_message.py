@@ -5,8 +5,12 @@ from __future__ import annotations
 import logging
 import secrets
 
+import redis
+
+from icfqueue.broker.refusals import is_away
 from icfqueue.core import steps
 from icfqueue.core.errors import NewerLayout, OtherStore, PermanentError, UnreadableRecord
+from icfqueue.core.plain_text import shown
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
 from icfqueue.ledger.ledger import Entry
@@ -66,6 +70,12 @@ def handle(
         log.warning("message left: %s", error.message)
         worker.watch.forget()
         return "other store"
+    except redis.ResponseError as error:
+        if is_away(error):
+            raise
+        # It was mended, and is not whole again: the supervisor sends another message.
+        log.warning("message left: the broker answered %s", shown(error))
+        return "spoilt key"
 
 
 def _handle(worker: WorkerContext, nudge: Nudge, level: int | None) -> str:
