@@ -189,7 +189,15 @@ class Attempt:
                 except Withdrawn as error:
                     withdrawn[visit] = type(error).__name__
                     return None
-                return self._after(found, placed[visit])
+                after = self._after(found, placed[visit])
+                try:
+                    after.to_json()
+                except ValueError as error:
+                    # A fault of ours. It must not reach the broker, nor the visit have
+                    # no end.
+                    placed[visit] = self._placed(visit, as_step_error(error))
+                    return self._after(found, placed[visit])
+                return after
 
             return change
 
