@@ -119,6 +119,10 @@ class Visit:
         return f"{self.id}_metadata_dicoms.json"
 
     @property
+    def metadata_references(self) -> str:
+        return f"{self.id}_metadata_references.json"
+
+    @property
     def refs(self) -> str:
         return f"{self.id}_XDLRA--refs"
 

@@ -8,7 +8,7 @@ Keys, below ``icfqueue:``::
                               see :mod:`icfqueue.ledger.stored.record_json`)
     layout                    number of the layout of these keys; 1 if there is none
     store                     id of the store directory whose visits these are; each claim
-                              compares it (icfqueue/pipeline/store_watch.py)
+                              compares it (icfqueue/pipeline/health/store_watch.py)
     projects                  set of project ids
     in:<project>:<state>      set of visit ids, for each of the six states
     ready:<project>:<step>    set of visit ids that are queued at that step

@@ -15,6 +15,7 @@ from icfqueue.core.options import Results
 from icfqueue.core.settings import Settings
 from icfqueue.core.steps import UPDATE_CATALOG
 from icfqueue.core.visit import check_id
+from icfqueue.dataset.superdataset import renewal
 from icfqueue.ledger import record
 from icfqueue.ledger.ledger import Entry, Ledger
 from icfqueue.ledger.record import Record
@@ -151,7 +152,9 @@ class _Shared:
 def rebuild_catalog(
     settings: Settings, store: Store, ledger: Ledger, project: str
 ) -> Results:
-    """Make the catalog of `project` anew from its metadata files.
+    """Make the catalog of `project` anew, and have its superdataset list what is there.
+
+    The catalog is made from the metadata files, the superdataset from the deposits.
 
     Returns
     -------
@@ -165,7 +168,7 @@ def rebuild_catalog(
     UsageError
         There is no such project.
     StepError
-        It cannot be written; the old catalog stays.
+        One of the two cannot be written; the old one stays.
     """
     check_id(project, "project")
     name, lease = lock_of(project), settings.lease
@@ -177,4 +180,10 @@ def rebuild_catalog(
             )
         stall, lock = settings.stall[UPDATE_CATALOG.name], (name, token)
         with Heartbeat(ledger, ledger, {}, lease=lease, stall=stall, lock=lock) as guard:
-            return study.rebuild(store, project, settings.store_url, settings, guard)
+            url, whole = settings.store_url, settings.superdataset
+            results = study.rebuild(
+                store, project, url, settings, guard, superdataset=whole
+            )
+            if whole:
+                renewal.renew(store, project, None, url, guard)
+            return results

@@ -15,9 +15,10 @@ from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
 from icfqueue.ledger.ledger import Entry
 from icfqueue.ledger.record import Record
-from icfqueue.pipeline.attempt import Attempt, say
+from icfqueue.pipeline.attempt import Attempt
 from icfqueue.pipeline.catalog_batch import update_catalog
 from icfqueue.pipeline.messages import Nudge
+from icfqueue.pipeline.step_log import say
 from icfqueue.pipeline.worker_context import WorkerContext
 from icfqueue.steps import registry
 

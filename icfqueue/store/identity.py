@@ -1,7 +1,7 @@
 """The id of a store directory: tells it from an empty mount point and from other stores.
 
 It is a file in the store directory, so it moves with it, and is noted at the broker, too
-(:mod:`icfqueue.pipeline.store_watch`).
+(:mod:`icfqueue.pipeline.health.store_watch`).
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ Fields that this release does not know are kept, and written back as they were r
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any
 
 import msgspec
@@ -29,9 +29,13 @@ SCHEMA = 2
 does not know the new one must not touch the record; a field more is no reason."""
 
 Time = Annotated[float, msgspec.Meta(ge=0, lt=253402300800)]
-"""Seconds since 1970, before the year 10000."""
+"""Seconds since 1970, before the year 10000; or of a step, which a clock that is set
+meanwhile may make as long."""
 
-Count = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
+MOST = 2**62
+"""No count, and no size in bytes, is as large."""
+
+Count = Annotated[int, msgspec.Meta(ge=0, lt=MOST)]
 Fingerprint = tuple[Count, Count, int, int]
 
 
@@ -42,7 +46,7 @@ class StepFields(msgspec.Struct, array_like=True):
     attempts: Count
     faults: Count
     crashes: Count
-    seconds: float | None
+    seconds: Time | None
     worker: str | None
 
 
@@ -73,6 +77,8 @@ class More(msgspec.Struct):
     schema: int
     v: str
     fingerprint: Fingerprint | None = None
+    superdataset: bool | None = None
+    """An option that older releases do not know."""
 
 
 _KNOWN = frozenset(Known.__struct_fields__)
@@ -83,6 +89,7 @@ PLAIN = tuple(
 
 _MORE = frozenset(More.__struct_fields__)
 _OPTIONS = frozenset(Options.__dataclass_fields__)
+_NEW_OPTION = "superdataset"
 _STEP = len(StepFields.__struct_fields__)
 _ERROR = ("step", "kind", "type", "message", "hint")
 _STATES = frozenset(
@@ -134,6 +141,8 @@ def read(text: str | bytes, visit: Visit | None, more: str | None, version: str)
     if known.error is not None:
         known.error = dict.fromkeys(_ERROR, "") | known.error
     later, unknown_more = _more(more, version)
+    if later is not None and later.superdataset is not None:
+        known.options = replace(known.options, superdataset=later.superdataset)
     unknown = Unknown(
         {name: raw[name] for name in raw.keys() - _KNOWN},
         {name: raw["options"][name] for name in raw["options"].keys() - _OPTIONS},
@@ -198,26 +207,52 @@ def write(
         Of each step the fields of :class:`StepFields`, in order.
     plain
         The fields of :data:`PLAIN`.
+
+    Raises
+    ------
+    ValueError
+        Nobody could read it again: whoever made it has a fault.
     """
     fields = {name: value for name, value in plain.items() if value is not None}
     written = asdict(options)
+    del written[_NEW_OPTION]
     if unknown:
         steps = [[*s, *more] for s, more in zip(steps, unknown.steps, strict=True)]
         written |= unknown.options
         fields |= unknown.record
-    return json.dumps(
-        {"visit": str(visit), "options": written, "steps": steps, **fields},
-        separators=(",", ":"),
-    )
+    whole = {"visit": str(visit), "options": written, "steps": steps, **fields}
+    _check(whole, Known)
+    return json.dumps(whole, separators=(",", ":"))
 
 
 def write_more(
-    version: str, fingerprint: Fingerprint | None, unknown: Unknown | None
+    version: str,
+    options: Options,
+    fingerprint: Fingerprint | None,
+    unknown: Unknown | None,
 ) -> str:
     """Return ``m`` for the given version of a record; empty if there is nothing to say."""
     fields: dict[str, Any] = dict(unknown.more) if unknown else {}
     if fingerprint is not None:
         fields["fingerprint"] = fingerprint
+    if not options.superdataset:
+        fields[_NEW_OPTION] = False
     if not fields:
         return ""
-    return json.dumps({"schema": SCHEMA, "v": version, **fields}, separators=(",", ":"))
+    whole = {"schema": SCHEMA, "v": version, **fields}
+    _check(whole, More)
+    return json.dumps(whole, separators=(",", ":"))
+
+
+def _check(whole: dict[str, Any], kind: type[Any]) -> None:
+    """Raise unless `whole` is what :func:`read` takes; 2 microseconds.
+
+    Raises
+    ------
+    ValueError
+        It is not.
+    """
+    try:
+        msgspec.convert(whole, kind)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"a record that nobody could read: {error}") from None

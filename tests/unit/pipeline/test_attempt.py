@@ -133,6 +133,17 @@ def test_what_the_work_raises_is_an_entry_of_the_record_and_goes_no_further(
     assert enqueued.take() is None
 
 
+def test_an_outcome_that_no_record_can_hold_is_a_fault_and_not_written(
+    enqueued: InProcessQueue,
+) -> None:
+    """Else nobody could read the record until it is forgotten."""
+    assert make(enqueued, Work(Outcome(worked=True, tar_bytes=2**62))) == "failed"
+    found = enqueued.record(V)
+    assert found.tar_bytes is None
+    assert found.error is not None
+    assert "unexpected ValueError: this is a fault of icfqueue" in found.error["message"]
+
+
 def test_a_transient_failure_is_tried_as_often_as_is_set(enqueued: InProcessQueue) -> None:
     enqueued.worker.settings = structs.replace(enqueued.settings, max_attempts=2)
     assert make(enqueued, Work(NetworkTrouble("x")), "index_tar") == "waiting"

@@ -50,7 +50,8 @@ def changed(path: list[Any], value: Any) -> str:
 def test_what_is_new_is_in_a_part_that_older_releases_do_not_read() -> None:
     fields = json.loads(made().to_json())
     assert set(fields) <= KNOWN_TO_ALL
-    assert set(fields["options"]) == set(Options.__dataclass_fields__)
+    new = {"superdataset"}
+    assert set(fields["options"]) == set(Options.__dataclass_fields__) - new
     assert {len(step) for step in fields["steps"]} == {6}
     assert json.loads(made().more_json("7")) == {
         "schema": SCHEMA,
@@ -65,6 +66,21 @@ def test_both_parts_give_the_record_again() -> None:
 
 def test_a_record_of_which_nothing_more_is_known_has_no_second_part() -> None:
     assert made(fingerprint=None).more_json("7") == ""
+
+
+def test_an_option_that_older_releases_do_not_know_is_in_the_second_part() -> None:
+    """And means what it does without it once one of them wrote: a project has all."""
+    options = Options("https://x", superdataset=False)
+    without = made(options=options, fingerprint=None)
+    assert "superdataset" not in without.to_json()
+    assert json.loads(without.more_json("7")) == {
+        "schema": SCHEMA,
+        "v": "7",
+        "superdataset": False,
+    }
+    assert read(without.to_json(), without.more_json("7")).options == options
+    assert read(without.to_json(), without.more_json("7"), "8").options.superdataset
+    assert read(made().to_json(), made().more_json("7")).options.superdataset
 
 
 def test_once_an_older_worker_wrote_the_second_part_says_nothing() -> None:
@@ -144,6 +160,10 @@ def test_a_newer_layout_of_a_record_is_refused_with_what_helps() -> None:
         (changed(["steps", 1, 0], PENDING), "none of its steps is under way"),
         (changed(["steps", 0], ["done"]), "length 6"),
         (changed(["steps", 0, 1], -1), ">= 0"),
+        *(
+            (changed(["steps", 0, 4], seconds), "at `$.steps[0][4]`")
+            for seconds in (float("nan"), float("inf"), -1e300, 1e300)
+        ),
         (changed(["priority"], 5), "<= 4"),
         (changed(["generation"], "1"), "Expected `int`"),
         (changed(["queued_at"], 1e300), "at `$.queued_at`"),
@@ -192,3 +212,34 @@ def test_steps_and_states_are_those_of_the_record() -> None:
 def test_the_fields_are_those_of_the_record() -> None:
     ours = set(Record.__dataclass_fields__) - {"fingerprint", "unknown"}
     assert set(record_json.Known.__struct_fields__) == ours == KNOWN_TO_ALL
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tar_bytes": 2**62},
+        {"tar_bytes": -1},
+        {"priority": 5},
+        {"due": float("nan")},
+        {"refs": {"a": b"b"}},
+        {"error": {"message": None}},
+    ],
+    ids=str,
+)
+def test_a_record_that_nobody_could_read_is_not_made(change: dict[str, Any]) -> None:
+    """Else it would be there until a person has it forgotten."""
+    with pytest.raises(ValueError, match="nobody could read"):
+        made(**change).to_json()
+
+
+def test_nor_is_a_second_part() -> None:
+    with pytest.raises(ValueError, match="nobody could read"):
+        made(fingerprint=(1, 2**62, 3, 4)).more_json("7")
+
+
+def test_a_size_that_no_record_holds_is_not_known() -> None:
+    """A sparse file may be as large."""
+    assert made().with_size(2**62 - 1).tar_bytes == 2**62 - 1
+    found = made().with_size(2**62)
+    assert found.tar_bytes is None
+    assert read(found.to_json()) == replace(found, fingerprint=None)

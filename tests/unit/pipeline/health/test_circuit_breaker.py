@@ -20,8 +20,8 @@ from icfqueue.core.errors import (
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.redis_ledger import RedisLedger
-from icfqueue.pipeline import circuit_breaker
-from icfqueue.pipeline.circuit_breaker import CircuitBreaker
+from icfqueue.pipeline.health import circuit_breaker
+from icfqueue.pipeline.health.circuit_breaker import CircuitBreaker
 
 HERE = Visit("study_1", "v1")
 THERE = Visit("study_2", "v1")
@@ -72,6 +72,13 @@ def test_refused_access_holds_the_fetches_of_that_project_alone(breaker: Breaker
     assert breaker.ledger.notes.ends_in("hold:study_1") == 0.0
     breaker.reset("study_1")
     breaker.check()
+
+
+def test_a_visit_whose_record_names_another_store_holds_no_other(breaker: Breaker) -> None:
+    """The project's own store has refused nothing."""
+    for _ in range(5):
+        breaker.fail(AccessDenied("401 of another store", elsewhere=True))
+        breaker.check()
 
 
 def test_one_visit_that_is_forbidden_holds_no_other(breaker: Breaker) -> None:

@@ -126,7 +126,9 @@ class CircuitBreaker:
         """
         host = _host(store_url)
         if isinstance(error, AccessDenied):
-            self._count_refusal(visit, error)
+            # A record that names another store than the settings is its visit's affair.
+            if not error.elsewhere:
+                self._count_refusal(visit, error)
         elif isinstance(error, DiskTrouble) and error.full:
             self._leave(_DISK, error, self.settings.disk_pause)
         elif isinstance(error, StoreBusy) and error.retry_after:

@@ -13,9 +13,9 @@ from icfqueue.core.errors import OtherStore
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.record import State
 from icfqueue.ledger.redis_ledger import RedisLedger
-from icfqueue.pipeline import store_watch
+from icfqueue.pipeline.health import store_watch
+from icfqueue.pipeline.health.store_watch import StoreWatch
 from icfqueue.pipeline.heartbeat import Stopping
-from icfqueue.pipeline.store_watch import StoreWatch
 from icfqueue.store import identity
 from icfqueue.store.directory import Store
 
