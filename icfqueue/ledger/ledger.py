@@ -264,7 +264,7 @@ class Ledger(Protocol):
     def cut_leases(self, lease: float) -> None:
         """Have leases end in `lease` seconds that end much later than any could."""
 
-    def mend(self, also: Iterable[Visit] = ()) -> None:
+    def mend(self, also: Iterable[Visit] = (), *, met: bool = True) -> None:
         """Remove what cannot be ours, and make anew what follows from the records.
 
         Whatever meets such a key has it mended by itself; what only gives a wrong picture
@@ -274,6 +274,8 @@ class Ledger(Protocol):
         ----------
         also
             Visits that are put in every index in which they must stand in any case.
+        met
+            A spoilt key was met, and is to be found wherever it is.
         """
 
     def unmended(self) -> bool:

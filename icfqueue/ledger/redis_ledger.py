@@ -242,9 +242,9 @@ class RedisLedger:
 
     # Keys that hold what cannot be ours
 
-    def mend(self, also: Iterable[Visit] = ()) -> None:
+    def mend(self, also: Iterable[Visit] = (), *, met: bool = True) -> None:
         """Remove what cannot be ours, and make anew what follows from the records."""
-        self._mender.mend(also)
+        self._mender.mend(also, met=met)
 
     def unmended(self) -> bool:
         """Tell whether an index was removed, and nobody is at making it anew."""

@@ -71,7 +71,7 @@ def reconcile(settings: Settings, store: Store, ledger: Ledger, project: str) ->
     done = mending.done
     visits = sorted({*present(store, project), *ledger.visits(project)})
     # Whatever stands in no index, or in a wrong one, does so no more.
-    ledger.mend(visits)
+    ledger.mend(visits, met=False)
     for visit, entry in zip(visits, ledger.get_many(visits), strict=True):
         if isinstance(entry, Entry):
             done.known.append(visit)

@@ -155,7 +155,7 @@ class Supervisor:
             if self._outage.since is None:
                 log.info("supervisor.active")
             # What only gives a wrong picture nobody meets.
-            self.ledger.mend()
+            self.ledger.mend(met=False)
         self._leads = got
         return got
 

@@ -55,7 +55,7 @@ local function spoilt(changes)
     local kind = redis.call('TYPE', change[2]).ok
     if kind ~= 'none' and kind ~= kinds[change[1]] then return change[2] end
     if change[1] == 'HINCRBY' then
-      local sum = redis.call('HGET', change[2], change[3]) or '0'
+      local sum = redis.call('HMGET', change[2], change[3])[1] or '0'
       if #sum > 17 or not string.find(sum, '^%-?[0-9]+$') then return change[2] end
     end
   end

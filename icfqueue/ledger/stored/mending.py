@@ -174,19 +174,21 @@ class Mender:
         held = self._client.get(key("lock", "mend"))
         return not held and self._client.get(SPOILT) is not None
 
-    def mend(self, also: Iterable[Visit] = ()) -> None:
+    def mend(self, also: Iterable[Visit] = (), *, met: bool = True) -> None:
         """Remove what cannot be ours, and make anew what follows from the records.
 
         Parameters
         ----------
         also
             Visits whose indexes are made anew in any case.
+        met
+            A spoilt key was met: it is looked for in projects, too, that are in no set.
         """
         self._sweep(names_of_all())
         known = self._projects()
         for project in known:
             self._sweep(names_of(project))
-        if self._client.get(SPOILT) is None:
+        if met and self._client.get(SPOILT) is None:
             # Or it is a key of a project that is no more in the set of them.
             for project in {visit.project for visit in self._recorded()} - {*known}:
                 self._sweep(names_of(project))

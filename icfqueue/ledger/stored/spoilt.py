@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 SILENCE = 60.0
 """Seconds between two lines in the log about the same key."""
 
+_TRIES = 3
+"""How often what was met is mended before it is told of: there may be more to meet."""
+
 _MOST_NAMES = 1000
 _LONGEST = 15
 """Digits of a number that is exact in Lua (below 2^53)."""
@@ -143,16 +146,17 @@ def mended(
 
     @wraps(method)
     def tried(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return method(self, *args, **kwargs)
-        except redis.ResponseError as error:
-            if not is_spoilt(error):
-                raise
+        for _ in range(_TRIES):
             try:
-                self.mend()
-            except redis.RedisError as other:
-                # Who may only read mends nothing; what was met is what there is to say.
-                raise error from other
+                return method(self, *args, **kwargs)
+            except redis.ResponseError as error:
+                if not is_spoilt(error):
+                    raise
+                try:
+                    self.mend()
+                except redis.RedisError as other:
+                    # Who may only read mends nothing; what was met is what there is to say.
+                    raise error from other
         return method(self, *args, **kwargs)
 
     return tried

@@ -216,7 +216,7 @@ def test_a_key_that_stays_spoilt_is_told_of(
     full: RedisLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As for a user who may not write."""
-    monkeypatch.setattr(full._mender, "mend", lambda _: None)
+    monkeypatch.setattr(full._mender, "mend", lambda _, **__: None)
     spoil(full.client, key("leases"))
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
         full.running_count()
