@@ -21,6 +21,8 @@ import hashlib
 import importlib.util
 import os
 import platform
+import re
+import shlex
 import socket
 import subprocess
 import time
@@ -214,8 +216,27 @@ class EmbeddedServer:
             )
         return Unreachable(
             f"the embedded broker does not start (see {self.folder / 'log'})",
-            hint="a broker elsewhere can be named with --broker",
+            hint=self._remedy_of_start(),
         )
+
+    def _remedy_of_start(self) -> str:
+        said = _last_words(self.folder / "log")
+        if "append only file" not in said and "AOF" not in said:
+            return "a broker elsewhere can be named with --broker"
+        data = self.folder / "appendonlydir"
+        remedy = (
+            f"its data are damaged: move {data} away, and 'icfqueue reconcile PROJECT' "
+            "makes the records of complete visits anew"
+        )
+        if found := _DAMAGED.search(said):
+            # Only the server is installed; it is its own check, if it is called so.
+            check = f"exec -a valkey-check-aof {shlex.quote(str(_program()))} --fix"
+            command = f"{check} {shlex.quote(str(data / found[1]))}"
+            remedy += (
+                f"; or bash -c {shlex.quote(command)} leaves out what was written after "
+                "the damage"
+            )
+        return remedy
 
     def _claim(self, held: int) -> None:
         """Take the server's lock, which the server inherits and keeps while it lives."""
@@ -298,6 +319,23 @@ def _is_up(answer: bytes) -> bool:
     what is written when there is room.
     """
     return answer.startswith((b"+PONG", b"-")) and not answer.startswith(_LOADING)
+
+
+_DAMAGED = re.compile(r"reading the append only file (appendonly\.aof\.\d+\.incr\.aof):")
+"""A server's words about the one file that it can mend itself."""
+
+_LAST_WORDS = 1000
+"""Bytes at the end of a server's log that are about its last start."""
+
+
+def _last_words(log: Path) -> str:
+    """Return the end of the log; nothing if it cannot be read."""
+    try:
+        with open(os.open(log, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _LAST_WORDS))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def _program() -> Path:

@@ -80,8 +80,16 @@ REFUSALS = {
         "does not let its user do what is needed",
         "ops/users.acl has the rights that each kind of user needs",
     ),
+    "NOREDIS": Refusal(
+        "is no Redis or Valkey server",
+        "does --broker name the right port, and rediss:// where it speaks TLS?",
+    ),
+    "NODB": Refusal(
+        "has no database of that number",
+        "the address that --broker names ends in it; /0 is always there",
+    ),
 }
-"""Error code of the server to what it means."""
+"""Error code of the server, or of what is in its place, to what it means."""
 
 _RIGHTS = re.compile(r"run the '([^']+)' command")
 _IN_SCRIPT = re.compile(rf"(?:^|[\s:-])({'|'.join(REFUSALS)}) ")
@@ -116,6 +124,8 @@ def code_of(error: BaseException) -> str | None:
             return code
     if isinstance(error, redis.ResponseError):
         return _code_in(str(error))
+    if isinstance(error, redis.InvalidResponse):
+        return "NOREDIS"
     return "MAXCLIENTS" if "max number of clients" in str(error) else None
 
 
@@ -124,6 +134,8 @@ def _code_in(text: str) -> str | None:
     word = text.partition(" ")[0].lstrip("-")
     if word in REFUSALS:
         return word
+    if "DB index" in text:
+        return "NODB"
     if "ACL failure in script" in text:
         return "NOPERM"
     # Before version 7, a script's own error has the reason within it.
@@ -166,6 +178,11 @@ def is_refusal(error: BaseException) -> bool:
         code_of(one) is not None or isinstance(one, ssl.SSLCertVerificationError)
         for one in _chain(error)
     )
+
+
+def is_answer(error: BaseException) -> bool:
+    """Tell whether the broker is there and answered with an error of any kind."""
+    return any(isinstance(one, redis.ResponseError) for one in _chain(error))
 
 
 def words(error: BaseException) -> Refusal:

@@ -50,25 +50,60 @@ OVER_TCP: dict[str, Any] = {
 """redis-py's options of a connection that is no Unix socket."""
 
 
+_NO_ANSWER = (redis.ResponseError, redis.InvalidResponse, AttributeError, ValueError)
+"""What redis-py makes of a greeting that another kind of server answers: of SSH and HTTP
+the second, of POP3 the third (``+OK`` where a table is to be), of IMAP the last."""
+
+
 class Attentive:
     """Mixed into redis-py's connections: refusals are raised as such.
 
     All ways lead through ``read_response``: single commands, pipelines, transactions,
     scripts. Only what the greeting is answered is left alone, for redis-py tries things
-    there that it can do without.
+    there that it can do without, unless it is what no server answers that is ours.
     """
 
     _greeting = False
     _sending = False
     _last_words = ""
 
-    def on_connect_check_health(self, *args: Any, **kwargs: Any) -> None:
-        """Greet the server: log in, choose the database."""
+    def on_connect_check_health(self, check_health: bool = True) -> None:
+        """Greet the server: log in, choose the database, else ask whether it is one.
+
+        Parameters
+        ----------
+        check_health
+            Ask, if nothing else was.
+
+        Raises
+        ------
+        BrokerRefuses
+            It is another kind of server, or does not let us in.
+        """
         self._greeting = True
+        # Two round trips, to tell the server who made redis-py.
+        self.driver_info = self.lib_name = self.lib_version = None
         try:
-            super().on_connect_check_health(*args, **kwargs)  # type: ignore[misc]  # a mixin
+            super().on_connect_check_health(check_health=False)  # type: ignore[misc]  # a mixin
+            if isinstance(getattr(self, "handshake_metadata", None), str | bytes):
+                raise redis.InvalidResponse("a word where a table is to be")
+            if check_health:
+                self._ask_whether_it_is_one()
+        except _NO_ANSWER as error:
+            raise BrokerRefuses(
+                code_of(error) or "NOREDIS", type(error).__name__
+            ) from error
         finally:
             self._greeting = False
+
+    def _ask_whether_it_is_one(self) -> None:
+        """Send a PING, unless the server has answered just now."""
+        try:
+            self.check_health()  # type: ignore[attr-defined]  # a mixin
+        except redis.ResponseError as error:
+            # A server that cannot write to its disk refuses even that, and is asked on.
+            if not code_of(error):
+                raise
 
     def disconnect(self, *args: Any, **kwargs: Any) -> None:
         """Close the connection; what the server said to a vain command is kept."""
@@ -107,7 +142,7 @@ class Attentive:
         """
         try:
             return super().read_response(*args, **kwargs)  # type: ignore[misc]  # a mixin
-        except redis.ResponseError as error:
+        except (redis.ResponseError, redis.InvalidResponse) as error:
             if self._greeting or not (code := code_of(error)):
                 raise
             raise BrokerRefuses(code, str(error).removeprefix(f"{code} ")) from error

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _TOLD = 100
 """Tarballs without a visit that are named."""
 
+_UNSEEN = 5
+"""Visits that nobody has seen and that are named."""
+
 _WIDTH = 255
 """Characters of a name that are shown; files have no longer ones."""
 
@@ -70,6 +73,7 @@ def chosen_visits(
             fg="yellow",
             err=True,
         )
+    _tell_unseen(opened, found)
     for name, why in found.left_out[:_TOLD]:
         # `repr` escapes what is not printable.
         click.secho(f"left out: {name[:_WIDTH]!r} ({why})", fg="yellow", err=True)
@@ -77,6 +81,22 @@ def chosen_visits(
         click.secho(f"left out: {more} more", fg="yellow", err=True)
     found.check_found()
     return found
+
+
+def _tell_unseen(opened: Session, found: Selection) -> None:
+    """Say which of the visits that were named nobody has seen: they may be mistyped."""
+    entries = opened.ledger.get_many(visit for visit, _ in found.unseen)
+    unseen = [one for one, entry in zip(found.unseen, entries, strict=True) if not entry]
+    for visit, near in unseen[:_UNSEEN]:
+        like = f" (here: {', '.join(near)})" if near else ""
+        click.secho(
+            f"{visit.id} has neither tarball nor record here{like}: "
+            "it is looked for at the store URL",
+            fg="yellow",
+            err=True,
+        )
+    if more := len(unseen[_UNSEEN:]):
+        click.secho(f"so are {more} more", fg="yellow", err=True)
 
 
 def _lines(listed: Path) -> list[str]:
@@ -95,13 +115,18 @@ def _lines(listed: Path) -> list[str]:
     return [text for text in texts if text and text[0] != "#"]
 
 
+def counted(count: int, what: str) -> str:
+    """Return a number of things in words: ``1 visit``, ``2 visits``."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def tell_plans(plans: Sequence[Plan]) -> None:
     """Print what would be done, and why."""
     for plan in plans:
         click.echo(f"{plan.visit.id}\t{plan.deed}\t{plan.why}")
     counts = Counter(plan.deed for plan in plans)
     words = ", ".join(f"{count} {deed}" for deed, count in counts.items())
-    click.echo(f"{len(plans)} visits: {words}; nothing was changed")
+    click.echo(f"{counted(len(plans), 'visit')}: {words}; nothing was changed")
 
 
 def tell_enqueued(project: str, done: Enqueued) -> None:

@@ -135,7 +135,7 @@ def session(
         made = Session(chosen, store, address, client, embedded)
         made.ledger.check_layout()
         # Not sooner: it imports redis, which is done while the embedded server starts.
-        from icfqueue.pipeline.store_watch import StoreWatch
+        from icfqueue.pipeline.health.store_watch import StoreWatch
 
         watch = StoreWatch(store, made.ledger)
         if asking:

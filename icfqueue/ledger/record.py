@@ -180,11 +180,11 @@ class Record:
         return replace(self, steps=tuple(steps))
 
     def with_size(self, size: int) -> Record:
-        """Return the record with the size (bytes) of the tarball."""
-        return replace(self, tar_bytes=size)
+        """Return the record with the size (bytes) of the tarball, if it may have that."""
+        return replace(self, tar_bytes=size if 0 <= size < record_json.MOST else None)
 
     def to_json(self) -> str:
-        """Return the record as every release reads it; about 1 kB."""
+        """Return the record as every release reads it; ValueError if none could."""
         fields = {name: getattr(self, name) for name in record_json.PLAIN}
         steps = [list(_FIELDS_OF_STEP(step)) for step in self.steps]
         return record_json.write(self.visit, self.options, steps, fields, self.unknown)

@@ -19,7 +19,7 @@ from icfqueue.ledger import record
 from icfqueue.ledger.ledger import Entry, Ledger, Unreadable
 from icfqueue.ledger.record import Record, State
 from icfqueue.pipeline.catalog_schedule import send_flush
-from icfqueue.pipeline.circuit_breaker import CircuitBreaker
+from icfqueue.pipeline.health.circuit_breaker import CircuitBreaker
 from icfqueue.pipeline.messages import Messages
 from icfqueue.store.directory import Store
 

@@ -21,7 +21,12 @@ from icfqueue.ledger.ledger import Entry, Ledger
 from icfqueue.ledger.record import Record
 from icfqueue.ledger.retry_policy import PostponeBy, RetryIn, decide
 from icfqueue.pipeline.attempt import Attempt, Fault
-from icfqueue.pipeline.catalog_schedule import batch_size, note_failure, note_success
+from icfqueue.pipeline.catalog_schedule import (
+    FLUSH_AGAIN,
+    batch_size,
+    note_failure,
+    note_success,
+)
 from icfqueue.pipeline.heartbeat import Heartbeat
 from icfqueue.pipeline.worker_context import WorkerContext
 from icfqueue.steps.update_catalog import run_batch
@@ -45,6 +50,8 @@ def update_catalog(worker: WorkerContext, project: str) -> str:
     count = 0
     with ledger.locks.holding(name, worker.settings.lease) as token:
         if token is None:
+            # Should it be none, or vanish, the study must not wait for it for long.
+            ledger.delay_flush(project, min(worker.settings.lease, FLUSH_AGAIN))
             return "left to the holder"
         began = time.monotonic()
         # Should this worker vanish, the study must not wait for it longer than a lease.

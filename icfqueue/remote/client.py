@@ -31,6 +31,7 @@ from icfqueue.remote.download import Clock, Download, Pace, RemoteFile, page, wh
 from icfqueue.remote.http_errors import MAX_REDIRECTS, asking, of_status, without_login
 from icfqueue.remote.listing import Listing
 from icfqueue.remote.login import StoreLogin
+from icfqueue.remote.sizes import range_of, told_size
 
 if TYPE_CHECKING:
     import requests
@@ -45,7 +46,6 @@ _SMALL_FILE = 4096
 """Bytes that are looked at of a file with an MD5 or with refs; it has about 150."""
 
 _MD5SUM = re.compile(r"([0-9A-Fa-f]{32}) [ *]([^\n/]+)\n?")
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)", re.ASCII)
 
 
 class RemoteStore:
@@ -165,12 +165,12 @@ class RemoteStore:
         Raises
         ------
         StepError
-            As :func:`of_status` and :func:`of_exception` say.
+            As :func:`of_status` and :func:`of_exception` say; PermanentError if what it
+            tells is no size.
         """
         with self._request("HEAD", storepath) as answer:
-            length = answer.headers.get("Content-Length", "")
             return RemoteFile(
-                int(length) if length.isdecimal() else None,
+                told_size(answer.headers.get("Content-Length"), f"{self.url}/{storepath}"),
                 answer.headers.get("ETag"),
                 answer.headers.get("Last-Modified"),
             )
@@ -286,11 +286,11 @@ class RemoteStore:
                 yield self._download(answer, url, 0, whole_length(answer, url))
                 return
             if answer.status_code == 206 and known:  # noqa: PLR2004 - an HTTP status
-                given = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+                given = range_of(answer.headers.get("Content-Range", ""))
                 # Some servers know Range, but not If-Range.
                 same = answer.headers.get("ETag") in {None, known.etag}
-                if same and given and (int(given[1]), int(given[3])) == (start, known.size):
-                    yield self._download(answer, url, start, int(given[3]))
+                if same and given and given == (start, known.size):
+                    yield self._download(answer, url, *given)
                     return
         # 416, or not the part that was asked for.
         with self._request("GET", storepath) as answer:

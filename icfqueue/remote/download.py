@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from icfqueue.core.errors import NetworkTrouble, PermanentError
 from icfqueue.core.plain_text import shown
 from icfqueue.remote.http_errors import asking
+from icfqueue.remote.sizes import no_length, size_of
 
 if TYPE_CHECKING:
     import requests
@@ -192,7 +193,7 @@ def whole_length(answer: requests.Response, url: str) -> int:
     Raises
     ------
     PermanentError
-        It is a web page, or comes without a length.
+        It is a web page, or comes without a length, or with one that is none.
     """
     kind = answer.headers.get("Content-Type", "")
     if kind.lower().startswith("text/html"):
@@ -202,13 +203,12 @@ def whole_length(answer: requests.Response, url: str) -> int:
         )
     length = answer.headers.get("Content-Length", "")
     coding = answer.headers.get("Content-Encoding", "identity")
-    if not length.isdecimal() or coding.lower() != "identity":
-        raise PermanentError(
-            f"{url} comes without a usable Content-Length, so that nobody could tell "
-            "whether all of it has arrived",
-            hint="have the store send tarballs as plain files",
-        )
-    return int(length)
+    size = size_of(length)
+    if size is None:
+        raise no_length(url, length)
+    if coding.lower() != "identity":
+        raise no_length(url)
+    return size
 
 
 def page(answer: requests.Response, pace: Pace, most: int) -> Iterator[bytes]:

@@ -20,6 +20,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from icfqueue.remote.download import Clock
+from icfqueue.remote.sizes import size_of
 
 SMALL = 1 << 16
 """Bytes of an unwanted body that are read to keep the connection; it is closed else."""
@@ -90,10 +91,10 @@ def _drop_body(answer: requests.Response) -> None:
 
     Both ``requests`` and DataLad would read it whole before they go on.
     """
-    length = answer.headers.get("Content-Length", "")
-    if length.isascii() and length.isdecimal() and int(length) <= SMALL:
+    size = size_of(answer.headers.get("Content-Length", ""))
+    if size is not None and size <= SMALL:
         # urllib3 does not even look when nothing is asked for, and would not let go.
-        answer.raw.read(max(1, int(length)), decode_content=False)
+        answer.raw.read(max(1, size), decode_content=False)
         answer.raw.release_conn()
     else:
         answer.raw.close()

@@ -106,7 +106,7 @@ def test_a_transient_fault_is_retried_and_a_failure_goes_on_where_it_failed(
         assert (second["state"], second["step"]) == ("failed", "fetch")
         assert second["error"]["kind"] == "transient"
         assert "500" in second["error"]["message"]
-        assert "1 visits go on" in icfqueue.good("retry", "study_1")
+        assert "1 visit goes on" in icfqueue.good("retry", "study_1")
         assert icfqueue.visit("visit_02")["state"] == "queued"
         icfqueue.good("run", "study_1", "visit_02", "--jobs", "1")
         second = icfqueue.visit("visit_02")
@@ -204,7 +204,7 @@ def test_a_visit_is_not_queued_twice_and_cancel_works_without_a_worker(
 ) -> None:
     assert "4 enqueued" in icfqueue.good("enqueue", "study_1")
     assert "0 enqueued, 4 under way" in icfqueue.good("enqueue", "study_1")
-    assert "1 visits cancelled" in icfqueue.good("cancel", "study_1", "visit_02")
+    assert "1 visit cancelled" in icfqueue.good("cancel", "study_1", "visit_02")
     assert icfqueue.status()["counts"]["cancelled"] == 1
     icfqueue.good("run", "study_1", "visit_01", "--jobs", "2")
     counts = icfqueue.status()["counts"]

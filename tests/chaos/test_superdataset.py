@@ -135,7 +135,8 @@ def test_killed_at_random_moments_it_is_the_old_one_or_the_new_one(
         assert found.refs in found.log
         if found.commit == last.commit:
             assert found.links == last.links
-            assert status
+            # Killed, or what came has gone again before it was looked at.
+            assert status or project.links() == last.links
         else:
             assert found.links == project.links()
             new += 1

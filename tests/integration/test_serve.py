@@ -21,8 +21,8 @@ from support import datasets
 
 from icfqueue.core.settings import Settings
 from icfqueue.demo.server import DemoStore
-from icfqueue.operations.serve import serving
 from icfqueue.remote.listing import Listing
+from icfqueue.serve.serving import serving
 from icfqueue.steps import update_catalog
 from icfqueue.steps.job import Job
 from icfqueue.store.directory import Store

@@ -27,8 +27,8 @@ from icfqueue.ledger.record import ACTIVE, Record
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.operations.enqueue import Producer
 from icfqueue.pipeline import handle_message
+from icfqueue.pipeline.health.store_watch import StoreWatch
 from icfqueue.pipeline.messages import Messages
-from icfqueue.pipeline.store_watch import StoreWatch
 from icfqueue.pipeline.supervisor import Supervisor
 from icfqueue.pipeline.worker_context import WorkerContext
 from icfqueue.store.directory import Store

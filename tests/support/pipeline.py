@@ -160,7 +160,7 @@ def error_of(queue: InProcessQueue, visit: Visit) -> dict[str, str]:
 def deposited_files(queue: InProcessQueue, visit: Visit) -> set[str]:
     """Return the names of the deposits' files in the visit's project."""
     folder = queue.store.project_dir(visit.project)
-    return {path.name for path in folder.iterdir() if "XDLRA" in path.name}
+    return {path.name for path in folder.iterdir() if "_XDLRA" in path.name}
 
 
 def scratch_folders(queue: InProcessQueue) -> list[Path]:

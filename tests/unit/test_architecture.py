@@ -153,3 +153,14 @@ def test_modules_and_functions_can_be_read_at_one_go(path: Path) -> None:
             body = node.body[1:] if ast.get_docstring(node) else node.body
             first = body[0].lineno if body else node.lineno
             assert (node.end_lineno or first) - first < LONGEST_FUNCTION, node.name
+
+
+MOST_MODULES = 9
+
+
+def test_a_package_can_be_seen_at_a_glance() -> None:
+    """The commands are exempt: each is found by the name that is typed."""
+    packages = {path.parent for path in SOURCES} - {ROOT / "icfqueue/cli/commands"}
+    for package in packages:
+        modules = [one for one in package.glob("*.py") if not one.name.startswith("__")]
+        assert len(modules) <= MOST_MODULES, name_of(package)

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from icfqueue.cli.options import where_options
+from icfqueue.cli.planning import counted
 from icfqueue.cli.session import session
 
 
@@ -30,5 +31,5 @@ def forget(project: str, visits: tuple[str, ...], *, force: bool, **where: Any) 
         done = records.forget(opened.store, opened.ledger, named, force=force)
         for visit, why in done.left.items():
             click.echo(f"{visit.id}: left alone, {why}", err=True)
-        click.echo(f"{project}: {len(done.gone)} records removed")
+        click.echo(f"{project}: {counted(len(done.gone), 'record')} removed")
         return int(bool(done.left))

@@ -40,7 +40,7 @@ def serve(port: int, host: str, password_file: Path | None, **where: Any) -> int
     be changed through it, and no link is followed out of the store. Ctrl-C ends it.
     """
     from icfqueue.cli.session import load_settings
-    from icfqueue.operations.serve import serving
+    from icfqueue.serve.serving import serving
 
     chosen = load_settings(where)
     # As Ctrl-C: a service manager ends it so.

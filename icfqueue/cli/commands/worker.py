@@ -78,7 +78,7 @@ def _check_broker(chosen: Settings) -> None:
     from icfqueue.broker.connection import configured
     from icfqueue.core.errors import Unreachable
     from icfqueue.ledger.redis_ledger import RedisLedger
-    from icfqueue.pipeline.store_watch import StoreWatch
+    from icfqueue.pipeline.health.store_watch import StoreWatch
     from icfqueue.store.directory import Store
 
     address = configured(chosen)

@@ -29,9 +29,13 @@ SCHEMA = 2
 does not know the new one must not touch the record; a field more is no reason."""
 
 Time = Annotated[float, msgspec.Meta(ge=0, lt=253402300800)]
-"""Seconds since 1970, before the year 10000."""
+"""Seconds since 1970, before the year 10000; or of a step, which a clock that is set
+meanwhile may make as long."""
 
-Count = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
+MOST = 2**62
+"""No count, and no size in bytes, is as large."""
+
+Count = Annotated[int, msgspec.Meta(ge=0, lt=MOST)]
 Fingerprint = tuple[Count, Count, int, int]
 
 
@@ -42,7 +46,7 @@ class StepFields(msgspec.Struct, array_like=True):
     attempts: Count
     faults: Count
     crashes: Count
-    seconds: float | None
+    seconds: Time | None
     worker: str | None
 
 
@@ -203,6 +207,11 @@ def write(
         Of each step the fields of :class:`StepFields`, in order.
     plain
         The fields of :data:`PLAIN`.
+
+    Raises
+    ------
+    ValueError
+        Nobody could read it again: whoever made it has a fault.
     """
     fields = {name: value for name, value in plain.items() if value is not None}
     written = asdict(options)
@@ -211,10 +220,9 @@ def write(
         steps = [[*s, *more] for s, more in zip(steps, unknown.steps, strict=True)]
         written |= unknown.options
         fields |= unknown.record
-    return json.dumps(
-        {"visit": str(visit), "options": written, "steps": steps, **fields},
-        separators=(",", ":"),
-    )
+    whole = {"visit": str(visit), "options": written, "steps": steps, **fields}
+    _check(whole, Known)
+    return json.dumps(whole, separators=(",", ":"))
 
 
 def write_more(
@@ -231,4 +239,20 @@ def write_more(
         fields[_NEW_OPTION] = False
     if not fields:
         return ""
-    return json.dumps({"schema": SCHEMA, "v": version, **fields}, separators=(",", ":"))
+    whole = {"schema": SCHEMA, "v": version, **fields}
+    _check(whole, More)
+    return json.dumps(whole, separators=(",", ":"))
+
+
+def _check(whole: dict[str, Any], kind: type[Any]) -> None:
+    """Raise unless `whole` is what :func:`read` takes; 2 microseconds.
+
+    Raises
+    ------
+    ValueError
+        It is not.
+    """
+    try:
+        msgspec.convert(whole, kind)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"a record that nobody could read: {error}") from None

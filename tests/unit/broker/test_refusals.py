@@ -125,6 +125,7 @@ def test_a_missing_right_names_the_command(server: Valkey) -> None:
         ("NOAUTH Authentication required.", "NOAUTH"),
         ("WRONGPASS invalid username-password pair", "WRONGPASS"),
         ("ERR max number of clients reached", "MAXCLIENTS"),
+        ("ERR DB index is out of range", "NODB"),
         ("NOPERM this user has no permissions to run the 'info' command", "NOPERM"),
         # Redis 6.2, within a script.
         (f"{OLD_SCRIPT} @user_script: 3: -OOM command not allowed", "OOM"),

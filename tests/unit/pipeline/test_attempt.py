@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
+import redis
 from msgspec import structs
 from support.in_process_queue import URL, InProcessQueue
 
@@ -130,6 +131,17 @@ def test_what_the_work_raises_is_an_entry_of_the_record_and_goes_no_further(
     assert "DOE" not in str(found.error)
     assert (found.state, found.steps[1].faults, found.steps[1].attempts) == (state, 1, 1)
     assert enqueued.take() is None
+
+
+def test_an_outcome_that_no_record_can_hold_is_a_fault_and_not_written(
+    enqueued: InProcessQueue,
+) -> None:
+    """Else nobody could read the record until it is forgotten."""
+    assert make(enqueued, Work(Outcome(worked=True, tar_bytes=2**62))) == "failed"
+    found = enqueued.record(V)
+    assert found.tar_bytes is None
+    assert found.error is not None
+    assert "unexpected ValueError: this is a fault of icfqueue" in found.error["message"]
 
 
 def test_a_transient_failure_is_tried_as_often_as_is_set(enqueued: InProcessQueue) -> None:
@@ -335,3 +347,24 @@ def test_what_is_not_seen_waits_uncounted_for_a_while_and_then_counts(
         assert found.error["type"] == "NotSeen"
         assert found.steps[0].faults == max(0, looks - 3)
         queue.ledger.update(visit, record.due_again)
+
+
+def test_an_answer_of_the_broker_that_means_nothing_is_no_fault_of_the_visit(
+    enqueued: InProcessQueue,
+) -> None:
+    """It waits, uncounted, whatever somebody else wrote there."""
+    error = redis.ResponseError("WRONGTYPE Operation against a key")
+    assert make(enqueued, Work(error)) == "waiting"
+    found = enqueued.record(V)
+    assert found.error is not None
+    assert (found.error["kind"], found.error["type"]) == ("transient", "TransientError")
+    assert found.steps[0].faults == 0
+
+
+def test_sums_that_are_none_keep_no_outcome_from_the_record(
+    enqueued: InProcessQueue,
+) -> None:
+    enqueued.ledger.client.set("icfqueue:totals:study_1", "x")
+    assert make(enqueued, Work(Outcome(worked=True, tar_bytes=7))) == "queued"
+    assert enqueued.record(V).step == "index_tar"
+    assert enqueued.ledger.totals("study_1")["tar_bytes"] == 7

@@ -16,6 +16,7 @@ from support.valkey import certificate
 from icfqueue.core.errors import (
     IcfqueueError,
     NetworkTrouble,
+    NotInStore,
     PermanentError,
     StepError,
     Unreachable,
@@ -341,3 +342,29 @@ def test_a_certificate_that_does_not_verify_names_what_helps(
             monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(chain))
             with RemoteStore(web.url) as remote:
                 assert remote.head(VISIT.storepath).size == 5
+
+
+@pytest.mark.parametrize("ask", ["head", "download"])
+@pytest.mark.parametrize(
+    "length", [str(2**62), "9" * 30, "9" * 5000, "-1", "1_0", "0x10", "1.0", " "]
+)
+def test_a_length_that_is_none_is_refused_with_a_word(ask: str, length: str) -> None:
+    """Neither is it noted, nor does a store have Python work at a number of any length."""
+
+    def answer(_: str) -> Iterator[bytes]:
+        yield head(Content_Length=length)
+
+    with (
+        RawServer(answer) as web,
+        pytest.raises(PermanentError, match="without a usable Content-Length") as caught,
+    ):
+        ASK[ask](RemoteStore(web.url))
+    assert len(caught.value.message) < 250
+
+
+def test_a_refusal_of_any_length_is_a_refusal() -> None:
+    def answer(_: str) -> Iterator[bytes]:
+        yield head("404 Not Found", Content_Length="9" * 5000)
+
+    with RawServer(answer) as web, pytest.raises(NotInStore):
+        RemoteStore(web.url).head(VISIT.storepath)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import redis
+from support.impostor import IMPOSTORS, Impostor
 from support.valkey import Valkey
 
 from icfqueue.broker.celery_app import make_app
@@ -79,6 +80,33 @@ def test_a_broker_that_is_away_is_waited_for(
     assert valkey
     assert bare.ensure_connected(conn) is conn
     assert waits
+
+
+@pytest.mark.parametrize("kind", IMPOSTORS)
+def test_another_kind_of_server_is_waited_out_with_one_line(
+    kind: str,
+    bare: Consumer,
+    waits: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The port may be wrong for a while; a worker that restarts each second is no help."""
+
+    def stop_at_last() -> None:
+        if len(waits) >= 10:
+            raise SystemExit
+
+    monkeypatch.setattr(consumer, "maybe_shutdown", stop_at_last)
+    with (
+        Impostor(*IMPOSTORS[kind]) as other,
+        make_app(other.broker).connection_for_read() as conn,
+        caplog.at_level("WARNING"),
+        pytest.raises(SystemExit),
+    ):
+        bare.ensure_connected(conn)
+    (line,) = caplog.messages
+    assert "for the worker the broker is no Redis or Valkey server; does --broker" in line
+    assert bare._failures >= 4
 
 
 def test_what_nobody_foresaw_is_no_absence_of_the_broker(

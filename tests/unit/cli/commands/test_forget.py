@@ -35,7 +35,7 @@ def test_the_record_and_the_work_folder_are_gone_and_the_output_is_not(
 def test_a_visit_at_work_is_left_alone_unless_it_is_forced(icfqueue: Commands) -> None:
     done = icfqueue("forget", "study_1", "running", "nobody", "done")
     assert done.code == 1
-    assert done.out == "study_1: 1 records removed\n"
+    assert done.out == "study_1: 1 record removed\n"
     assert done.err.splitlines() == [
         "running: left alone, it is being worked on: --force takes it away",
         "nobody: left alone, it was never enqueued",

@@ -160,6 +160,10 @@ def test_a_newer_layout_of_a_record_is_refused_with_what_helps() -> None:
         (changed(["steps", 1, 0], PENDING), "none of its steps is under way"),
         (changed(["steps", 0], ["done"]), "length 6"),
         (changed(["steps", 0, 1], -1), ">= 0"),
+        *(
+            (changed(["steps", 0, 4], seconds), "at `$.steps[0][4]`")
+            for seconds in (float("nan"), float("inf"), -1e300, 1e300)
+        ),
         (changed(["priority"], 5), "<= 4"),
         (changed(["generation"], "1"), "Expected `int`"),
         (changed(["queued_at"], 1e300), "at `$.queued_at`"),
@@ -208,3 +212,34 @@ def test_steps_and_states_are_those_of_the_record() -> None:
 def test_the_fields_are_those_of_the_record() -> None:
     ours = set(Record.__dataclass_fields__) - {"fingerprint", "unknown"}
     assert set(record_json.Known.__struct_fields__) == ours == KNOWN_TO_ALL
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tar_bytes": 2**62},
+        {"tar_bytes": -1},
+        {"priority": 5},
+        {"due": float("nan")},
+        {"refs": {"a": b"b"}},
+        {"error": {"message": None}},
+    ],
+    ids=str,
+)
+def test_a_record_that_nobody_could_read_is_not_made(change: dict[str, Any]) -> None:
+    """Else it would be there until a person has it forgotten."""
+    with pytest.raises(ValueError, match="nobody could read"):
+        made(**change).to_json()
+
+
+def test_nor_is_a_second_part() -> None:
+    with pytest.raises(ValueError, match="nobody could read"):
+        made(fingerprint=(1, 2**62, 3, 4)).more_json("7")
+
+
+def test_a_size_that_no_record_holds_is_not_known() -> None:
+    """A sparse file may be as large."""
+    assert made().with_size(2**62 - 1).tar_bytes == 2**62 - 1
+    found = made().with_size(2**62)
+    assert found.tar_bytes is None
+    assert read(found.to_json()) == replace(found, fingerprint=None)

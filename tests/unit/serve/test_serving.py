@@ -12,7 +12,7 @@ from msgspec import structs
 
 from icfqueue.core.errors import UsageError
 from icfqueue.core.settings import Settings
-from icfqueue.operations.serve import serving
+from icfqueue.serve.serving import serving
 from icfqueue.store.directory import Store
 
 

@@ -41,6 +41,8 @@ from icfqueue.core.settings import Settings
 from icfqueue.core.steps import FETCH
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.ledger import Ledger
+from icfqueue.ledger.stored.spoilt import number
+from icfqueue.remote.http_errors import MAX_RETRY_AFTER
 
 MEMORY = 600.0
 """Seconds for which faults of a store count as being in a row, beyond its rest."""
@@ -91,18 +93,19 @@ class CircuitBreaker:
             The disk or the store is being left alone.
         """
         asking = step == FETCH.name and not here
-        if asking and (refused := self.ledger.notes.get(_hold(visit.project))):
-            words = json.loads(refused)
-            raise AccessDenied(words["message"], hint=words["hint"])
-        self._raise_if_resting(_DISK, DiskTrouble, visit, step)
+        if asking and (refused := self.ledger.notes.read(_hold(visit.project), _words)):
+            raise AccessDenied(refused["message"], hint=refused["hint"])
+        pause = self.settings.disk_pause
+        self._raise_if_resting(_DISK, DiskTrouble, visit, step, pause)
         if not asking:
             return
         host = _host(store_url)
-        self._raise_if_resting(_rest(host), StoreBusy, visit, step)
-        if int(self.ledger.notes.get(_faults(host)) or 0) < self.settings.store_faults:
+        pause = self.settings.store_pause
+        self._raise_if_resting(_rest(host), StoreBusy, visit, step, pause)
+        faults = self.ledger.notes.read(_faults(host), number) or 0
+        if faults < self.settings.store_faults:
             return
         # A fetch that lasts longer than a rest is no sign of trouble: another may ask, too.
-        pause = self.settings.store_pause
         if not self.ledger.locks.take(_probe(host), str(visit), pause):
             cause = StoreBusy(
                 f"{host} failed several times in a row; another visit asks it first",
@@ -158,15 +161,20 @@ class CircuitBreaker:
         self.record_access(project)
 
     def _raise_if_resting(
-        self, name: str, kind: type[TransientError], visit: Visit, step: str
+        self,
+        name: str,
+        kind: type[TransientError],
+        visit: Visit,
+        step: str,
+        pause: float,
     ) -> None:
-        text = self.ledger.notes.get(name)
-        if text is None:
+        """Raise if a rest was noted; one that ends later than any could is cut."""
+        words = self.ledger.notes.read(name, _words)
+        if words is None:
             return
-        words = json.loads(text)
         cause = kind(words["message"], hint=words["hint"])
         cause.at(project=visit.project, visit=visit.id, step=step)
-        raise PutOff(cause, self.ledger.notes.ends_in(name) + 0.5)
+        raise PutOff(cause, self.ledger.notes.ends_in(name, pause, MAX_RETRY_AFTER) + 0.5)
 
     def _leave(self, name: str, error: StepError, seconds: float | None = None) -> None:
         words = json.dumps({"message": error.message, "hint": error.hint})
@@ -198,6 +206,23 @@ class CircuitBreaker:
         # Only now: the next one to ask must meet the rest.
         self.ledger.locks.release(_probe(host), str(visit))
         return PutOff(error, pause + 0.5) if 0 < beyond <= OUTAGE / pause else None
+
+
+_MOST_WORDS = 10_000
+"""Characters of a note that somebody reads."""
+
+
+def _words(text: str) -> dict[str, str] | None:
+    """Return message and hint of a note; None if it has them not."""
+    try:
+        found = json.loads(text) if len(text) <= _MOST_WORDS else None
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict):
+        return None
+    words = {name: found.get(name) for name in ("message", "hint")}
+    strings = {name: word for name, word in words.items() if isinstance(word, str)}
+    return strings if strings.keys() == words.keys() else None
 
 
 def _hold(project: str) -> str:
