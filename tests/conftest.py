@@ -21,6 +21,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from msgspec import structs
 from support.in_process_queue import InProcessQueue
@@ -33,6 +34,12 @@ from icfqueue.dataset import programs
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.steps.job import Job
 from icfqueue.store.directory import Store
+
+# How long an example takes, or is looked for, says how busy the machine is and no more.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 """Two real visits, where the institute's test data are laid beside the checkout."""
