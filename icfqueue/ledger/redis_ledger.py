@@ -223,7 +223,7 @@ class RedisLedger:
     @mended
     def recount(self, project: str) -> bool:
         """Make the sums of a project anew; False if it is too busy for that."""
-        return self._table.recount(project, self.visits(project))
+        return self._table.recount(project, lambda: self.visits(project))
 
     def clock_stepped(self) -> float:
         """Return by how many seconds the server's clock was set since the last call."""

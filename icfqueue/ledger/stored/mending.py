@@ -18,6 +18,7 @@ import json
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from icfqueue.core.priority import LEVELS
@@ -42,14 +43,18 @@ renews it every second, with the length that its settings have."""
 ROUNDS = 5
 """How often a visit is looked at again that changed while its indexes were made anew."""
 
-_HOLDS = 10.0
-"""Seconds after which another may make the indexes anew if whoever does it vanished; and
-after which a lock ends that had no end, unless its holder renews it."""
+_HOLDS = 5.0
+"""Seconds after which another may make the indexes anew if whoever does it vanished."""
+
+_ENDLESS = 3.0
+"""Seconds after which a lock ends that had no end; its holder renews it every second."""
 
 # KEYS: names. ARGV: the note to leave, if any, then for each name its type, then
 # milliseconds that a lock without an end is left. Removes what is of another type or holds
 # what cannot be ours; returns names and why.
-_SWEEP = """
+_SWEEP = (
+    NOW
+    + """
 local function strange(name, kind)
   if kind == 'hash' and string.find(name, '^icfqueue:totals:') then
     for i, sum in ipairs(redis.call('HGETALL', name)) do
@@ -79,13 +84,14 @@ for i, name in ipairs(KEYS) do
     end
   end
   if why then
-    if ARGV[1] ~= '' then redis.call('SET', ARGV[1], '1') end
+    if ARGV[1] ~= '' then redis.call('SET', ARGV[1], clock[1] .. '.' .. clock[2]) end
     redis.call('DEL', name)
     found[#found + 1] = {name, why}
   end
 end
 return found
 """
+)
 
 # KEYS: record. ARGV: its version and word as they were read, changes as COMMIT has them.
 _ANEW = (
@@ -177,19 +183,29 @@ class Mender:
             Visits whose indexes are made anew in any case.
         """
         self._sweep(names_of_all())
-        for project in self._projects():
+        known = self._projects()
+        for project in known:
             self._sweep(names_of(project))
-        visits = set(also)
-        token = secrets.token_hex(8)
-        whole = self._client.get(SPOILT) is not None and self._hold(token)
-        if whole:
-            visits |= self._all()
-            for project in {visit.project for visit in visits}:
+        if self._client.get(SPOILT) is None:
+            # Or it is a key of a project that is no more in the set of them.
+            for project in {visit.project for visit in self._recorded()} - {*known}:
                 self._sweep(names_of(project))
-        self._index(visits, token if whole else "")
-        if whole:
-            self._client.delete(SPOILT)
+        also = set(also)
+        token = secrets.token_hex(8)
+        held = False
+        # Whoever spoils keys without end is not to keep a worker from all else.
+        for _ in range(ROUNDS):
+            mark = self._client.get(SPOILT)
+            if mark is None or not self._hold(token):
+                break
+            held = True
+            self._index({*self._all(), *also}, token)
+            # Unless more was removed meanwhile, which others leave to the holder.
+            self._unlock(keys=[SPOILT], args=[mark])
+        if held:
             self._unlock(keys=[key("lock", "mend")], args=[token])
+        else:
+            self._index(also, "")
 
     def _hold(self, token: str) -> bool:
         """Be the one who makes indexes anew, or go on being it."""
@@ -201,7 +217,7 @@ class Mender:
         indexes = {n: kind for n, kind in names.items() if _first(n) in FROM_RECORDS}
         others = {n: kind for n, kind in names.items() if n not in indexes}
         for note, part in ((SPOILT, indexes), ("", others)):
-            args = [note, *part.values(), int(_HOLDS * 1000)]
+            args = [note, *part.values(), int(_ENDLESS * 1000)]
             for name, why in self._sweep_script(keys=list(part), args=args):
                 more = "; it is made anew from the records" if note else ""
                 say(name, f"{why}; removed{more}")
@@ -210,25 +226,24 @@ class Mender:
         found = self._client.smembers(key("projects"))
         return sorted(name for name in found if Visit.named(name, "v"))
 
-    def _all(self) -> set[Visit]:
-        """Return every visit that an index names, and those that have a record."""
-        found = self._indexed()
+    def _recorded(self) -> set[Visit]:
+        """Return every visit that has a record; none without the right to look."""
+        found: set[Visit] = set()
         cursor, start = "0", key("visit", "")
         while True:
             cursor, names = self._named(keys=[], args=[cursor, f"{start}*"])
-            if cursor == "refused":
-                return found
             found |= _visits(name.removeprefix(start) for name in names)
-            if cursor == "0":
+            if cursor in {"0", "refused"}:
                 return found
 
-    def _indexed(self) -> set[Visit]:
-        """Return the visits that stand in an index."""
-        scored = [key("leases"), key("due"), *(key("sent", queue) for queue in QUEUES)]
-        found: set[Visit] = set()
-        for name in scored:
-            found |= _visits(self._client.zrangebyscore(name, "-inf", "+inf"))
+    def _all(self) -> set[Visit]:
+        """Return every visit that has a record, or stands in an index."""
+        found = self._recorded()
+        self._sweep(names_of_all())
+        for name in ("leases", "due", *(f"sent:{queue}" for queue in QUEUES)):
+            found |= _visits(self._client.zrangebyscore(key(name), "-inf", "+inf"))
         for project in {*self._projects(), *(visit.project for visit in found)}:
+            self._sweep(names_of(project))
             sets = [key("in", project, state) for state in State]
             sets += [key("ready", project, name) for name in NAMES]
             for name in sets:
@@ -238,9 +253,7 @@ class Mender:
     def _index(self, visits: Iterable[Visit], token: str) -> None:
         """Have `visits` stand in every index in which they must, and in no other."""
         left = sorted(visits)
-        projects: dict[str, list[Visit]] = {}
-        for visit in left:
-            projects.setdefault(visit.project, []).append(visit)
+        projects = sorted({visit.project for visit in left})
         for _ in range(ROUNDS):
             changed: list[Visit] = []
             for start in range(0, len(left), BATCH):
@@ -249,9 +262,17 @@ class Mender:
                 changed += self._index_batch(left[start : start + BATCH])
             left = changed
         for project in projects:
-            sets = (key("in", project, state) for state in State)
-            known = {v for name in sets for v in members_of(self._client, name, project)}
-            self._table.recount(project, sorted(known))
+            if not self._table.recount(project, partial(self._known, project)):
+                where = key("totals", project)
+                say(where, "too busy to count; 'icfqueue reconcile' does when it is quiet")
+
+    def _known(self, project: str) -> list[Visit]:
+        """Return the visits of a project, as they are at one moment."""
+        pipe = self._client.pipeline()
+        for state in State:
+            pipe.smembers(key("in", project, state))
+        names = set[str]().union(*pipe.execute())
+        return [visit for name in sorted(names) if (visit := Visit.named(project, name))]
 
     def _index_batch(self, visits: list[Visit]) -> list[Visit]:
         """Do that for some; return those that somebody changed meanwhile."""

@@ -195,15 +195,21 @@ class RecordTable:
             )
         return bool(done)
 
-    def recount(self, project: str, visits: Sequence[Visit]) -> bool:
-        """Make the sums of a project anew; False if it is too busy for that."""
+    def recount(self, project: str, visits: Callable[[], Sequence[Visit]]) -> bool:
+        """Make the sums of a project anew; False if it is too busy for that.
+
+        Parameters
+        ----------
+        visits
+            Returns those of the project. Called once it is noticed if sums change.
+        """
         where = key("totals", project)
         pipe = self._client.pipeline()
         for _ in range(RECOUNTS):
             with pipe:
                 pipe.watch(where)
                 sums = totals(None)
-                for entry in self.read(visits):
+                for entry in self.read(visits()):
                     if isinstance(entry, Entry):
                         for field, amount in totals(entry.record).items():
                             sums[field] += amount

@@ -108,7 +108,7 @@ local function check(line)
   local kind = redis.call('TYPE', line).ok
   if kind ~= 'none' and kind ~= 'zset' then
     redis.call('DEL', line)
-    redis.call('SET', '{SPOILT}', '1')
+    redis.call('SET', '{SPOILT}', clock[1] .. '.' .. clock[2])
   end
 end
 """

@@ -186,10 +186,24 @@ def test_without_the_right_to_scan_what_another_index_names_is_made_anew(
     check_indexes(full)
 
 
+@pytest.mark.parametrize("name", ["projects", "layout"])
+def test_a_project_that_is_in_no_set_of_them_is_found_by_its_records(
+    full: RedisLedger, name: str
+) -> None:
+    """Whether the set was spoilt as well, or is gone."""
+    full.client.delete(key("projects"))
+    spoil(full.client, key(name))
+    spoil(full.client, key("totals", "p"))
+    spoil(full.client, key("in", "p", State.QUEUED))
+    put(full)
+    full.mend()
+    check_indexes(full)
+
+
 def test_a_lock_without_an_end_gets_one(full: RedisLedger) -> None:
     full.client.set(key("lock", "supervisor"), "stranger")
     full.mend()
-    assert 0 < full.client.pttl(key("lock", "supervisor")) <= 10_000
+    assert 0 < full.client.pttl(key("lock", "supervisor")) <= 3_000
 
 
 def test_every_name_has_a_type() -> None:
