@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from icfqueue.ledger.keys import key
@@ -19,11 +20,14 @@ class Notes(Protocol):
     def get(self, name: str) -> str | None:
         """Return the note called `name`, or None."""
 
+    def get_all(self, names: Sequence[str]) -> list[str | None]:
+        """Return the notes called `names`, in one round trip."""
+
     def ends_in(self, name: str) -> float:
         """Return for how many more seconds the note stands; 0 if there is none."""
 
-    def drop(self, name: str) -> None:
-        """Remove a note."""
+    def drop(self, *names: str) -> None:
+        """Remove notes."""
 
     def count_up(self, name: str, seconds: float) -> int:
         """Add one to a counter that is forgotten `seconds` after its last change."""
@@ -45,14 +49,22 @@ class RedisNotes:
         found = self._client.get(key(name))
         return None if found is None else str(found)
 
+    def get_all(self, names: Sequence[str]) -> list[str | None]:
+        """Return the notes called `names`, in one round trip."""
+        # Not MGET: who was given the rights of an earlier release may not use it.
+        pipe = self._client.pipeline(transaction=False)
+        for name in names:
+            pipe.get(key(name))
+        return [None if found is None else str(found) for found in pipe.execute()]
+
     def ends_in(self, name: str) -> float:
         """Return for how many more seconds the note stands; 0 if there is none."""
         left: int = self._client.pttl(key(name))
         return max(0.0, left / 1000)
 
-    def drop(self, name: str) -> None:
-        """Remove a note."""
-        self._client.delete(key(name))
+    def drop(self, *names: str) -> None:
+        """Remove notes."""
+        self._client.delete(*(key(name) for name in names))
 
     def count_up(self, name: str, seconds: float) -> int:
         """Add one to a counter that is forgotten `seconds` after its last change."""

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from icfqueue.core.errors import UnreadableRecord
-from icfqueue.core.steps import UPDATE_CATALOG
+from icfqueue.core.steps import NAMES, UPDATE_CATALOG
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.indexes import totals
 from icfqueue.ledger.keys import LAYOUT, key, visit_key
@@ -240,6 +240,17 @@ class RedisLedger:
         for state in State:
             pipe.scard(key("in", project, state))
         return dict(zip(State, pipe.execute(), strict=True))
+
+    def on_the_way(self, project: str) -> tuple[dict[State, int], dict[str, int]]:
+        """Return :meth:`counts`, and how many visits are queued at each step."""
+        pipe = self.client.pipeline()
+        for state in State:
+            pipe.scard(key("in", project, state))
+        for name in NAMES:
+            pipe.scard(key("ready", project, name))
+        found = pipe.execute()
+        counts = dict(zip(State, found, strict=False))
+        return counts, dict(zip(NAMES, found[len(counts) :], strict=True))
 
     def totals(self, project: str) -> dict[str, int]:
         """Return bytes of all tarballs, and bytes and DICOMs of those that were read."""

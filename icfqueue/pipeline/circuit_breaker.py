@@ -75,13 +75,18 @@ class CircuitBreaker:
 
     def raise_if_open(
         self, visit: Visit, step: str, store_url: str, *, here: bool = False
-    ) -> None:
+    ) -> bool:
         """Raise if a step need not be tried now.
 
         Parameters
         ----------
         here
             The tarball is in the store directory: fetching it asks nobody.
+
+        Returns
+        -------
+        bool
+            Whether this visit asks the store first, and others wait for it.
 
         Raises
         ------
@@ -91,16 +96,21 @@ class CircuitBreaker:
             The disk or the store is being left alone.
         """
         asking = step == FETCH.name and not here
-        if asking and (refused := self.ledger.notes.get(_hold(visit.project))):
+        if not asking:
+            self._raise_if_resting(
+                _DISK, self.ledger.notes.get(_DISK), DiskTrouble, visit, step
+            )
+            return False
+        host = _host(store_url)
+        names = (_hold(visit.project), _DISK, _rest(host), _faults(host))
+        refused, full, rest, faults = self.ledger.notes.get_all(names)
+        if refused:
             words = json.loads(refused)
             raise AccessDenied(words["message"], hint=words["hint"])
-        self._raise_if_resting(_DISK, DiskTrouble, visit, step)
-        if not asking:
-            return
-        host = _host(store_url)
-        self._raise_if_resting(_rest(host), StoreBusy, visit, step)
-        if int(self.ledger.notes.get(_faults(host)) or 0) < self.settings.store_faults:
-            return
+        self._raise_if_resting(_DISK, full, DiskTrouble, visit, step)
+        self._raise_if_resting(_rest(host), rest, StoreBusy, visit, step)
+        if int(faults or 0) < self.settings.store_faults:
+            return False
         # A fetch that lasts longer than a rest is no sign of trouble: another may ask, too.
         pause = self.settings.store_pause
         if not self.ledger.locks.take(_probe(host), str(visit), pause):
@@ -110,6 +120,7 @@ class CircuitBreaker:
             )
             cause.at(project=visit.project, visit=visit.id, step=step)
             raise PutOff(cause, min(SOON, pause))
+        return True
 
     def record_failure(
         self, visit: Visit, error: StepError, store_url: str
@@ -138,9 +149,10 @@ class CircuitBreaker:
         self.release_probe(visit, store_url)
         return None
 
-    def record_success(self, store_url: str) -> None:
-        """Forget the faults of a store that answered."""
-        self.ledger.notes.drop(_faults(_host(store_url)))
+    def record_success(self, store_url: str, project: str = "") -> None:
+        """Forget the faults of a store that answered, and what it refused of a project."""
+        refused = [_refused(project)] if project else []
+        self.ledger.notes.drop(_faults(_host(store_url)), *refused)
 
     def record_access(self, project: str) -> None:
         """Forget what a store refused of a project that it gave something of."""
@@ -156,9 +168,13 @@ class CircuitBreaker:
         self.record_access(project)
 
     def _raise_if_resting(
-        self, name: str, kind: type[TransientError], visit: Visit, step: str
+        self,
+        name: str,
+        text: str | None,
+        kind: type[TransientError],
+        visit: Visit,
+        step: str,
     ) -> None:
-        text = self.ledger.notes.get(name)
         if text is None:
             return
         words = json.loads(text)
