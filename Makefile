@@ -27,10 +27,11 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 demo: program
 	@$(BIN)/icfqueue demo
 
-# The fault tests count seconds and want the machine for themselves.
+# The fault tests come by themselves, for they count seconds; most of them wait for something,
+# so that two at a time do not disturb each other.
 test: install
 	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/integration tests/acceptance $(ARGS)
-	@$(BIN)/python -m pytest tests/chaos $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/chaos $(ARGS)
 
 chaos: install
 	@ICFQUEUE_CHAOS=long $(BIN)/python -m pytest tests/chaos -v $(ARGS)

@@ -287,6 +287,7 @@ class FileTable(MarkdownDirective):
             "md5sum": "its MD5 as the archive publishes it; may be absent",
             "metadata_tarball": "size and MD5 of the tarball; vouches for both JSON files",
             "metadata_dicoms": "path, size, MD5 and tags of each DICOM file",
+            "metadata_references": "place of each DICOM file in the tarball; if wished",
             "repo_export": "the dataset: a bare Git repository in a zip",
             "refs": "its branches; vouches for the deposit",
         }

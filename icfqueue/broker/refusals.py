@@ -180,6 +180,11 @@ def is_refusal(error: BaseException) -> bool:
     )
 
 
+def is_answer(error: BaseException) -> bool:
+    """Tell whether the broker is there and answered with an error of any kind."""
+    return any(isinstance(one, redis.ResponseError) for one in _chain(error))
+
+
 def words(error: BaseException) -> Refusal:
     """Return what the broker does, for a person, without address and password.
 

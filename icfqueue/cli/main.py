@@ -73,10 +73,23 @@ def _of_broker(error: Exception) -> IcfqueueError:
     """Return what to say of an error of redis or kombu."""
     from icfqueue.broker import refusals
     from icfqueue.core.errors import Unreachable
+    from icfqueue.core.plain_text import shown
+    from icfqueue.ledger.stored.spoilt import is_spoilt
 
+    if is_spoilt(error):
+        return Unreachable(
+            f"a key of the broker is not what icfqueue writes there ({shown(error)})",
+            hint="a running worker mends it, as does 'icfqueue reconcile PROJECT'; who "
+            "else writes to this broker? (ops/users.acl)",
+        )
     if refusals.is_refusal(error):
         found = refusals.words(error)
         return Unreachable(f"the broker {found.found}", hint=found.remedy)
+    if refusals.is_answer(error):
+        return Unreachable(
+            f"the broker refused what it was asked ({shown(error)})",
+            hint="'icfqueue doctor' tells whether it is set up as it must be",
+        )
     return Unreachable(
         "the connection to the broker was lost",
         hint="what was enqueued is kept; try again, or 'icfqueue doctor'",

@@ -43,6 +43,7 @@ def options_of(chosen: Settings, wanted: dict[str, Any]) -> Options:
         catalog=not wanted["no_catalog"],
         remove_tarball=wanted["remove_tarball"],
         remove_metadata=wanted["remove_metadata"],
+        superdataset=chosen.superdataset and not wanted["no_superdataset"],
     )
 
 

@@ -70,14 +70,20 @@ class Session:
 
 
 def load_settings(where: dict[str, Any]) -> Settings:
-    """Return the settings, with the options of the command line first."""
+    """Return the settings, with the options of the command line first.
+
+    The broker's password is taken out of the environment: DataLad, which commands import
+    later, starts ``git`` with all of that.
+    """
     from icfqueue.core import settings
 
     given = {name: where.get(name) for name in ("store_dir", "store_url", "credential")}
     broker = where.get("broker")
     if broker and not os.environ.pop("ICFQUEUE_BROKER_FROM_ENVIRONMENT", None):
         given["broker_url"] = broker
-    return settings.load(**given)
+    chosen = settings.load(**given)
+    settings.keep_secrets()
+    return chosen
 
 
 @contextmanager
@@ -129,7 +135,7 @@ def session(
         made = Session(chosen, store, address, client, embedded)
         made.ledger.check_layout()
         # Not sooner: it imports redis, which is done while the embedded server starts.
-        from icfqueue.pipeline.store_watch import StoreWatch
+        from icfqueue.pipeline.health.store_watch import StoreWatch
 
         watch = StoreWatch(store, made.ledger)
         if asking:

@@ -194,6 +194,8 @@ class AccessDenied(PermanentError):
     ----------
     forbidden
         It was 403: the store refuses this file, and may give others of the project.
+    elsewhere
+        It was not the store of this worker's settings, which so has refused nothing.
     """
 
     default_hint = (
@@ -202,10 +204,16 @@ class AccessDenied(PermanentError):
     )
 
     def __init__(
-        self, message: str, *, hint: str | None = None, forbidden: bool = False
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        forbidden: bool = False,
+        elsewhere: bool = False,
     ) -> None:
         super().__init__(message, hint=hint)
         self.forbidden = forbidden
+        self.elsewhere = elsewhere
 
 
 class NotInStore(PermanentError):

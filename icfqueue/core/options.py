@@ -28,6 +28,8 @@ class Options:
         Update the study's catalog.
     remove_tarball, remove_metadata
         What `cleanup` removes.
+    superdataset
+        Renew the project's dataset of all visits.
     """
 
     store_url: str
@@ -36,6 +38,7 @@ class Options:
     catalog: bool = True
     remove_tarball: bool = False
     remove_metadata: bool = False
+    superdataset: bool = True
 
 
 @dataclass(frozen=True, slots=True)

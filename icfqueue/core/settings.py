@@ -34,6 +34,13 @@ CONFIG_FILE = "icfqueue.toml"
 CONFIG_VARIABLE = "ICFQUEUE_CONFIG"
 
 
+SECRETS = ("ICFQUEUE_BROKER_URL", "ICFQUEUE_BROKER", "ICFQUEUE_BROKER_PASSWORD")
+"""Variables that hold the broker's password, or may."""
+
+_kept: dict[str, str] = {}
+"""Those that :func:`keep_secrets` took out of the environment."""
+
+
 class Secret:
     """A text that is shown nowhere by accident."""
 
@@ -190,6 +197,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="Bytes of the disk that a download leaves free."),
     ] = 1 << 30
 
+    publish_references: Annotated[
+        bool,
+        Meta(
+            description="Whether each new deposit comes with a file that tells fsspec "
+            "where in the tarball each image is."
+        ),
+    ] = False
+
     catalog_name: Annotated[
         str,
         Meta(description="What stands above every page of the catalog."),
@@ -213,6 +228,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     catalog_export: Annotated[
         bool,
         Meta(description="Whether each page's metadata are offered for download."),
+    ] = True
+    superdataset: Annotated[
+        bool,
+        Meta(
+            description="Whether each project has a dataset with all its visits as "
+            "subdatasets, to be cloned in one go."
+        ),
     ] = True
 
 
@@ -258,6 +280,17 @@ def load(**given: Any) -> Settings:
     return chosen
 
 
+def keep_secrets() -> None:
+    """Take the broker's password out of this process' environment; :func:`load` knows it.
+
+    What this process starts from now on, DataLad and its ``git`` among it, is not told.
+    Our own processes are, by :mod:`icfqueue.operations.worker_process`.
+    """
+    for variable in SECRETS:
+        if text := os.environ.pop(variable, None):
+            _kept[variable] = text
+
+
 def _unusable(name: str, what: str) -> UsageError:
     return UsageError(
         f"setting {name}: {what}",
@@ -294,7 +327,7 @@ def _of_environment() -> dict[str, Any]:
     # As the option and the settings file call it.
     known |= {"ICFQUEUE_BROKER": "broker_url"}
     for variable, name in known.items():
-        if text := os.environ.get(variable):
+        if text := os.environ.get(variable) or _kept.get(variable):
             found.setdefault(name, text)
     for variable in os.environ:
         if variable.startswith("ICFQUEUE_") and variable not in known:

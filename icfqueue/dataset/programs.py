@@ -103,7 +103,7 @@ def find_program(name: str) -> str:
     return found
 
 
-def run(args: list[str], *, repo: Path, guard: Guard) -> bytes:
+def run(args: list[str], *, repo: Path, guard: Guard, stdin: bytes = b"") -> bytes:
     """Run a program to its end and return its stdout.
 
     Parameters
@@ -112,6 +112,8 @@ def run(args: list[str], *, repo: Path, guard: Guard) -> bytes:
         ``["git", …]`` or ``["git-annex", …]``.
     repo
         The bare repository that it works on, also its working directory.
+    stdin
+        What it reads.
 
     Raises
     ------
@@ -121,8 +123,15 @@ def run(args: list[str], *, repo: Path, guard: Guard) -> bytes:
         It is not installed.
     """
     with _running(args, repo, guard) as child:
-        child.stdin.close()
-        return child.stdout.read()
+        if not stdin:
+            child.stdin.close()
+            return child.stdout.read()
+        # A pipe holds 64 kB: writing and reading must go on at the same time.
+        writer = threading.Thread(target=child.write_all, args=(stdin,), daemon=True)
+        writer.start()
+        told = child.stdout.read()
+        writer.join()
+        return told
 
 
 def feed(args: list[str], chunks: Iterable[bytes], *, repo: Path, guard: Guard) -> None:
@@ -181,6 +190,12 @@ class _Child:
                 return
         with suppress(BrokenPipeError, ValueError):
             self.stdin.flush()
+
+    def write_all(self, content: bytes) -> None:
+        """Write `content` to stdin, and close it."""
+        self.write([content])
+        with suppress(BrokenPipeError, ValueError):
+            self.stdin.close()
 
     def wait(self) -> int:
         """Close stdin, wait for the end and return the exit code."""

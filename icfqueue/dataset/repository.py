@@ -75,3 +75,15 @@ def check_tree(repo: Path, ref: str, guard: Guard) -> None:
             hint="the tarball must be made anew without it",
         ) from error
     (repo / "index").unlink(missing_ok=True)
+
+
+def check_objects(repo: Path, commits: Iterable[str], guard: Guard) -> None:
+    """Ask git whether every object of `commits` is there and whole.
+
+    Raises
+    ------
+    ToolFailed
+        One is missing or damaged.
+    """
+    args = ["git", "fsck", "--full", "--no-dangling", "--no-progress", *commits]
+    run(args, repo=repo, guard=guard)

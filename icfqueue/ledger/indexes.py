@@ -125,6 +125,28 @@ def changes(
     return commands
 
 
+def anew(record: Record, *, lease: float, flush_after: float, now: float) -> list[Command]:
+    """Return the commands that bring a visit into every index in which it must stand.
+
+    And out of all others, wherever it stood. Times that are known already stay, and the
+    project's sums are left alone. Parameters are as for :func:`changes`.
+    """
+    sets, scored = places(record)
+    stay = {*sets, *scored}
+    running = record.state == State.RUNNING
+    commands = [
+        command
+        for command in gone(record.visit)
+        if (command[1], command[2]) not in stay and not (running and command[0] == "HDEL")
+    ]
+    for command in changes(None, record, lease=lease, flush_after=flush_after, now=now):
+        if command[0] == "ZADD" and command[2] != "NX":
+            commands.append([*command[:2], "NX", *command[2:]])
+        elif command[0] != "HINCRBY":
+            commands.append(command)
+    return commands
+
+
 def gone(visit: Visit) -> list[Command]:
     """Return the commands that take a visit out of every index, wherever it stands.
 

@@ -264,6 +264,21 @@ class Ledger(Protocol):
     def cut_leases(self, lease: float) -> None:
         """Have leases end in `lease` seconds that end much later than any could."""
 
+    def mend(self, also: Iterable[Visit] = ()) -> None:
+        """Remove what cannot be ours, and make anew what follows from the records.
+
+        Whatever meets such a key has it mended by itself; what only gives a wrong picture
+        is met here (:mod:`icfqueue.ledger.stored.mending`).
+
+        Parameters
+        ----------
+        also
+            Visits that are put in every index in which they must stand in any case.
+        """
+
+    def unmended(self) -> bool:
+        """Tell whether an index was removed, and nobody is at making it anew."""
+
     def recount(self, project: str) -> bool:
         """Make the sums of a project anew; False if it is too busy for that."""
 

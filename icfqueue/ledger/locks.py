@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from icfqueue.ledger.keys import key
-from icfqueue.ledger.stored import lua_scripts
+from icfqueue.ledger.stored import lua_scripts, spoilt
 
 if TYPE_CHECKING:
     import redis
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 _LONG = 60.0
 """Seconds up to which a lease is nothing special: locks that are held for a lease's
 length by workers of other settings are left alone."""
+
+
+_WAS_NONE = 2
+"""Answer of :data:`lua_scripts.LOCK` where something else had the lock's name."""
 
 
 class Locks(Protocol):
@@ -65,7 +69,11 @@ class RedisLocks:
     def take(self, name: str, token: str, seconds: float, longest: float = 0.0) -> bool:
         """Take the lock `name`, or renew it if `token` holds it."""
         args = [token, int(seconds * 1000), int(longest * 1000)]
-        return bool(self._take(keys=[key("lock", name)], args=args))
+        where = key("lock", name)
+        got = int(self._take(keys=[where], args=args))
+        if got == _WAS_NONE:
+            spoilt.say(where, "it was no lock; taken for absent")
+        return bool(got)
 
     def renew(self, name: str, token: str, seconds: float) -> bool:
         """Prolong the lock `name`; False if it was lost, even if it is free again."""

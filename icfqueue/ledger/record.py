@@ -197,7 +197,7 @@ class Record:
         version
             The one that the record gets when this is written.
         """
-        return record_json.write_more(version, self.fingerprint, self.unknown)
+        return record_json.write_more(version, self.options, self.fingerprint, self.unknown)
 
     @classmethod
     def from_json(

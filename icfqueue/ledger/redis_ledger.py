@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import redis
 
 from icfqueue.core.errors import UnreadableRecord
 from icfqueue.core.steps import NAMES, UPDATE_CATALOG
-from icfqueue.core.visit import Visit
+from icfqueue.core.visit import Visit, is_store_id
 from icfqueue.ledger.indexes import totals
 from icfqueue.ledger.keys import LAYOUT, key, visit_key
 from icfqueue.ledger.ledger import BATCH, Change, Entry, Unreadable
@@ -22,14 +24,13 @@ from icfqueue.ledger.locks import RedisLocks
 from icfqueue.ledger.notes import RedisNotes
 from icfqueue.ledger.record import Record, State
 from icfqueue.ledger.room import RedisRoom
-from icfqueue.ledger.stored import lua_scripts
+from icfqueue.ledger.stored import lua_scripts, spoilt
 from icfqueue.ledger.stored.clock import ServerClock
 from icfqueue.ledger.stored.lua_scripts import Script
+from icfqueue.ledger.stored.mending import Mender, members_of
 from icfqueue.ledger.stored.record_table import RecordTable, layout_compared
+from icfqueue.ledger.stored.spoilt import Spoilt, mended
 from icfqueue.ledger.stored.turns import RedisTurns
-
-if TYPE_CHECKING:
-    import redis
 
 SIGN_OF_LIFE = 15.0
 """Seconds for which a worker that said it lives is believed."""
@@ -51,6 +52,8 @@ class RedisLedger:
         self.flush_after = flush_after
         self._clock = ServerClock(client)
         self._table = RecordTable(client, flush_after, self._clock)
+        self._mender = Mender(client, self._table, flush_after)
+        self._table.mend_keys = self.mend
         self._renew = Script(client, lua_scripts.RENEW)
         self._past = Script(client, lua_scripts.PAST)
         self._shift = Script(client, lua_scripts.SHIFT)
@@ -90,14 +93,20 @@ class RedisLedger:
         """Raise if the broker's data have a layout that only a newer icfqueue knows."""
         self._table.check_layout()
 
+    @mended
     def store_id(self, mine: str | None) -> str | None:
         """Return the id of the store whose visits these are; note `mine` without one."""
-        found = self.client.get(key("store"))
+        found = self._noted_store()
         # A broker that refuses what is written still answers who only compares.
         if found is None and mine is not None:
             self.client.setnx(key("store"), mine)
-            found = self.client.get(key("store"))
-        return None if found is None else str(found)
+            found = self._noted_store()
+        return found
+
+    def _noted_store(self) -> str | None:
+        return spoilt.read(
+            self.client, key("store"), lambda text: text if is_store_id(text) else None
+        )
 
     def bind_store(self, store_id: str) -> None:
         """Write nothing from now on if the visits are those of another store."""
@@ -190,6 +199,7 @@ class RedisLedger:
         """Prolong one lease; see :meth:`renew_all`."""
         return self.renew_all({visit: token}, lease, bytes, dicoms)
 
+    @mended
     def renew_all(
         self, tokens: Mapping[Visit, str], lease: float, bytes: int = 0, dicoms: int = 0
     ) -> bool:
@@ -210,6 +220,7 @@ class RedisLedger:
         """Remove a record, and the visit from every index."""
         return self._table.forget(visit, found, force=force)
 
+    @mended
     def recount(self, project: str) -> bool:
         """Make the sums of a project anew; False if it is too busy for that."""
         return self._table.recount(project, self.visits(project))
@@ -218,21 +229,35 @@ class RedisLedger:
         """Return by how many seconds the server's clock was set since the last call."""
         return self._clock.stepped()
 
+    @mended
     def shift_times(self, seconds: float) -> None:
         """Move what is due later by `seconds`, as the server's clock was moved."""
         keys = [key("due"), key("flush")]
         self._shift(keys=keys, args=[int(seconds * 1000)])
 
+    @mended
     def cut_leases(self, lease: float) -> None:
         """Have leases end in `lease` seconds that end much later than any could."""
         self._cut_leases(keys=[key("leases")], args=[int(lease * 1000)])
 
+    # Keys that hold what cannot be ours
+
+    def mend(self, also: Iterable[Visit] = ()) -> None:
+        """Remove what cannot be ours, and make anew what follows from the records."""
+        self._mender.mend(also)
+
+    def unmended(self) -> bool:
+        """Tell whether an index was removed, and nobody is at making it anew."""
+        return self._mender.unfinished()
+
     # Questions
 
+    @mended
     def projects(self) -> list[str]:
         """Return the ids of all projects that were ever enqueued."""
         return sorted(self.client.smembers(key("projects")))
 
+    @mended
     def counts(self, project: str) -> dict[State, int]:
         """Return how many visits are in each state; its cost does not depend on them."""
         # All at one moment: a visit that changes its state meanwhile must not be missed.
@@ -241,6 +266,7 @@ class RedisLedger:
             pipe.scard(key("in", project, state))
         return dict(zip(State, pipe.execute(), strict=True))
 
+    @mended
     def on_the_way(self, project: str) -> tuple[dict[State, int], dict[str, int]]:
         """Return :meth:`counts`, and how many visits are queued at each step."""
         pipe = self.client.pipeline()
@@ -252,37 +278,55 @@ class RedisLedger:
         counts = dict(zip(State, found, strict=False))
         return counts, dict(zip(NAMES, found[len(counts) :], strict=True))
 
+    @mended
     def totals(self, project: str) -> dict[str, int]:
         """Return bytes of all tarballs, and bytes and DICOMs of those that were read."""
         found = self.client.hgetall(key("totals", project))
-        return {field: int(found.get(field, 0)) for field in totals(None)}
+        sums = {field: spoilt.amount(found.get(field, "0")) for field in totals(None)}
+        if None in sums.values():
+            raise Spoilt(key("totals", project))
+        return {field: amount or 0 for field, amount in sums.items()}
 
+    @mended
     def progress(self, project: str) -> dict[str, tuple[int, int]]:
         """Return the bytes and DICOMs that the running steps have dealt with."""
-        found = self.client.hgetall(key("progress", project))
-        return {
-            name: (int(text.split()[0]), int(text.split()[1]))
-            for name, text in found.items()
-        }
+        where = key("progress", project)
+        found: dict[str, str] = self.client.hgetall(where)
+        read = {name: spoilt.amounts(text) for name, text in found.items()}
+        for name in (name for name, two in read.items() if two is None):
+            spoilt.drop(self.client, where, "an entry is no progress", name)
+        return {name: two for name, two in read.items() if two}
 
+    @mended
     def visits(self, project: str, states: Iterable[State] = State) -> list[Visit]:
         """Return the visits of `project` in `states`, by id."""
         keys = [key("in", project, state) for state in states]
-        return _named(project, self.client.sunion(keys))
+        names = sorted(self.client.sunion(keys))
+        named = [Visit.named(project, name) for name in names]
+        if None in named:
+            # Counted without being asked for by name, it would be waited for for ever.
+            with suppress(redis.RedisError):
+                for name in keys:
+                    members_of(self.client, name, project)
+        return [visit for visit in named if visit]
 
     def records(self, project: str, states: Iterable[State] = State) -> list[Record]:
         """Return the records of `project` in `states`, by visit id."""
         found = self.get_many(self.visits(project, states))
         return [entry.record for entry in found if isinstance(entry, Entry)]
 
+    @mended
     def ready(self, project: str, step_name: str) -> list[Visit]:
         """Return the visits that are queued at a step."""
-        return _named(project, self.client.smembers(key("ready", project, step_name)))
+        names = sorted(self.client.smembers(key("ready", project, step_name)))
+        return [visit for name in names if (visit := Visit.named(project, name))]
 
+    @mended
     def ready_count(self, project: str, step_name: str) -> int:
         """Return how many visits are queued at a step."""
         return int(self.client.scard(key("ready", project, step_name)))
 
+    @mended
     def running_count(self) -> int:
         """Return how many visits of all projects are being worked on."""
         return int(self.client.zcard(key("leases")))
@@ -297,33 +341,43 @@ class RedisLedger:
         """Return waiting visits whose time has come, others than `without`."""
         return self._past_of("due", limit, without)
 
+    @mended
     def _past_of(self, name: str, limit: int, without: Collection[Visit]) -> list[Visit]:
         found = self._past(keys=[key(name)], args=[0, limit + len(without)])
-        named = (Visit.named(*member.partition("/")[::2]) for member in found)
-        return [visit for visit in named if visit and visit not in without][:limit]
+        named = {member: Visit.named(*member.partition("/")[::2]) for member in found}
+        if strange := [member for member, visit in named.items() if visit is None]:
+            # No visit's: it would stand before all others for ever.
+            self.client.zrem(key(name), *strange)
+        return [v for v in named.values() if v and v not in without][:limit]
 
+    @mended
     def flushes_due(self) -> list[str]:
         """Return projects whose catalog should be written now."""
         return list(self._past(keys=[key("flush")], args=[0, BATCH]))
 
+    @mended
     def delay_flush(self, project: str, seconds: float) -> None:
         """Put off writing the catalog of `project`, if that is due at all."""
         self._delay(keys=[key("flush")], args=[project, int(seconds * 1000)])
 
+    @mended
     def flush_now(self, project: str) -> None:
         """Have the catalog of `project` written at once, whenever that was due."""
         self.client.zadd(key("flush"), {project: 0})
 
+    @mended
     def flushed(self, project: str, seconds: float) -> bool:
         """Note that the catalog was written; the next time is in `seconds`, if needed."""
         keys = [key("flush"), key("ready", project, UPDATE_CATALOG.name)]
         return bool(self._flushed(keys=keys, args=[project, int(seconds * 1000)]))
 
+    @mended
     def worker_lives(self, name: str) -> None:
         """Note that the worker `name` is alive."""
         with layout_compared():
             self._lives(keys=[key("workers"), key("layout")], args=[name, LAYOUT])
 
+    @mended
     def workers(self) -> list[str]:
         """Return the workers that were alive a moment ago."""
         return list(self._workers(keys=[key("workers")], args=[SIGN_OF_LIFE]))
@@ -332,9 +386,3 @@ class RedisLedger:
         """Return for how many seconds the server has been up."""
         info: dict[str, Any] = self.client.info("server")
         return float(info["uptime_in_seconds"])
-
-
-def _named(project: str, names: Iterable[str]) -> list[Visit]:
-    """Return the visits of these names, by id; what is none was not put there by us."""
-    found = (Visit.named(project, name) for name in sorted(names))
-    return [visit for visit in found if visit]

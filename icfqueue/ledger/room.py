@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.keys import key
-from icfqueue.ledger.stored import lua_scripts
+from icfqueue.ledger.stored import lua_scripts, spoilt
+from icfqueue.ledger.stored.spoilt import mended
 
 if TYPE_CHECKING:
     import redis
@@ -70,6 +71,11 @@ class RedisRoom:
         self._keep = lua_scripts.Script(client, lua_scripts.KEEP_PROMISE)
         self._release = lua_scripts.Script(client, lua_scripts.RELEASE)
 
+    def mend(self) -> None:
+        """Forget all promises: what has their name is something else."""
+        spoilt.drop(self._client, self._where[0], "it is no hash")
+
+    @mended
     def promise(
         self, visit: Visit, token: str, size: int, free: int, seconds: float
     ) -> Answer:
@@ -78,16 +84,23 @@ class RedisRoom:
         granted, others = self._promise(keys=self._where, args=args)
         return Answer(bool(granted), int(others))
 
+    @mended
     def keep(self, visit: Visit, token: str, size: int, seconds: float) -> None:
         """Renew a promise, by now for `size` bytes; not one that another lease holds."""
         args = [str(visit), token, size, int(seconds * 1000)]
         self._keep(keys=self._where, args=args)
 
+    @mended
     def release(self, visit: Visit, token: str) -> None:
         """End a promise, unless another lease holds it by now."""
         self._release(keys=self._where, args=[str(visit), token])
 
+    @mended
     def promised(self) -> dict[str, int]:
         """Return visit to bytes of every promise, ended ones that nobody swept too."""
         found = self._client.hgetall(self._where[0])
-        return {visit: int(text.split()[1]) for visit, text in found.items()}
+        read = {
+            visit: spoilt.amounts(text.rpartition(" ")[0]) for visit, text in found.items()
+        }
+        # What is none, the next promise sweeps.
+        return {visit: two[1] for visit, two in read.items() if two}

@@ -1,12 +1,12 @@
 """Whether everything that speaks of a visit says the same.
 
-Record, tarball here and at the store, metadata, dataset and catalog are compared; what
-differs is named, with what to do. Nothing is changed.
+Record, tarball here and at the store, metadata, dataset, catalog and superdataset are
+compared; what differs is named, with what to do. Nothing is changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from icfqueue.catalog import study
@@ -18,6 +18,8 @@ from icfqueue.core.errors import (
     StoreBusy,
 )
 from icfqueue.core.visit import Visit
+from icfqueue.dataset.superdataset import entries
+from icfqueue.dataset.superdataset.renewal import Found
 from icfqueue.ledger.ledger import Entry
 from icfqueue.ledger.record import Record, State
 from icfqueue.outputs import completeness, freshness, metadata_files
@@ -36,7 +38,8 @@ class Difference:
     Attributes
     ----------
     where
-        ``record``, ``tarball``, ``store``, ``metadata``, ``dataset``, ``catalog``.
+        ``record``, ``tarball``, ``store``, ``metadata``, ``dataset``, ``catalog``,
+        ``superdataset``.
     what
         What was found.
     hint
@@ -61,6 +64,8 @@ def differences(
     listed: set[Visit],
     remote: RemoteStore | None,
     silent: Difference | None = None,
+    *,
+    commits: Mapping[Visit, str] | None = None,
 ) -> list[Difference]:
     """Return what does not agree for one visit.
 
@@ -75,6 +80,8 @@ def differences(
     silent
         What was found when the store was asked before and did not answer: it is not
         asked again, for each question may take as long as a connection may.
+    commits
+        Visit to commit, as the project's superdataset has them; None if it has none.
     """
     found = entry.record if entry else None
     if found and found.active:
@@ -87,6 +94,7 @@ def differences(
         _tarball(job, found),
         [silent] if silent else _store(job, remote),
         _catalog(job, found, listed),
+        _superdataset(job, found, commits),
     )
     return [difference for part in parts for difference in part]
 
@@ -180,6 +188,53 @@ def _catalog(job: Job, found: Record | None, listed: set[Visit]) -> Iterator[Dif
         yield Difference("catalog", "its page is missing", again)
     elif job.visit not in listed:
         yield Difference("catalog", "the study page does not list it", again)
+
+
+def _superdataset(
+    job: Job, found: Record | None, commits: Mapping[Visit, str] | None
+) -> Iterator[Difference]:
+    if commits is None or not expects_superdataset(found):
+        return
+    deposited = entries.read(job.store, job.visit)
+    if deposited is None or commits.get(job.visit) == deposited.commit:
+        return
+    there = job.visit in commits
+    words = "it has another commit of the visit" if there else "it does not list the visit"
+    yield Difference("superdataset", words, _renew(job.visit.project))
+
+
+def expects_superdataset(found: Record | None) -> bool:
+    """Return whether a visit with this record is to be in the superdataset."""
+    return found is not None and found.state == State.DONE and found.options.superdataset
+
+
+def of_superdataset(
+    store: Store, project: str, found: Found | None, *, wanted: bool
+) -> Iterator[Difference]:
+    """Yield what is wrong with a project's superdataset as a whole.
+
+    Parameters
+    ----------
+    found
+        What is there; None if nothing, or nothing that can be read.
+    wanted
+        Whether there should be one.
+    """
+    hint = _renew(project)
+    if found is None or found.commits is None:
+        if wanted:
+            yield Difference("superdataset", "there is none, or it is damaged", hint)
+        return
+    if found.refs != found.commit:
+        words = "its two files do not belong together: clones are not told of its newest"
+        yield Difference("superdataset", words, hint)
+    for visit in sorted(found.commits.keys() - entries.deposited(store, project)):
+        words = f"it lists {visit.id}, which has no deposit"
+        yield Difference("superdataset", words, hint)
+
+
+def _renew(project: str) -> str:
+    return f"icfqueue catalog {project} renews it"
 
 
 def orphans(

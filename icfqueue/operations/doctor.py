@@ -20,10 +20,13 @@ import redis
 from icfqueue.broker import aside, connection, refusals
 from icfqueue.broker.embedded import EmbeddedServer
 from icfqueue.core.errors import IcfqueueError, NewerLayout, StepError, Unreachable
+from icfqueue.core.processes.groups import without_secrets
 from icfqueue.core.settings import Settings
 from icfqueue.dataset import programs
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.operations.status import unreadable
+from icfqueue.remote import quiet_datalad
+from icfqueue.store.beneath import sharing
 from icfqueue.store.directory import Store
 
 SPECIAL_REMOTES = ("git-annex-remote-uncurl", "git-annex-remote-archivist")
@@ -85,6 +88,7 @@ def examine(settings: Settings, project: str | None = None) -> Iterator[Finding]
             yield Finding(
                 name, error.message, error.hint, bad=True, exit_code=error.exit_code
             )
+    yield from _umask(settings)
 
 
 def _git() -> Finding:
@@ -241,6 +245,20 @@ def _shared(settings: Settings) -> Finding:
     )
 
 
+def _umask(settings: Settings) -> Iterator[Finding]:
+    """Yield a finding if the umask takes rights from the group that shares the store."""
+    root = Store(settings.store_dir).root
+    if taken := sharing.taken_by_umask(root):
+        yield Finding(
+            "umask",
+            f"{sharing.UMASK:03o} takes rights from the group that may write in {root}: "
+            f"{taken}",
+            f"{sharing.umask_remedy()} (what the workers make is the group's all the same; "
+            "what else is copied there is not)",
+            note=True,
+        )
+
+
 def _file_system(path: Path) -> str:
     """Return the type of the file system that `path` is on, as ``/proc/mounts`` says."""
     best = ("", "unknown")
@@ -264,6 +282,7 @@ def _credential(settings: Settings) -> Finding:
             "name one with --credential if there are several",
             note=True,
         )
+    quiet_datalad.prepare()
     from datalad.config import ConfigManager
 
     from icfqueue.remote.login import silent_manager
@@ -303,6 +322,10 @@ def _store_url(settings: Settings, project: str | None) -> Finding:
 def _first_line(command: list[str]) -> str:
     program = programs.find_program(command[0])
     done = subprocess.run(
-        [program, *command[1:]], capture_output=True, check=False, text=True
+        [program, *command[1:]],
+        env=without_secrets(os.environ),
+        capture_output=True,
+        check=False,
+        text=True,
     )
     return (done.stdout or done.stderr).partition("\n")[0]

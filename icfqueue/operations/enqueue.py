@@ -19,7 +19,7 @@ from icfqueue.ledger import record
 from icfqueue.ledger.ledger import Entry, Ledger, Unreadable
 from icfqueue.ledger.record import Record, State
 from icfqueue.pipeline.catalog_schedule import send_flush
-from icfqueue.pipeline.circuit_breaker import CircuitBreaker
+from icfqueue.pipeline.health.circuit_breaker import CircuitBreaker
 from icfqueue.pipeline.messages import Messages
 from icfqueue.store.directory import Store
 
@@ -130,10 +130,13 @@ class Producer:
 
     def _output_missing(self, visit: Visit, found: Record, options: Options) -> str:
         from icfqueue.catalog import study
-        from icfqueue.outputs import deposit
+        from icfqueue.outputs import completeness, deposit
 
-        if deposit.read(self.store, visit) is None:
+        there = deposit.read(self.store, visit)
+        if there is None:
             return "the dataset is missing"
+        if there.source and completeness.is_outdated(there.source, self.store, visit):
+            return "the dataset is of an older format"
         if not (options.remove_metadata or found.options.remove_metadata):
             for name in (visit.metadata_tarball, visit.metadata_dicoms):
                 if not self._has(visit, name):

@@ -70,6 +70,8 @@ def reconcile(settings: Settings, store: Store, ledger: Ledger, project: str) ->
     mending = _Mending(settings, store, ledger)
     done = mending.done
     visits = sorted({*present(store, project), *ledger.visits(project)})
+    # Whatever stands in no index, or in a wrong one, does so no more.
+    ledger.mend(visits)
     for visit, entry in zip(visits, ledger.get_many(visits), strict=True):
         if isinstance(entry, Entry):
             done.known.append(visit)

@@ -264,6 +264,9 @@ class WorkerProcess:
             more["ICFQUEUE_BROKER_URL"] = self.broker.url
         elif chosen.broker_url:
             more["ICFQUEUE_BROKER_URL"] = chosen.broker_url.reveal()
+        if chosen.broker_password:
+            # No longer in the environment of this process: see `settings.keep_secrets`.
+            more["ICFQUEUE_BROKER_PASSWORD"] = chosen.broker_password.reveal()
         if chosen.credential:
             more["ICFQUEUE_CREDENTIAL"] = chosen.credential
         if self.stop_at is not None:

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
+import redis
+
 from icfqueue.broker.refusals import is_away
 from icfqueue.core import faultpoint, steps
 from icfqueue.core.errors import (
@@ -22,11 +24,13 @@ from icfqueue.core.errors import (
     NotSeen,
     PutOff,
     StepError,
+    TransientError,
     UnreadableRecord,
     Withdrawn,
 )
 from icfqueue.core.guard import Guard
 from icfqueue.core.options import Outcome
+from icfqueue.core.plain_text import shown
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
 from icfqueue.ledger.ledger import Entry
@@ -35,6 +39,7 @@ from icfqueue.ledger.retry_policy import PostponeBy, decide
 from icfqueue.outputs.freshness import KnownTarball
 from icfqueue.pipeline.catalog_schedule import nobody_else_comes, send_flush
 from icfqueue.pipeline.heartbeat import CallOff, Heartbeat
+from icfqueue.pipeline.step_log import say, say_outcome
 from icfqueue.pipeline.worker_context import WorkerContext
 from icfqueue.steps import fetch
 from icfqueue.steps.failures import as_step_error
@@ -45,12 +50,11 @@ log = logging.getLogger(__name__)
 FORGETFUL = frozenset({steps.FETCH.name, steps.INDEX_TAR.name})
 """Steps after whose failure nothing of use lies in the visit's work folder."""
 
-
 UNSEEN = 5.0
 """Seconds after which is looked again for what another machine has written."""
 
 AWAY = 5.0
-"""Seconds after which a visit goes on whose worker lost the store meanwhile."""
+"""Seconds after which a visit goes on whose worker lost the store, or met a strange key."""
 
 Fault = StepError | Withdrawn
 """The end of an attempt that is no outcome."""
@@ -257,7 +261,7 @@ class Attempt:
     def _note(self, changed: Record, result: Outcome | Fault) -> None:
         """Log what became of a visit, and clear up what it needs no more."""
         worker = self.worker
-        _say_outcome(changed.visit, self.step, changed, result, self.work_seconds)
+        say_outcome(changed.visit, self.step, changed, result, self.work_seconds)
         if self.asks_first:
             worker.breaker.release_probe(changed.visit, changed.options.store_url)
         asked = self.step == steps.FETCH.name
@@ -344,53 +348,11 @@ def _as_fault(error: Exception) -> Fault:
     if is_away(error):
         # Connections wait for the broker; should one give up, no visit is charged.
         return Interrupted("the broker is away")
+    if isinstance(error, redis.ResponseError):
+        log.warning("step put off: the broker answered %s", shown(error))
+        cause = TransientError(
+            "a key of the broker was not what icfqueue writes there",
+            hint="nothing is to be done: it is mended, and the visit goes on",
+        )
+        return PutOff(cause, AWAY)
     return error if isinstance(error, Withdrawn) else as_step_error(error)
-
-
-def say(
-    action: str, visit: Visit, step: str, *, level: int = logging.INFO, **more: object
-) -> None:
-    """Log what happens to a visit: as words, and as fields for who collects logs."""
-    extra = {"action": action, "project": visit.project, "visit": visit.id, "step": step}
-    words = "".join(f" {name}={value}" for name, value in more.items())
-    log.log(level, "%s %s %s%s", action, visit, step, words, extra=extra | more)
-
-
-def _say_outcome(
-    visit: Visit,
-    step: str,
-    changed: Record,
-    result: Outcome | Fault,
-    work_seconds: float,
-) -> None:
-    """Log how an attempt ended.
-
-    Parameters
-    ----------
-    work_seconds
-        Seconds of the step's own work: without claiming, asking and recording, which the
-        record's seconds have in them.
-    """
-    if isinstance(result, Outcome):
-        seconds = changed.steps[steps.position(step)].seconds
-        say(
-            "step.done",
-            visit,
-            step,
-            worked=result.worked,
-            seconds=seconds,
-            work_seconds=work_seconds,
-        )
-    elif isinstance(result, Interrupted):
-        say("step.given_back", visit, step)
-    else:
-        # The reason is in the record alone: it may name a member, hence a person.
-        say(
-            f"step.{changed.state}",
-            visit,
-            step,
-            level=logging.ERROR if changed.state == State.FAILED else logging.WARNING,
-            error=type(result).__name__,
-            attempt=changed.steps[steps.position(step)].attempts,
-            see=f"'icfqueue status {visit.project} {visit.id}'",
-        )

@@ -15,12 +15,18 @@ from icfqueue.core.options import Results
 from icfqueue.core.settings import Settings
 from icfqueue.core.steps import UPDATE_CATALOG
 from icfqueue.core.visit import check_id
+from icfqueue.dataset.superdataset import renewal
 from icfqueue.ledger import record
 from icfqueue.ledger.ledger import Entry, Ledger
 from icfqueue.ledger.record import Record
 from icfqueue.ledger.retry_policy import PostponeBy, RetryIn, decide
 from icfqueue.pipeline.attempt import Attempt, Fault
-from icfqueue.pipeline.catalog_schedule import batch_size, note_failure, note_success
+from icfqueue.pipeline.catalog_schedule import (
+    FLUSH_AGAIN,
+    batch_size,
+    note_failure,
+    note_success,
+)
 from icfqueue.pipeline.heartbeat import Heartbeat
 from icfqueue.pipeline.worker_context import WorkerContext
 from icfqueue.steps.update_catalog import run_batch
@@ -44,6 +50,8 @@ def update_catalog(worker: WorkerContext, project: str) -> str:
     count = 0
     with ledger.locks.holding(name, worker.settings.lease) as token:
         if token is None:
+            # Should it be none, or vanish, the study must not wait for it for long.
+            ledger.delay_flush(project, min(worker.settings.lease, FLUSH_AGAIN))
             return "left to the holder"
         began = time.monotonic()
         # Should this worker vanish, the study must not wait for it longer than a lease.
@@ -144,7 +152,9 @@ class _Shared:
 def rebuild_catalog(
     settings: Settings, store: Store, ledger: Ledger, project: str
 ) -> Results:
-    """Make the catalog of `project` anew from its metadata files.
+    """Make the catalog of `project` anew, and have its superdataset list what is there.
+
+    The catalog is made from the metadata files, the superdataset from the deposits.
 
     Returns
     -------
@@ -158,7 +168,7 @@ def rebuild_catalog(
     UsageError
         There is no such project.
     StepError
-        It cannot be written; the old catalog stays.
+        One of the two cannot be written; the old one stays.
     """
     check_id(project, "project")
     name, lease = lock_of(project), settings.lease
@@ -170,4 +180,10 @@ def rebuild_catalog(
             )
         stall, lock = settings.stall[UPDATE_CATALOG.name], (name, token)
         with Heartbeat(ledger, ledger, {}, lease=lease, stall=stall, lock=lock) as guard:
-            return study.rebuild(store, project, settings.store_url, settings, guard)
+            url, whole = settings.store_url, settings.superdataset
+            results = study.rebuild(
+                store, project, url, settings, guard, superdataset=whole
+            )
+            if whole:
+                renewal.renew(store, project, None, url, guard)
+            return results

@@ -10,7 +10,11 @@ from __future__ import annotations
 from icfqueue.core import steps
 from icfqueue.ledger import record
 from icfqueue.ledger.ledger import Entry, Ledger
+from icfqueue.ledger.stored.spoilt import amounts
 from icfqueue.pipeline.messages import Messages
+
+FLUSH_AGAIN = 30.0
+"""Seconds after which an unanswered message to write a catalog is sent again."""
 
 LARGEST_BATCH = 200
 """Most visits whose pages are written in one go."""
@@ -58,10 +62,8 @@ def note_success(ledger: Ledger, project: str) -> None:
 
 def _noted(ledger: Ledger, project: str) -> tuple[int, int]:
     """Return the size of the next batch, and how many failed in a row."""
-    words = (ledger.notes.get(_name(project)) or "").split()
-    if len(words) != 2 or not all(word.isdecimal() for word in words):  # noqa: PLR2004 - the two of note_failure
-        return LARGEST_BATCH, 0
-    return min(LARGEST_BATCH, int(words[0])), int(words[1])
+    size, failures = ledger.notes.read(_name(project), amounts) or (LARGEST_BATCH, 0)
+    return max(1, min(LARGEST_BATCH, size)), failures
 
 
 def _name(project: str) -> str:

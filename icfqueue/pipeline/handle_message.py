@@ -5,15 +5,20 @@ from __future__ import annotations
 import logging
 import secrets
 
+import redis
+
+from icfqueue.broker.refusals import is_away
 from icfqueue.core import steps
 from icfqueue.core.errors import NewerLayout, OtherStore, PermanentError, UnreadableRecord
+from icfqueue.core.plain_text import shown
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
 from icfqueue.ledger.ledger import Entry
 from icfqueue.ledger.record import Record
-from icfqueue.pipeline.attempt import Attempt, say
+from icfqueue.pipeline.attempt import Attempt
 from icfqueue.pipeline.catalog_batch import update_catalog
 from icfqueue.pipeline.messages import Nudge
+from icfqueue.pipeline.step_log import say
 from icfqueue.pipeline.worker_context import WorkerContext
 from icfqueue.steps import registry
 
@@ -66,6 +71,12 @@ def handle(
         log.warning("message left: %s", error.message)
         worker.watch.forget()
         return "other store"
+    except redis.ResponseError as error:
+        if is_away(error):
+            raise
+        # It was mended, and is not whole again: the supervisor sends another message.
+        log.warning("message left: the broker answered %s", shown(error))
+        return "spoilt key"
 
 
 def _handle(worker: WorkerContext, nudge: Nudge, level: int | None) -> str:

@@ -22,6 +22,7 @@ from icfqueue.broker.queues import Queues, lists
 from icfqueue.broker.refusals import Outage, is_away
 from icfqueue.core import steps
 from icfqueue.core.errors import Crashed, NewerLayout, UnreadableRecord
+from icfqueue.core.plain_text import shown
 from icfqueue.core.priority import LEVELS
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
@@ -30,7 +31,13 @@ from icfqueue.ledger.indexes import place_of
 from icfqueue.ledger.ledger import Change, Entry, Ledger
 from icfqueue.ledger.record import Record, State
 from icfqueue.ledger.retry_policy import Fail
-from icfqueue.pipeline.catalog_schedule import batch_size, note_failure, send_flush
+from icfqueue.ledger.stored.spoilt import is_spoilt
+from icfqueue.pipeline.catalog_schedule import (
+    FLUSH_AGAIN,
+    batch_size,
+    note_failure,
+    send_flush,
+)
 from icfqueue.pipeline.messages import Messages
 
 log = logging.getLogger(__name__)
@@ -43,9 +50,6 @@ LEADS = 10.0
 
 LEADER = "supervisor"
 """Name of the lock that the active supervisor holds."""
-
-FLUSH_AGAIN = 30.0
-"""Seconds after which an unanswered message to write a catalog is sent again."""
 
 COUNT = 1.0
 """Seconds between two counts of a queue's messages."""
@@ -110,6 +114,8 @@ class Supervisor:
                 if self.leads():
                     self.look()
                 self._outage.over()
+            except redis.ResponseError as error:
+                self._mend_after(error)
             except NewerLayout as error:
                 log.warning("worker stops: %s; %s", error.message, error.hint)
                 self.refused()
@@ -124,6 +130,16 @@ class Supervisor:
             with suppress(redis.RedisError, OSError):
                 self.ledger.locks.release(LEADER, self.token)
 
+    def _mend_after(self, error: redis.ResponseError) -> None:
+        """Have the keys mended of which the broker said that they are not ours."""
+        if not is_spoilt(error):
+            self._note(error)
+            return
+        log.warning("supervisor: the broker answered %s", shown(error))
+        with suppress(redis.RedisError, OSError):
+            self.ledger.mend()
+            self.queues.mend()
+
     def _note(self, error: Exception) -> None:
         """Take note of a look that failed for the broker's sake."""
         self._leads = False
@@ -135,13 +151,19 @@ class Supervisor:
         """Return whether this one is active; take over from one that vanished."""
         seconds = min(LEADS, self.settings.lease)
         got = self.ledger.locks.take(LEADER, self.token, seconds, longest=LEADS)
-        if got and not self._leads and self._outage.since is None:
-            log.info("supervisor.active")
+        if got and not self._leads:
+            if self._outage.since is None:
+                log.info("supervisor.active")
+            # What only gives a wrong picture nobody meets.
+            self.ledger.mend()
         self._leads = got
         return got
 
     def look(self) -> None:
         """Send on every visit that does not go on by itself."""
+        if self.ledger.unmended():
+            log.warning("supervisor: indexes are made anew from the records")
+            self.ledger.mend()
         self.follow_clock()
         self.send_due()
         self.recover()

@@ -10,10 +10,10 @@ from icfqueue.core.settings import Settings
 from icfqueue.dataset.annex_keys import KeySource
 from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.retry_policy import RetryPolicy
-from icfqueue.pipeline.circuit_breaker import CircuitBreaker
+from icfqueue.pipeline.health.circuit_breaker import CircuitBreaker
+from icfqueue.pipeline.health.store_watch import StoreWatch
 from icfqueue.pipeline.heartbeat import Stopping
 from icfqueue.pipeline.messages import Messages
-from icfqueue.pipeline.store_watch import StoreWatch
 from icfqueue.store.directory import Store
 
 

@@ -42,8 +42,8 @@ MAX_PAGE = 1 << 29
 LISTING_TIME = 600.0
 """Seconds that a listing may take in all, unless said otherwise."""
 
-_MD5SUM_FILE = 4096
-"""Bytes of an md5sum file that are looked at; it has about 100."""
+_SMALL_FILE = 4096
+"""Bytes that are looked at of a file with an MD5 or with refs; it has about 150."""
 
 _MD5SUM = re.compile(r"([0-9A-Fa-f]{32}) [ *]([^\n/]+)\n?")
 
@@ -59,6 +59,9 @@ class RemoteStore:
         Its address; project folders lie below.
     credential
         Name of the DataLad credential, or None for the one that fits the realm.
+    own
+        The store URL of this process' settings, None if `url` is: only its origin gets
+        a credential (:class:`~icfqueue.remote.login.StoreLogin`).
     connect_timeout, read_timeout
         Seconds: to be connected, and between two arrivals of bytes. Together they are
         what the head of an answer, or an md5sum file, may take in all, its redirects and
@@ -85,6 +88,7 @@ class RemoteStore:
         url: str,
         credential: str | None = None,
         *,
+        own: str | None = None,
         connect_timeout: float = 20.0,
         read_timeout: float = 60.0,
         listing_time: float = LISTING_TIME,
@@ -99,7 +103,7 @@ class RemoteStore:
             )
         self.left_out: list[str] = []
         self.more_left_out = 0
-        self._login = StoreLogin(self.url, credential)
+        self._login = StoreLogin(self.url, credential, own)
         self._timeout = (connect_timeout, read_timeout)
         self._listing_time = listing_time
         self._least_rate = least_rate
@@ -195,6 +199,22 @@ class RemoteStore:
                 "`icfqueue retry`",
             )
         return match[1].lower()
+
+    def text(self, storepath: str) -> str:
+        """Return the first bytes of the small text file at `storepath`: 4 kB at most.
+
+        Raises
+        ------
+        AccessDenied, NotInStore, PermanentError
+            The store refuses, or does not have it.
+        Unreachable
+            It does not answer, or answers that it cannot now.
+        """
+        try:
+            with self._request("GET", storepath) as answer:
+                return self._start_of(answer, storepath)
+        except TransientError as error:
+            raise Unreachable(error.message, hint=error.hint) from None
 
     def visits(self, project: str) -> list[Visit]:
         """Return the visits whose tarball is in the project's directory listing, by id.
@@ -312,7 +332,10 @@ class RemoteStore:
         error = of_status(answer.status_code, url, answer.headers)
         if isinstance(error, AccessDenied) and self._login.refusal:
             error.message += f": {self._login.refusal}"
-        if answer.status_code == 401 and self._login.realm:  # noqa: PLR2004 - an HTTP status
+        if isinstance(error, AccessDenied) and self._login.elsewhere:
+            error.elsewhere = not error.forbidden
+            error.hint = self._login.remedy
+        elif answer.status_code == 401 and self._login.realm:  # noqa: PLR2004 - an HTTP status
             error.hint = (
                 "`datalad credentials set NAME type=user_password "
                 f"realm={shown(self._login.realm)} user=USER`, try it by `icfqueue "
@@ -338,9 +361,9 @@ class RemoteStore:
         body = b""
         for piece in page(answer, self._pace(f"{self.url}/{storepath}"), MAX_PAGE):
             body += piece
-            if len(body) > _MD5SUM_FILE:
+            if len(body) > _SMALL_FILE:
                 break
-        return body[:_MD5SUM_FILE].decode(errors="replace")
+        return body[:_SMALL_FILE].decode(errors="replace")
 
 
 def remote_of(options: Options, settings: Settings) -> RemoteStore:
@@ -348,9 +371,8 @@ def remote_of(options: Options, settings: Settings) -> RemoteStore:
     return _remote(
         options.store_url,
         options.credential,
-        settings.connect_timeout,
-        settings.read_timeout,
-        settings.least_rate,
+        settings.store_url,
+        (settings.connect_timeout, settings.read_timeout, settings.least_rate),
         # A forked child must not share its parent's connection, nor a thread another's.
         (os.getpid(), threading.get_ident()),
     )
@@ -360,11 +382,16 @@ def remote_of(options: Options, settings: Settings) -> RemoteStore:
 def _remote(
     url: str,
     credential: str | None,
-    connect: float,
-    read: float,
-    rate: float,
+    own: str,
+    patience: tuple[float, float, float],
     _: tuple[int, int],
 ) -> RemoteStore:
+    connect, read, rate = patience
     return RemoteStore(
-        url, credential, connect_timeout=connect, read_timeout=read, least_rate=rate
+        url,
+        credential,
+        own=own,
+        connect_timeout=connect,
+        read_timeout=read,
+        least_rate=rate,
     )

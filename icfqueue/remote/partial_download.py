@@ -238,7 +238,8 @@ def take_over(
             left.append((note.have, note.closed, path, note))
     part = None
     for *_, path, note in sorted(left, reverse=True, key=lambda found: found[:2]):
-        with suppress(FileNotFoundError):
+        # Gone meanwhile; or another user's who kept it from the group.
+        with suppress(FileNotFoundError, PermissionError):
             part = _adopt(work, path, note, check, fits)
             break
     sweep(work, keep=part)
@@ -325,6 +326,28 @@ def _is_file(path: Path) -> bool:
 
 
 def _open(path: Path, flags: int) -> FileIO:
-    """Open the file at `path` without a buffer; a link there is not followed."""
-    file = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
-    return FileIO(file, "r+b" if flags & os.O_RDWR else "rb")
+    """Open the file at `path` without a buffer; a link there is not followed.
+
+    A new one is the work folder's group's as that folder is, whatever the umask: the next
+    worker of another user goes on with it.
+    """
+    file = FileIO(
+        os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666),
+        "r+b" if flags & os.O_RDWR else "rb",
+    )
+    if flags & os.O_CREAT:
+        _share(file.fileno(), path.parent)
+    return file
+
+
+def _share(file: int, folder: Path) -> None:
+    """Give the open file the group of `folder`, which may read and write it as that."""
+    around, found = folder.stat(), os.fstat(file)
+    # File systems without owners refuse both.
+    if found.st_gid != around.st_gid:
+        with suppress(PermissionError):
+            os.fchown(file, -1, around.st_gid)
+    rights = around.st_mode & (stat.S_IRGRP | stat.S_IWGRP)
+    if rights & ~found.st_mode:
+        with suppress(PermissionError):
+            os.fchmod(file, stat.S_IMODE(found.st_mode) | rights)

@@ -93,7 +93,8 @@ def _drop_body(answer: requests.Response) -> None:
     """
     size = size_of(answer.headers.get("Content-Length", ""))
     if size is not None and size <= SMALL:
-        answer.raw.read(size, decode_content=False)
+        # urllib3 does not even look when nothing is asked for, and would not let go.
+        answer.raw.read(max(1, size), decode_content=False)
         answer.raw.release_conn()
     else:
         answer.raw.close()

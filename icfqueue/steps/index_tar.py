@@ -3,15 +3,17 @@
 ::
 
     tarball ──> TarStream ──> per member: path check, MD5, six tags ──> dicoms.json
+                   ├──> where the content of each DICOM file begins ──> offsets.json
                    └──> MD5 of the whole (second thread) ─────────────> index.json
 
-Both files lie in the visit's work folder. ``dicoms.json`` already has the layout of the
-published ``…_metadata_dicoms.json``. ``index.json`` appears last: where it is, both are
+The files lie in the visit's work folder. ``dicoms.json`` already has the layout of the
+published ``…_metadata_dicoms.json``. ``index.json`` appears last: where it is, all are
 whole and belong to the tarball whose fingerprint it carries.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +32,7 @@ from icfqueue.outputs import freshness, metadata_files, tarball_index
 from icfqueue.outputs.completeness import Recorded, count_of_dicoms
 from icfqueue.outputs.tarball_index import Index, Listing
 from icfqueue.steps.job import Job
+from icfqueue.store.beneath.walk import HIDDEN
 from icfqueue.store.disk import disk_trouble
 from icfqueue.store.fingerprint import Fingerprint
 from icfqueue.store.settling import is_settled
@@ -83,6 +86,9 @@ def _readable(visit: Visit) -> Iterator[None]:
     try:
         yield
     except (PermissionError, IsADirectoryError) as error:
+        if HIDDEN in Path(error.filename or "").parts:
+            # The work folder's matter, not the tarball's.
+            raise
         raise PermanentError(
             f"{visit.storepath} cannot be indexed: {error.strerror} ({error.filename})",
             hint="it must be a file that the workers may read, in a folder in which they "
@@ -200,14 +206,20 @@ def _index(job: Job, tarball: Path, before: Fingerprint) -> Index:
         # Without the note, what lies there counts for nothing.
         store.withdraw(visit, tarball_index.index_path(store, visit), guard)
         listing, note = scratch / tarball_index.DICOMS, scratch / tarball_index.INDEX
+        offsets = scratch / tarball_index.OFFSETS
         with store.open_read(tarball) as source, listing.open("wb") as out:
             with suppress(OSError, AttributeError):
                 os.posix_fadvise(source.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
             settled = is_settled(source.fileno(), out.fileno())
-            counted = Counted(out)
+            counted, places = Counted(out), list[int]()
             try:
                 found = index_stream(
-                    source, counted, guard, name=visit.tarball, dspath=visit.dspath
+                    source,
+                    counted,
+                    guard,
+                    name=visit.tarball,
+                    dspath=visit.dspath,
+                    places=places,
                 )
             except BadTarball as error:
                 _check_at_rest(job, tarball, before, out.fileno(), error)
@@ -215,8 +227,16 @@ def _index(job: Job, tarball: Path, before: Fingerprint) -> Index:
         if store.fingerprint(tarball) != before:
             raise _being_written(job, f"{visit.storepath} changed while it was read")
         listed = Listing(counted.size, counted.md5.hexdigest())
-        index = Index(found, before, settled, listed)
+        text = json.dumps(places, separators=(",", ":")).encode()
+        offsets.write_bytes(text)
+        index = Index(found, before, settled, listed, Listing.of_bytes(text))
         note.write_text(tarball_index.dump(index) + "\n")
-        store.publish(listing, tarball_index.dicoms_path(store, visit), guard)
-        store.publish(note, tarball_index.index_path(store, visit), guard)
+        store.publish_all(
+            [
+                (listing, tarball_index.dicoms_path(store, visit)),
+                (offsets, tarball_index.offsets_path(store, visit)),
+                (note, tarball_index.index_path(store, visit)),
+            ],
+            guard,
+        )
     return index

@@ -28,7 +28,7 @@ from icfqueue.core.guard import UNGUARDED, Guard
 from icfqueue.core.visit import Visit
 from icfqueue.store.beneath.publication import Publication
 from icfqueue.store.beneath.swap_folder import recover
-from icfqueue.store.beneath.walk import Links
+from icfqueue.store.beneath.walk import HIDDEN, Links
 from icfqueue.store.beneath.work_folders import WorkFolders
 from icfqueue.store.fingerprint import Fingerprint
 from icfqueue.store.reading import StoreReader
@@ -92,6 +92,21 @@ class Store(StoreReader):
         """
         with self._work.scratch(self.catalog_work_dir(project)) as folder:
             yield folder
+
+    @contextmanager
+    def references_scratch(self, project: str) -> Iterator[Path]:
+        """Yield a new folder for unfinished references of the project's visits.
+
+        No worker's folder: the visits need not be this process's. Leftovers go first.
+
+        Raises
+        ------
+        UnsafePath
+            As :meth:`scratch`.
+        """
+        # No visit id starts with a dot, so it is no visit's folder.
+        with self._work.scratch(self.project_dir(project) / HIDDEN / ".references") as made:
+            yield made
 
     @contextmanager
     def work_folder(self, visit: Visit) -> Iterator[Path]:

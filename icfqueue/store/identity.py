@@ -1,27 +1,25 @@
 """The id of a store directory: tells it from an empty mount point and from other stores.
 
 It is a file in the store directory, so it moves with it, and is noted at the broker, too
-(:mod:`icfqueue.pipeline.store_watch`).
+(:mod:`icfqueue.pipeline.health.store_watch`).
 """
 
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import shlex
 from contextlib import suppress
 from pathlib import Path
 
 from icfqueue.core.errors import OtherStore
+from icfqueue.core.visit import is_store_id
 from icfqueue.store.beneath.folder import Folder
 from icfqueue.store.beneath.walk import HIDDEN
 from icfqueue.store.directory import Store
 
 NAME = "store-id"
 """Name of the file in the store directory's hidden folder."""
-
-_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def path_of(store: Store) -> Path:
@@ -42,7 +40,7 @@ def read(store: Store) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     text = found.decode("ascii", "replace").strip()
-    if not _ID.fullmatch(text):
+    if not is_store_id(text):
         raise OtherStore(
             f"{path_of(store)} holds no id of a store",
             hint="it has 32 hexadecimal digits; 'icfqueue doctor' names the broker's",
@@ -111,4 +109,4 @@ def differs(store: Store, found: str, wanted: str) -> OtherStore:
 def _remedy(store: Store, wanted: str) -> str:
     path = path_of(store)
     folder, file = shlex.quote(str(path.parent)), shlex.quote(str(path))
-    return f"mkdir -p {folder} && echo {wanted} > {file}"
+    return f"mkdir -p {folder} && echo {shlex.quote(wanted)} > {file}"

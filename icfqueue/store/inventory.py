@@ -16,6 +16,7 @@ _SUFFIXES = (
     TAR_SUFFIX,
     "_metadata_tarball.json",
     "_metadata_dicoms.json",
+    "_metadata_references.json",
     "_XDLRA--refs",
     "_XDLRA--repo-export",
 )

@@ -190,6 +190,11 @@ class TarStream:
         self._base += self._at
         self._at, self._end, self._hashed = 0, rest, rest
 
+    @property
+    def position(self) -> int:
+        """Byte of the tar at which the next piece begins; of a new member, its content."""
+        return self._base + self._at
+
     def head(self, count: int) -> memoryview:
         """Return the first bytes of the present member; they stay to be taken.
 

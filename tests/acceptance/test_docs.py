@@ -33,7 +33,9 @@ SESSIONS = [
     for page in PAGES
     if any(b.language == "console" and "not-run" not in b.marks for b in blocks(page))
 ]
-BEFORE = {"scientists.md": "icfqueue run study_1 --store-dir /data/icf"}
+BEFORE = dict.fromkeys(
+    ("scientists.md", "range-access.md"), "icfqueue run study_1 --store-dir /data/icf"
+)
 """What a page takes for granted."""
 
 
@@ -79,6 +81,8 @@ def session(tmp_path: Path, store: Path) -> Iterator[Session]:
             "ICFQUEUE_STORE_URL": server.url,
             "ICFQUEUE_KEEP_FREE": "0",
             "DATALAD_UI_PROGRESSBAR": "none",
+            # dcm2bids would look for a newer one of itself.
+            "https_proxy": "http://127.0.0.1:9",
             "DATALAD_CONFIG_OVERRIDES_JSON": json.dumps(
                 {f"datalad.credential.icf.{n}": value for n, value in credential.items()}
             ),

@@ -29,6 +29,8 @@ RARE = {
         "info",  # what a dead worker did is taken back
         "lrange",  # a message is missing
         "zscore",  # a lease is looked at
+        "unwatch",  # sums are made anew that somebody else spoilt
+        "watch",
         "setnx",  # the first of all gives the store's id to the broker
     },
     "producer": {

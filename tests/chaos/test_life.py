@@ -389,7 +389,7 @@ def test_whatever_happens_nobody_is_stuck_lost_or_done_by_two(
     raw = redis.Redis(unix_socket_path=str(valkey.socket))
     machine: Any = type("Life", (Life,), {"queue": in_process_queue, "raw": raw})
     settings = hypothesis.settings(
-        max_examples=1500 if LONG else 25,
+        max_examples=1500 if LONG else 80,
         stateful_step_count=60 if LONG else 40,
         deadline=None,
         suppress_health_check=list(HealthCheck),

@@ -39,6 +39,7 @@ from icfqueue.core.guard import UNGUARDED
 from icfqueue.core.options import Options
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
+from icfqueue.dataset.superdataset import renewal
 from icfqueue.operations import audit
 from icfqueue.steps import registry
 from icfqueue.steps.job import Job
@@ -110,6 +111,8 @@ class Scene:
                 lambda: audit.differences(job, None, set(), None),
                 lambda: audit.orphans(job.store, PROJECT, set(), []),
                 lambda: study.rebuild(job.store, PROJECT, URL, job.settings),
+                lambda: renewal.renew(job.store, PROJECT, None, URL),
+                lambda: renewal.exists(job.store, PROJECT),
                 lambda: job.store.forget_work(VISIT),
             ]
             for look in looks:
@@ -204,6 +207,8 @@ PLANTS: dict[str, tuple[str, str, bool]] = {
     "metadata of the DICOMs": (f"{PROJECT}/{VISIT.metadata_dicoms}", "secret", True),
     "refs": (f"{PROJECT}/{VISIT.refs}", "secret", True),
     "repository": (f"{PROJECT}/{VISIT.repo_export}", "secret", True),
+    "refs of the superdataset": (f"{PROJECT}/XDLRA--refs", "secret", True),
+    "repository of the superdataset": (f"{PROJECT}/XDLRA--repo-export", "secret", True),
     "scratch folder": (f"{PROJECT}/.icfqueue/{VISIT.id}/tmp-0", "tmp-0", False),
     "staged file": (f"{PROJECT}/.icfqueue/{VISIT.id}/ready-0", "secret", False),
     "list between two steps": (
@@ -221,7 +226,10 @@ PLANTS: dict[str, tuple[str, str, bool]] = {
 }
 
 
-FEW = ("work folder", "project", "tarball", "catalog", "refs", "scratch folder")
+FEW = (
+    *("work folder", "project", "tarball", "catalog", "refs", "scratch folder"),
+    "repository of the superdataset",
+)
 CHOSEN = PLANTS if LONG else FEW
 
 
@@ -352,22 +360,6 @@ def test_nobody_else_of_the_group_can_put_a_hook_where_git_runs(scene: Scene) ->
 
     assert run_as(WORKER, work) == (0o700, 0o664)
     assert (scene.folder / "y").stat().st_gid == GROUP
-
-
-@pytest.mark.parametrize("first", [0o002, 0o007])
-def test_two_workers_of_one_group_take_over_from_each_other(
-    scene: Scene, first: int
-) -> None:
-    """Each step by another user; the second forces what the first has done."""
-    users = [WORKER, OTHER_WORKER]
-    for force in (False, True):
-        for number, name in enumerate(steps.NAMES):
-            user = users[(number + force) % 2]
-            user = type(user)(user.uid, first)
-            job = scene.job(force=force)
-            run_as(user, lambda name=name, job=job: registry.run(name, job))
-    assert not (scene.folder / ".icfqueue").exists()
-    assert (scene.folder / "catalog/index.html").stat().st_gid == GROUP
 
 
 def test_what_another_user_was_about_to_publish_is_gone_when_the_next_one_begins(

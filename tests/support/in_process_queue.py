@@ -27,6 +27,7 @@ from icfqueue.ledger.record import ACTIVE, Record
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.operations.enqueue import Producer
 from icfqueue.pipeline import handle_message
+from icfqueue.pipeline.health.store_watch import StoreWatch
 from icfqueue.pipeline.messages import Messages
 from icfqueue.pipeline.supervisor import Supervisor
 from icfqueue.pipeline.worker_context import WorkerContext
@@ -87,6 +88,8 @@ class InProcessQueue:
     ) -> Options:
         """Enqueue `visits`, whatever became of them before is looked at first."""
         chosen = Options(**{"store_url": URL, **options})
+        # As a command does that opens the store.
+        StoreWatch(self.store, self.ledger).check(make=True)
         self.producer.enqueue(self.producer.plan(visits, chosen), chosen, priority)
         return chosen
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from icfqueue.store.beneath import walk
+from icfqueue.store.beneath import sharing
 
 ROOT = os.getuid() == 0
 GROUP = 61000 if ROOT else os.getgid()
@@ -75,7 +75,7 @@ def run_as(user: User, work: Callable[[], Any]) -> Any:
 
 def _become(user: User) -> None:
     os.umask(user.umask)
-    walk._UMASK = user.umask
+    sharing.UMASK = user.umask
     if ROOT:
         os.setgroups([GROUP])
         os.setgid(GROUP)

@@ -20,9 +20,6 @@ SOURCES = sorted(
 TERMINAL = {"click", "rich"}
 """What only the command line knows."""
 
-COMMAND_OF_ITS_OWN = "icfqueue/demo/server.py"
-"""``python -m icfqueue.demo.server``: it prints the address that it serves."""
-
 
 def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
@@ -96,23 +93,10 @@ def test_only_the_command_line_knows_the_terminal(path: Path) -> None:
     tree = tree_of(path)
     tops = {word.partition(".")[0] for word in imported(tree)}
     assert not tops & TERMINAL
-    assert not any(word.startswith("icfqueue.cli") for word in imported(tree)) or (
+    assert not any(f"{word}.".startswith("icfqueue.cli.") for word in imported(tree)) or (
         name == "icfqueue/__main__.py"
     )
-    if name != COMMAND_OF_ITS_OWN:
-        assert printing(tree) == []
-
-
-def test_the_one_exception_prints_in_its_own_command_line_alone() -> None:
-    tree = tree_of(ROOT / COMMAND_OF_ITS_OWN)
-    (line,) = printing(tree)
-    (main,) = [
-        node
-        for node in tree.body
-        if isinstance(node, ast.FunctionDef) and node.name == "main"
-    ]
-    assert main.end_lineno is not None
-    assert main.lineno < line <= main.end_lineno
+    assert printing(tree) == []
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -169,3 +153,14 @@ def test_modules_and_functions_can_be_read_at_one_go(path: Path) -> None:
             body = node.body[1:] if ast.get_docstring(node) else node.body
             first = body[0].lineno if body else node.lineno
             assert (node.end_lineno or first) - first < LONGEST_FUNCTION, node.name
+
+
+MOST_MODULES = 9
+
+
+def test_a_package_can_be_seen_at_a_glance() -> None:
+    """The commands are exempt: each is found by the name that is typed."""
+    packages = {path.parent for path in SOURCES} - {ROOT / "icfqueue/cli/commands"}
+    for package in packages:
+        modules = [one for one in package.glob("*.py") if not one.name.startswith("__")]
+        assert len(modules) <= MOST_MODULES, name_of(package)

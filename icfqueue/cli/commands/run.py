@@ -35,8 +35,10 @@ def run(project: str, visits: tuple[str, ...], jobs: int, **wanted: Any) -> int:
     the same command goes on.
     """
     from icfqueue.cli.progress import run_and_watch, when_accepted, workers_of
+    from icfqueue.cli.umask import warn_of_umask
 
     with session(wanted, wait=partial(click.echo, err=True)) as opened:
+        warn_of_umask(opened.store.root)
         found = chosen_visits(opened, project, visits, wanted)
         with workers_of(opened, jobs) as force:
             if not wanted["dry_run"] and _much_to_do(opened, found.visits, wanted):

@@ -51,10 +51,12 @@ def worker(
     Starts Celery and watches it. SIGTERM or Ctrl-C: what runs may finish within the
     grace period, the rest goes back to the queue.
     """
+    from icfqueue.cli.umask import warn_of_umask
     from icfqueue.operations.worker_process import WorkerProcess, end_of_time, parse_queues
 
     chosen = load_settings(where)
     _check_broker(chosen)
+    warn_of_umask(chosen.store_dir)
     force = WorkerProcess(
         chosen,
         concurrency=concurrency,
@@ -76,7 +78,7 @@ def _check_broker(chosen: Settings) -> None:
     from icfqueue.broker.connection import configured
     from icfqueue.core.errors import Unreachable
     from icfqueue.ledger.redis_ledger import RedisLedger
-    from icfqueue.pipeline.store_watch import StoreWatch
+    from icfqueue.pipeline.health.store_watch import StoreWatch
     from icfqueue.store.directory import Store
 
     address = configured(chosen)

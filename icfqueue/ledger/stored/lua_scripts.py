@@ -17,23 +17,48 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 """
 """The beginning of scripts that need the time: ``now``, in milliseconds, and ``clock``."""
 
-# KEYS[i]: layout. ARGV[j]: the layout that the client knows.
+# KEYS[i]: layout. ARGV[j]: the layout that the client knows. A script that meets what
+# cannot be ours says so before it writes anything: icfqueue/ledger/stored/mending.py.
 _LAYOUT = """
-local layout = redis.call('GET', KEYS[%d])
-if layout and tonumber(layout) > tonumber(ARGV[%d]) then
-  return redis.error_reply('NEWERLAYOUT ' .. layout)
+local layout = redis.pcall('GET', KEYS[{0}])
+if layout then
+  if type(layout) == 'table' or #layout > 6 or string.find(layout, '[^0-9]') then
+    return redis.error_reply('SPOILT ' .. KEYS[{0}])
+  end
+  if (tonumber(layout) or 0) > tonumber(ARGV[{1}]) then
+    return redis.error_reply('NEWERLAYOUT ' .. layout)
+  end
 end
 """
 
 # KEYS[i]: id of the store. ARGV[j]: that of the client, if it has one. After the broker's
 # data were lost it is noted again.
 _STORE = """
-if ARGV[%d] ~= '' then
-  local store = redis.call('GET', KEYS[%d])
-  if store and store ~= ARGV[%d] then
+if ARGV[{1}] ~= '' then
+  local store = redis.pcall('GET', KEYS[{0}])
+  if store and store ~= ARGV[{1}] then
+    if type(store) == 'table' or #store ~= 32 or string.find(store, '[^0-9a-f]') then
+      return redis.error_reply('SPOILT ' .. KEYS[{0}])
+    end
     return redis.error_reply('OTHERSTORE ' .. store)
   end
-  if not store then redis.call('SET', KEYS[%d], ARGV[%d]) end
+end
+"""
+
+# Changes of indexes, as COMMIT has them: all can be made, or none is.
+_SOUND = """
+local kinds = {
+  SADD = 'set', SREM = 'set', ZADD = 'zset', ZREM = 'zset', HDEL = 'hash', HINCRBY = 'hash'
+}
+local function spoilt(changes)
+  for _, change in ipairs(changes) do
+    local kind = redis.call('TYPE', change[2]).ok
+    if kind ~= 'none' and kind ~= kinds[change[1]] then return change[2] end
+    if change[1] == 'HINCRBY' then
+      local sum = redis.call('HGET', change[2], change[3]) or '0'
+      if #sum > 17 or not string.find(sum, '^%-?[0-9]+$') then return change[2] end
+    end
+  end
 end
 """
 
@@ -46,8 +71,9 @@ end
 # knows; the id of its store.
 COMMIT = (
     NOW
-    + _LAYOUT % (3, 10)
-    + _STORE % (11, 4, 11, 4, 11)
+    + _LAYOUT.format(3, 10)
+    + _STORE.format(4, 11)
+    + _SOUND
     + """
 local there = redis.call('HMGET', KEYS[1], 'v', 'w')
 if (there[1] or '0') ~= ARGV[1] or (ARGV[8] ~= '' and there[2] ~= ARGV[8]) then
@@ -57,6 +83,10 @@ if ARGV[2] == '1' then
   local ends = redis.call('ZSCORE', KEYS[2], ARGV[3])
   if ends and tonumber(ends) > now then return 0 end
 end
+local changes = cjson.decode(ARGV[6])
+local strange = spoilt(changes)
+if strange then return redis.error_reply('SPOILT ' .. strange) end
+if ARGV[11] ~= '' then redis.call('SETNX', KEYS[4], ARGV[11]) end
 local version = (tonumber(there[1]) or 0) + 1
 redis.call('HSET', KEYS[1], 'v', version, 't', ARGV[5], 'r', ARGV[4], 'w', ARGV[7])
 if ARGV[9] ~= '' then
@@ -64,7 +94,7 @@ if ARGV[9] ~= '' then
 elseif there[1] then
   redis.call('HDEL', KEYS[1], 'm')
 end
-for _, change in ipairs(cjson.decode(ARGV[6])) do
+for _, change in ipairs(changes) do
   for i, word in ipairs(change) do
     if type(word) == 'table' then change[i] = string.format('%d', now + word.ms) end
   end
@@ -80,7 +110,8 @@ return 1
 # visit of the project as JSON, sorted set of catalogs, the layout that the client knows.
 FORGET = (
     NOW
-    + _LAYOUT % (3, 9)
+    + _LAYOUT.format(3, 9)
+    + _SOUND
     + """
 local there = redis.pcall('HMGET', KEYS[1], 'v', 'w')
 local version = there.err and '0' or there[1] or '0'
@@ -89,7 +120,10 @@ if ARGV[4] ~= '1' then
   local ends = redis.call('ZSCORE', KEYS[2], ARGV[3])
   if ends and tonumber(ends) > now then return 0 end
 end
-for _, change in ipairs(cjson.decode(ARGV[6])) do redis.call(unpack(change)) end
+local changes = cjson.decode(ARGV[6])
+local strange = spoilt(changes)
+if strange then return redis.error_reply('SPOILT ' .. strange) end
+for _, change in ipairs(changes) do redis.call(unpack(change)) end
 redis.call('DEL', KEYS[1])
 for i = 5, #KEYS do
   if redis.call('SCARD', KEYS[i]) > 0 then return 1 end
@@ -105,7 +139,7 @@ return 1
 # older workers have it.
 LIVES = (
     NOW
-    + _LAYOUT % (2, 2)
+    + _LAYOUT.format(2, 2)
     + """
 local seconds = clock[1] .. string.format('.%06d', clock[2])
 return redis.call('ZADD', KEYS[1], seconds, ARGV[1])
@@ -172,29 +206,32 @@ end
 """
 
 # ARGV: token, milliseconds, the longest that anybody takes it for, 0 if that is not known.
-# Take a lock, or renew it if it is ours.
+# Take a lock, or renew it if it is ours; 2 if it was no lock. One without an end was taken
+# by none of us, and gets one.
 LOCK = """
-local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[1] then
-  local longest = tonumber(ARGV[3])
-  if longest > 0 and redis.call('PTTL', KEYS[1]) > longest then
+local holder = redis.pcall('GET', KEYS[1])
+if type(holder) ~= 'table' and holder and holder ~= ARGV[1] then
+  local longest, left = tonumber(ARGV[3]), redis.call('PTTL', KEYS[1])
+  if left < 0 then
+    redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  elseif longest > 0 and left > longest then
     redis.call('PEXPIRE', KEYS[1], longest)
   end
   return 0
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
+return type(holder) == 'table' and 2 or 1
 """
 
 # ARGV: token, milliseconds. Renew a lock; one that was lost is not taken again, for
 # somebody else may have had it meanwhile.
 RENEW_LOCK = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 """
 
 UNLOCK = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+if redis.pcall('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0
 """
 

@@ -13,7 +13,7 @@ Fields that this release does not know are kept, and written back as they were r
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any
 
 import msgspec
@@ -77,6 +77,8 @@ class More(msgspec.Struct):
     schema: int
     v: str
     fingerprint: Fingerprint | None = None
+    superdataset: bool | None = None
+    """An option that older releases do not know."""
 
 
 _KNOWN = frozenset(Known.__struct_fields__)
@@ -87,6 +89,7 @@ PLAIN = tuple(
 
 _MORE = frozenset(More.__struct_fields__)
 _OPTIONS = frozenset(Options.__dataclass_fields__)
+_NEW_OPTION = "superdataset"
 _STEP = len(StepFields.__struct_fields__)
 _ERROR = ("step", "kind", "type", "message", "hint")
 _STATES = frozenset(
@@ -138,6 +141,8 @@ def read(text: str | bytes, visit: Visit | None, more: str | None, version: str)
     if known.error is not None:
         known.error = dict.fromkeys(_ERROR, "") | known.error
     later, unknown_more = _more(more, version)
+    if later is not None and later.superdataset is not None:
+        known.options = replace(known.options, superdataset=later.superdataset)
     unknown = Unknown(
         {name: raw[name] for name in raw.keys() - _KNOWN},
         {name: raw["options"][name] for name in raw["options"].keys() - _OPTIONS},
@@ -210,6 +215,7 @@ def write(
     """
     fields = {name: value for name, value in plain.items() if value is not None}
     written = asdict(options)
+    del written[_NEW_OPTION]
     if unknown:
         steps = [[*s, *more] for s, more in zip(steps, unknown.steps, strict=True)]
         written |= unknown.options
@@ -220,12 +226,17 @@ def write(
 
 
 def write_more(
-    version: str, fingerprint: Fingerprint | None, unknown: Unknown | None
+    version: str,
+    options: Options,
+    fingerprint: Fingerprint | None,
+    unknown: Unknown | None,
 ) -> str:
     """Return ``m`` for the given version of a record; empty if there is nothing to say."""
     fields: dict[str, Any] = dict(unknown.more) if unknown else {}
     if fingerprint is not None:
         fields["fingerprint"] = fingerprint
+    if not options.superdataset:
+        fields[_NEW_OPTION] = False
     if not fields:
         return ""
     whole = {"schema": SCHEMA, "v": version, **fields}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
@@ -23,6 +23,7 @@ from icfqueue.ledger.record import Record, State
 from icfqueue.ledger.stored import lua_scripts
 from icfqueue.ledger.stored.clock import ServerClock
 from icfqueue.ledger.stored.lua_scripts import Script, run_many
+from icfqueue.ledger.stored.spoilt import mended, number, read
 
 RECOUNTS = 5
 """How often sums are made again because a visit added to them meanwhile."""
@@ -52,6 +53,16 @@ class RecordTable:
         self._clock = clock
         self.store_id = ""
         """Id of the store whose visits this client works on, once it is known."""
+        self.mend_keys: Callable[[], None] = lambda: None
+        """Mends spoilt keys; see :mod:`icfqueue.ledger.stored.mending`."""
+
+    def mend(self) -> None:
+        """Have spoilt keys mended."""
+        self.mend_keys()
+
+    def now(self) -> float:
+        """Return the time that records have, in seconds since 1970."""
+        return self._clock.now()
 
     def check_layout(self) -> None:
         """Raise if the broker's data have a layout that only a newer icfqueue knows.
@@ -61,9 +72,9 @@ class RecordTable:
         NewerLayout
             They have.
         """
-        found = self._client.get(key("layout"))
-        if found and int(found) > LAYOUT:
-            raise _newer(found)
+        found = read(self._client, key("layout"), number)
+        if found and found > LAYOUT:
+            raise _newer(str(found))
 
     def read(self, visits: Iterable[Visit]) -> Iterator[Entry | Unreadable | None]:
         """Yield the records of `visits`, in their order."""
@@ -146,6 +157,7 @@ class RecordTable:
             self.store_id,
         ]
 
+    @mended
     def forget(
         self, visit: Visit, found: Entry | Unreadable | None, *, force: bool
     ) -> bool:
@@ -202,6 +214,7 @@ class RecordTable:
                     return True
         return False
 
+    @mended
     def _run(self, calls: Sequence[tuple[list[str], list[str]]]) -> list[Any]:
         with layout_compared():
             return list(run_many(self._client, self._commit, calls))

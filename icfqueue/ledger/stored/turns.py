@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.indexes import line_of, place_of
-from icfqueue.ledger.keys import key, visit_key
+from icfqueue.ledger.keys import SPOILT, key, visit_key
 from icfqueue.ledger.ledger import BATCH, Entry
 from icfqueue.ledger.record import Record
 from icfqueue.ledger.stored.lua_scripts import NOW, Script, run_many
 from icfqueue.ledger.stored.record_table import FIELDS, RecordTable, entry_of
+from icfqueue.ledger.stored.spoilt import mended
 
 if TYPE_CHECKING:
     import redis
@@ -101,6 +102,17 @@ class Turns(Protocol):
         """
 
 
+# A line may be that of a project which nobody knows: what bears its name and is none goes.
+_LINE = f"""
+local function check(line)
+  local kind = redis.call('TYPE', line).ok
+  if kind ~= 'none' and kind ~= 'zset' then
+    redis.call('DEL', line)
+    redis.call('SET', '{SPOILT}', '1')
+  end
+end
+"""
+
 # KEYS: turns, line of the project that a ticket names, record of its visit. ARGV: start of
 # the keys of lines, of records, project and visit that the ticket names (no visit: it was
 # looked at already), milliseconds by which another must have waited longer to come before
@@ -109,12 +121,14 @@ class Turns(Protocol):
 # that two who ask at once get two.
 _TURN = (
     NOW
+    + _LINE
     + """
 local fields = {unpack(ARGV, 6)}
 local function oldest(project)
   local line = ARGV[1] .. project
   while true do
-    local first = redis.pcall('ZRANGE', line, 0, 0, 'WITHSCORES')
+    check(line)
+    local first = redis.call('ZRANGE', line, 0, 0, 'WITHSCORES')
     if not first[1] then return nil end
     local token = redis.pcall('HGET', ARGV[2] .. project .. '/' .. first[1], 't')
     if token == '' then return first[1], tonumber(first[2]) end
@@ -123,6 +137,7 @@ local function oldest(project)
 end
 local own, mine = false, false
 if ARGV[4] ~= '' then
+  check(KEYS[2])
   mine = redis.call('ZSCORE', KEYS[2], ARGV[4])
   if not mine then own = redis.pcall('HMGET', KEYS[3], unpack(fields)) end
 end
@@ -152,6 +167,7 @@ end
 # waited that long, those that have waited longest.
 _MISSING = (
     NOW
+    + _LINE
     + """
 local before = string.format('%d', now - ARGV[3])
 -- Of a time when this server's clock was ahead.
@@ -164,6 +180,7 @@ for level = 0, #KEYS - 2 do
   local late = 0
   for _, project in ipairs(projects) do
     local line = ARGV[2] .. level .. ':' .. project
+    check(line)
     late = late + redis.call('ZCOUNT', line, '-inf', before)
     late = late + redis.call('ZCOUNT', line, ahead, '+inf')
     strays = strays - redis.call('ZCARD', line)
@@ -207,25 +224,15 @@ class RedisTurns:
         self._missing = Script(client, _MISSING)
         self._sent = Script(client, _SENT)
 
+    def mend(self) -> None:
+        """Have spoilt keys mended."""
+        self._table.mend()
+
     def served(self, place: Place, visit: Visit, patience: float) -> Iterator[Entry]:
         """Yield whose turn it is at `place`, for a ticket that names `visit`."""
-        project, name = visit.project, visit.id
+        name = visit.id
         for _ in range(TRIES):
-            own, *chosen = self._turn(
-                keys=[
-                    key("turn", place[0], str(place[1])),
-                    line_of(place, project),
-                    visit_key(visit),
-                ],
-                args=[
-                    line_of(place, ""),
-                    key("visit", ""),
-                    project,
-                    name,
-                    int(patience * 1000),
-                    *FIELDS,
-                ],
-            )
+            own, *chosen = self._draw(place, visit, name, patience)
             # One in no line: a worker of the release before queued it, or it was served.
             found = entry_of(visit, own) if own else None
             if isinstance(found, Entry) and place_of(found.record) == place:
@@ -240,10 +247,33 @@ class RedisTurns:
             else:
                 self._client.zrem(line_of(place, chosen[0]), chosen[1])
 
+    @mended
+    def _draw(self, place: Place, visit: Visit, name: str, patience: float) -> list[Any]:
+        """Ask whose turn it is; see :data:`_TURN`."""
+        return list(
+            self._turn(
+                keys=[
+                    key("turn", place[0], str(place[1])),
+                    line_of(place, visit.project),
+                    visit_key(visit),
+                ],
+                args=[
+                    line_of(place, ""),
+                    key("visit", ""),
+                    visit.project,
+                    name,
+                    int(patience * 1000),
+                    *FIELDS,
+                ],
+            )
+        )
+
+    @mended
     def leave(self, place: Place, visit: Visit) -> None:
         """Take `visit` out of a line in which it does not belong."""
         self._client.zrem(line_of(place, visit.project), visit.id)
 
+    @mended
     def count(self, queue: str, lists: Collection[str], age: float) -> Counted:
         """Compare the tickets of `queue` with its visits that have waited `age` seconds."""
         strays, found = self._missing(
@@ -258,6 +288,7 @@ class RedisTurns:
         named = (Visit.named(*member.split("/", 1)) for member in found)
         return Counted([visit for visit in named if visit], strays)
 
+    @mended
     def sent(self, records: Iterable[Record]) -> None:
         """Note that tickets were sent just now."""
         calls = []
@@ -270,6 +301,7 @@ class RedisTurns:
         if calls:
             run_many(self._client, self._sent, calls)
 
+    @mended
     def adopt(self, queue: str, start: int) -> int:
         """Put in line what a worker of the release before has queued."""
         where = key("sent", queue)

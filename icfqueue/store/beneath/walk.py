@@ -17,6 +17,7 @@ from pathlib import Path
 
 from icfqueue.core.errors import UnsafePath
 from icfqueue.store.beneath.folder import OPEN_FOLDERS, Folder
+from icfqueue.store.beneath.sharing import shared_mode
 
 HIDDEN = ".icfqueue"
 """Folder for what is no output, in the store directory and in each project."""
@@ -135,19 +136,17 @@ class Beneath:
             os.close(new)
 
     def share(self, file: int, mode: int, of_root: os.stat_result | None = None) -> None:
-        """Give an open file the group of the store and `mode` as the umask allows it.
+        """Give an open file the group of the store, and `mode` as it allows it.
 
-        What another user of the group has made stays as that one made it.
+        What another user of the group has made stays as that one made it. See
+        :func:`icfqueue.store.beneath.sharing.shared_mode`.
         """
         found = os.fstat(file)
         of_root = of_root or self.root.stat()
         if found.st_gid != of_root.st_gid:
             with suppress(PermissionError):
                 os.fchown(file, -1, of_root.st_gid)
-        # What a folder made below a setgid folder inherits: the group for all in it.
-        setgid = found.st_mode & stat.S_ISGID if stat.S_ISDIR(found.st_mode) else 0
-        # Never for everybody, even without a umask: see _check_own.
-        wanted = mode & ~_UMASK & ~stat.S_IWOTH | setgid
+        wanted = shared_mode(of_root, found, mode)
         if stat.S_IMODE(found.st_mode) != wanted:
             with suppress(PermissionError):
                 os.fchmod(file, wanted)
@@ -208,14 +207,5 @@ class Beneath:
             folder.unlink(_PROBE)
 
 
-def _umask() -> int:
-    # The only portable way to read it is to set it; done once, at import, before any
-    # thread could create a file in between.
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
-
-
-_UMASK = _umask()
 _MAKE_TRIES = 10
 _PROBE = "whose"

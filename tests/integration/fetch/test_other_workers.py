@@ -133,7 +133,7 @@ class Fatal(Guard):
             os.kill(os.getpid(), signal.SIGKILL)
 
 root = Path(sys.argv[1])
-settings = Settings(store_dir=root, keep_free=0)
+settings = Settings(store_dir=root, store_url=sys.argv[2], keep_free=0)
 fetch.run(Job(Visit("study_1", "v"), Options(sys.argv[2]), Store(root), settings, Fatal()))
 """
 

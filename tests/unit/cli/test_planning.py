@@ -53,7 +53,8 @@ def names(opened: Session, *named: str, **wanted: Any) -> list[str]:
 
 def test_options_are_those_of_the_command_line_and_the_settings() -> None:
     asked = dict.fromkeys(
-        ("force", "no_catalog", "remove_tarball", "remove_metadata"), True
+        ("force", "no_catalog", "remove_tarball", "remove_metadata", "no_superdataset"),
+        True,
     )
     chosen = Settings(store_url="https://x", credential="icf")
     assert planning.options_of(chosen, asked) == Options(
@@ -63,8 +64,11 @@ def test_options_are_those_of_the_command_line_and_the_settings() -> None:
         catalog=False,
         remove_tarball=True,
         remove_metadata=True,
+        superdataset=False,
     )
     none = dict.fromkeys(asked, False)
+    unwanted = Settings(superdataset=False)
+    assert not planning.options_of(unwanted, none).superdataset
     assert planning.options_of(Settings(store_url="https://x"), none) == Options(
         "https://x"
     )

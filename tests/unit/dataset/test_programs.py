@@ -139,3 +139,12 @@ def test_a_program_that_is_ended_from_outside_is_a_failure_that_says_so(
     with pytest.raises(ToolFailed, match="killed by signal 9"):
         programs.run(VERSION, repo=repo, guard=guard)
     killer.join()
+
+
+def test_a_program_reads_and_writes_more_than_a_pipe_holds(repo: Path) -> None:
+    """Both at the same time; else it and we would wait for each other."""
+    names = b"master\n" * 40_000
+    said = programs.run(
+        ["git", "cat-file", "--batch-check"], repo=repo, guard=UNGUARDED, stdin=names
+    )
+    assert said == b"master missing\n" * 40_000

@@ -11,7 +11,7 @@ from icfqueue.core.options import Options, Outcome
 from icfqueue.core.steps import NAMES, UPDATE_CATALOG, step
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
-from icfqueue.ledger.indexes import In, changes, places, totals
+from icfqueue.ledger.indexes import In, anew, changes, places, totals
 from icfqueue.ledger.keys import key
 from icfqueue.ledger.record import Record, State
 from icfqueue.ledger.retry_policy import RetryIn
@@ -116,3 +116,19 @@ def test_a_visit_is_due_by_the_clock_of_the_server() -> None:
     due = ["ZADD", "icfqueue:due", In(2500), "p/v"]
     assert due in changes(running, waiting, lease=30, flush_after=2, now=1000.0)
     assert changes(waiting, waiting, lease=30, flush_after=2, now=1001.0) == []
+
+
+def test_a_record_stands_anew_where_it_stood_and_nowhere_else() -> None:
+    """Whatever its state: as after the changes that led to it, and out of all others."""
+    running = record.claimed(NEW, "t", "host:1", 2.0)
+    for one in (NEW, running):
+        commands = anew(one, lease=30.0, flush_after=1.0, now=0.0)
+        plain, scored = places(one)
+        added = {(c[1], c[-1]) for c in commands if c[0] in {"SADD", "ZADD"}}
+        assert added >= plain | set(scored)
+        removed = {(c[1], c[2]) for c in commands if c[0] in {"SREM", "ZREM", "HDEL"}}
+        assert not removed & added
+        assert (key("progress", "p"), "v") not in removed or one is NEW
+        # Times that are known stay, and sums are another's.
+        assert all(c[2] == "NX" for c in commands if c[0] == "ZADD")
+        assert not any(c[0] == "HINCRBY" for c in commands)

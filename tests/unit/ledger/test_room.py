@@ -85,3 +85,18 @@ def test_ten_who_ask_at_once_do_not_begin_where_one_fits(
         granted = list(pool.map(ask, range(10)))
     assert granted.count(True) == 1
     assert len(room.promised()) == 1
+
+
+def test_promises_that_are_none_are_forgotten(room: Room, ledger: RedisLedger) -> None:
+    assert room.promise(A, "t", 80, 100, 60.0).granted
+    ledger.client.hset("icfqueue:room", mapping={"x": "y", "z": "1 x t"})
+    assert room.promised() == {"p/a": 80}
+    assert room.promise(B, "t", 20, 100, 60.0) == (True, 80)
+    ledger.client.set("icfqueue:room", "x")
+    assert room.promised() == {}
+    ledger.client.set("icfqueue:room", "x")
+    room.keep(A, "t", 60, 60.0)
+    assert room.promised() == {"p/a": 60}
+    ledger.client.set("icfqueue:room", "x")
+    room.release(A, "t")
+    assert room.promise(B, "t", 100, 100, 60.0) == (True, 0)

@@ -171,7 +171,7 @@ def test_a_credential_goes_by_the_environment_beside_what_is_there(
     monkeypatch.setenv("DATALAD_CONFIG_OVERRIDES_JSON", '{"a": "b"}')
     monkeypatch.setenv("GIT_DIR", "/somewhere")
     monkeypatch.setenv("GIT_AUTHOR_NAME", "Me")
-    found = clone_proof._environment({"datalad.credential.x.secret": "s3cret"})
+    found = clone_proof._environment_to_get({"datalad.credential.x.secret": "s3cret"})
     assert json.loads(found["DATALAD_CONFIG_OVERRIDES_JSON"]) == {
         "a": "b",
         "datalad.credential.x.secret": "s3cret",

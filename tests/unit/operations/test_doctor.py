@@ -231,6 +231,22 @@ def test_where_mounts_cannot_be_read_the_type_is_unknown(
     assert doctor._file_system(Path("/data")) == "unknown"
 
 
+def test_a_umask_that_works_against_the_stores_group_is_told_of(
+    chosen: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("icfqueue.store.beneath.sharing.UMASK", 0o022)
+    chosen.store_dir.chmod(0o755)
+    assert "umask" not in found(chosen)
+    chosen.store_dir.chmod(0o2775)
+    told = found(chosen)["umask"]
+    assert told.note
+    assert not told.bad
+    assert told.found.endswith(
+        f"takes rights from the group that may write in {chosen.store_dir}: write"
+    )
+    assert told.remedy.startswith("umask 002")
+
+
 def test_a_credential_is_known_to_datalad_or_bad(
     chosen: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -203,6 +204,23 @@ def test_a_complete_visit_is_up_to_date_until_something_is_missing(
     in_process_queue.enqueue([done], force=True)
     in_process_queue.drain()
     assert in_process_queue.record(done).state == State.DONE
+
+
+def test_a_dataset_of_an_older_format_is_made_anew_where_the_tarball_is_here(
+    in_process_queue: InProcessQueue, done: Visit
+) -> None:
+    store = in_process_queue.store
+    export = store.path(done, done.repo_export)
+    with zipfile.ZipFile(export, "a") as opened:
+        opened.comment = opened.comment.replace(b'"format": 2', b'"format": 1')
+    assert plan(in_process_queue, done).why == "the dataset is of an older format"
+    in_process_queue.enqueue([done])
+    in_process_queue.drain()
+    assert plan(in_process_queue, done).deed == Deed.UP_TO_DATE
+    with zipfile.ZipFile(export, "a") as opened:
+        opened.comment = opened.comment.replace(b'"format": 2', b'"format": 1')
+    store.path(done, done.tarball).unlink()
+    assert plan(in_process_queue, done).deed == Deed.UP_TO_DATE
 
 
 def test_the_size_of_the_tarball_is_known_at_once(in_process_queue: InProcessQueue) -> None:

@@ -17,7 +17,7 @@ from support.waiting import wait_until
 
 from icfqueue.broker.connection import Broker
 from icfqueue.core.errors import UsageError
-from icfqueue.core.settings import Settings, load
+from icfqueue.core.settings import Secret, Settings, load
 from icfqueue.operations import worker_process
 from icfqueue.operations.worker_process import (
     WorkerProcess,
@@ -229,6 +229,19 @@ def test_no_password_is_in_the_process_list(store_settings: Settings) -> None:
     ):
         assert "hunter2" not in " ".join(force._command())
     assert force._environment()["ICFQUEUE_BROKER_URL"] == url
+
+
+def test_our_own_worker_is_told_the_brokers_password(
+    store_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though it is no longer in the environment of who starts it."""
+    monkeypatch.delenv("ICFQUEUE_BROKER_PASSWORD", raising=False)
+    chosen = structs.replace(
+        store_settings, broker_url=Secret("redis://host"), broker_password=Secret("hunter2")
+    )
+    environment = WorkerProcess(chosen, concurrency=1)._environment()
+    assert environment["ICFQUEUE_BROKER_URL"] == "redis://host"
+    assert environment["ICFQUEUE_BROKER_PASSWORD"] == "hunter2"
 
 
 def test_the_worker_gets_its_settings_by_the_environment(store_settings: Settings) -> None:

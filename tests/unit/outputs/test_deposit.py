@@ -166,6 +166,8 @@ def test_at_no_moment_do_refs_stand_beside_another_repository(job: Job) -> None:
 
 
 def test_the_clone_address_is_what_datalad_takes(job: Job) -> None:
+    of_all = deposit.clone_url("https://store.example.org/", "study_1")
+    assert of_all.endswith("&url=https://store.example.org/study_1/{{annex_key}}")
     assert deposit.clone_url("https://store.example.org/", job.visit) == (
         "datalad-annex::?type=external&externaltype=uncurl&encryption=none"
         "&url=https://store.example.org/study_1/visit_1_{{annex_key}}"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
+import redis
 from msgspec import structs
 from support.in_process_queue import URL, InProcessQueue
 
@@ -346,3 +347,24 @@ def test_what_is_not_seen_waits_uncounted_for_a_while_and_then_counts(
         assert found.error["type"] == "NotSeen"
         assert found.steps[0].faults == max(0, looks - 3)
         queue.ledger.update(visit, record.due_again)
+
+
+def test_an_answer_of_the_broker_that_means_nothing_is_no_fault_of_the_visit(
+    enqueued: InProcessQueue,
+) -> None:
+    """It waits, uncounted, whatever somebody else wrote there."""
+    error = redis.ResponseError("WRONGTYPE Operation against a key")
+    assert make(enqueued, Work(error)) == "waiting"
+    found = enqueued.record(V)
+    assert found.error is not None
+    assert (found.error["kind"], found.error["type"]) == ("transient", "TransientError")
+    assert found.steps[0].faults == 0
+
+
+def test_sums_that_are_none_keep_no_outcome_from_the_record(
+    enqueued: InProcessQueue,
+) -> None:
+    enqueued.ledger.client.set("icfqueue:totals:study_1", "x")
+    assert make(enqueued, Work(Outcome(worked=True, tar_bytes=7))) == "queued"
+    assert enqueued.record(V).step == "index_tar"
+    assert enqueued.ledger.totals("study_1")["tar_bytes"] == 7

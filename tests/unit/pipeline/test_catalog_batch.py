@@ -293,7 +293,7 @@ def test_it_is_written_only_while_the_lock_is_held(
     ledger: RedisLedger,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def lose_the_lock(*arguments: object) -> Results:
+    def lose_the_lock(*arguments: object, **_: object) -> Results:
         guard = arguments[-1]
         assert isinstance(guard, Guard)
         guard.before_publish("catalog")

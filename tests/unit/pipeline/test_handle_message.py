@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import redis
 from support.in_process_queue import InProcessQueue
 
 from icfqueue.core.errors import BadId, PermanentError
@@ -105,3 +106,21 @@ def test_a_message_for_the_catalog_means_its_whole_study(
     assert handle_message.update_catalog is not catalog_batch.update_catalog
     message = ("update_catalog", "study_1", "nobody", 99)
     assert in_process_queue.handle(message) == "all of study_1"
+
+
+def test_what_stays_spoilt_leaves_the_message(
+    in_process_queue: InProcessQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no traceback; the supervisor sends another."""
+    in_process_queue.worker.watch.check(make=True)
+    in_process_queue.enqueue([V])
+    message = in_process_queue.take()
+    assert message
+
+    def refuse(*_: object) -> None:
+        raise redis.ResponseError("WRONGTYPE Operation against a key")
+
+    monkeypatch.setattr(handle_message, "_handle", refuse)
+    assert in_process_queue.handle(message) == "spoilt key"
+    monkeypatch.undo()
+    assert in_process_queue.record(V).state == State.QUEUED

@@ -17,10 +17,10 @@ from icfqueue.pipeline.messages import Nudge
 
 MOST = {
     "fetch": 10,
-    "index_tar": 8,
+    "index_tar": 7,
     "write_json": 8,
     "export_repo": 11,
-    "update_catalog": 19,
+    "update_catalog": 21,
     "cleanup": 6,
 }
 """Round trips of each step of a visit that is downloaded, once its worker has done one."""

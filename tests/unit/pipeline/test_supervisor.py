@@ -19,7 +19,7 @@ from icfqueue.core.priority import LEVELS
 from icfqueue.core.steps import QUEUES, UPDATE_CATALOG
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
-from icfqueue.ledger.keys import LAYOUT, key, visit_key
+from icfqueue.ledger.keys import LAYOUT, SPOILT, key, visit_key
 from icfqueue.ledger.record import State
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.ledger.retry_policy import RetryIn
@@ -468,3 +468,55 @@ def test_a_newer_layout_ends_supervision_and_says_so(
     made.run(threading.Event(), lambda: in_process_queue.ledger.worker_lives("host:1"))
     assert refused.is_set()
     assert "a newer icfqueue works with this broker" in caplog.text
+
+
+def test_who_becomes_active_has_spoilt_keys_mended(
+    in_process_queue: InProcessQueue,
+) -> None:
+    """Those, too, that nobody meets."""
+    in_process_queue.enqueue([V])
+    in_process_queue.ledger.client.set(key("layout"), "x")
+    assert in_process_queue.supervisor.leads()
+    assert in_process_queue.ledger.client.get(key("layout")) is None
+
+
+def test_a_mending_that_nobody_ended_is_ended(in_process_queue: InProcessQueue) -> None:
+    in_process_queue.enqueue([V])
+    in_process_queue.ledger.client.delete(key("in", "study_1", State.QUEUED))
+    in_process_queue.ledger.client.set(SPOILT, "1")
+    in_process_queue.supervisor.look()
+    assert in_process_queue.ledger.counts("study_1")[State.QUEUED] == 1
+
+
+@pytest.mark.parametrize("name", ["leases", "due", "flush", "sent:fetch", "turn:fetch:9"])
+def test_a_key_of_another_type_stops_no_look(
+    in_process_queue: InProcessQueue, name: str
+) -> None:
+    in_process_queue.enqueue([V])
+    claim(in_process_queue)
+    in_process_queue.ledger.client.delete(key(name))
+    in_process_queue.ledger.client.set(key(name), "x")
+    in_process_queue.supervisor.look()
+    assert in_process_queue.ledger.client.type(key(name)) in {"none", "zset"}
+
+
+def test_what_stays_spoilt_is_said_and_looked_at_again(
+    in_process_queue: InProcessQueue,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    looks = []
+
+    def look() -> None:
+        looks.append(1)
+        if len(looks) > 2:
+            stop.set()
+        raise redis.ResponseError("WRONGTYPE Operation against a key")
+
+    stop = threading.Event()
+    monkeypatch.setattr(supervisor, "TICK", 0.001)
+    monkeypatch.setattr(in_process_queue.supervisor, "look", look)
+    in_process_queue.supervisor.run(stop)
+    assert len(looks) == 3
+    assert "the broker answered WRONGTYPE" in caplog.text
+    assert "Traceback" not in caplog.text

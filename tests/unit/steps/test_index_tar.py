@@ -91,7 +91,20 @@ def test_lists_the_dicoms_in_tar_order_and_notes_the_tarball(job: Job) -> None:
     assert note is not None
     assert note.tarball == Tarball(len(content), md5, 3, NEWEST)
     work = job.store.work_dir(job.visit)
-    assert sorted(path.name for path in work.iterdir()) == ["dicoms.json", "index.json"]
+    left = sorted(path.name for path in work.iterdir())
+    assert left == ["dicoms.json", "index.json", "offsets.json"]
+
+
+def test_where_each_dicom_begins_is_noted(job: Job) -> None:
+    """Read at that place, the tarball gives the image."""
+    index_tar.run(job)
+    content = job.store.path(job.visit, job.visit.tarball).read_bytes()
+    offsets = json.loads(
+        tarball_index.offsets_path(job.store, job.visit).read_text(encoding="ascii")
+    )
+    for one, start in zip(listing(job), offsets, strict=True):
+        image = content[start : start + one["size"]]
+        assert hashlib.md5(image).hexdigest() == one["md5"]
 
 
 def test_is_not_done_again_for_the_same_tarball(job: Job) -> None:

@@ -75,3 +75,8 @@ def test_the_remedy_works_when_pasted(store: Store, of: str) -> None:
     command = error.hint[error.hint.index("mkdir") :]
     subprocess.run(command, shell=True, check=True)
     assert identity.read(store) == wanted
+
+
+def test_what_is_pasted_is_quoted(store: Store) -> None:
+    """Whatever the broker calls an id."""
+    assert "echo '$(id)' >" in identity.missing(store, "$(id)").hint

@@ -50,7 +50,8 @@ def changed(path: list[Any], value: Any) -> str:
 def test_what_is_new_is_in_a_part_that_older_releases_do_not_read() -> None:
     fields = json.loads(made().to_json())
     assert set(fields) <= KNOWN_TO_ALL
-    assert set(fields["options"]) == set(Options.__dataclass_fields__)
+    new = {"superdataset"}
+    assert set(fields["options"]) == set(Options.__dataclass_fields__) - new
     assert {len(step) for step in fields["steps"]} == {6}
     assert json.loads(made().more_json("7")) == {
         "schema": SCHEMA,
@@ -65,6 +66,21 @@ def test_both_parts_give_the_record_again() -> None:
 
 def test_a_record_of_which_nothing_more_is_known_has_no_second_part() -> None:
     assert made(fingerprint=None).more_json("7") == ""
+
+
+def test_an_option_that_older_releases_do_not_know_is_in_the_second_part() -> None:
+    """And means what it does without it once one of them wrote: a project has all."""
+    options = Options("https://x", superdataset=False)
+    without = made(options=options, fingerprint=None)
+    assert "superdataset" not in without.to_json()
+    assert json.loads(without.more_json("7")) == {
+        "schema": SCHEMA,
+        "v": "7",
+        "superdataset": False,
+    }
+    assert read(without.to_json(), without.more_json("7")).options == options
+    assert read(without.to_json(), without.more_json("7"), "8").options.superdataset
+    assert read(made().to_json(), made().more_json("7")).options.superdataset
 
 
 def test_once_an_older_worker_wrote_the_second_part_says_nothing() -> None:

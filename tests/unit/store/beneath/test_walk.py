@@ -122,13 +122,54 @@ def test_a_work_folder_is_the_stores_owners_or_its_groups(
 def test_without_a_umask_nothing_is_made_for_everybody(
     root: Path, beneath: Beneath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("icfqueue.store.beneath.walk._UMASK", 0)
+    monkeypatch.setattr("icfqueue.store.beneath.sharing.UMASK", 0)
     before = os.umask(0)
     try:
         beneath.made(root / "study_1/.icfqueue").close()
     finally:
         os.umask(before)
     assert stat.S_IMODE((root / "study_1/.icfqueue").stat().st_mode) == 0o775
+
+
+@pytest.mark.parametrize("umask", [0o002, 0o022, 0o027, 0o077])
+@pytest.mark.parametrize("of_root", [0o755, 0o750, 0o700, 0o2755])
+def test_where_nobody_shares_the_umask_decides(
+    root: Path, beneath: Beneath, monkeypatch: pytest.MonkeyPatch, umask: int, of_root: int
+) -> None:
+    """As ever: what `open` and `mkdir` themselves make under this umask."""
+    root.chmod(of_root)
+    setgid = of_root & stat.S_ISGID
+    expected = (0o777 & ~umask | setgid, 0o666 & ~umask)
+    assert made(root, beneath, monkeypatch, umask) == expected
+
+
+@pytest.mark.parametrize("umask", [0o002, 0o022, 0o027, 0o077])
+@pytest.mark.parametrize("of_root", [0o775, 0o770, 0o2770])
+def test_what_is_made_in_a_store_that_a_group_shares_is_the_groups(
+    root: Path, beneath: Beneath, monkeypatch: pytest.MonkeyPatch, umask: int, of_root: int
+) -> None:
+    root.chmod(of_root)
+    setgid = of_root & stat.S_ISGID
+    assert made(root, beneath, monkeypatch, umask) == (
+        0o777 & ~umask | 0o070 | setgid,
+        0o666 & ~umask | 0o060,
+    )
+
+
+def made(
+    root: Path, beneath: Beneath, monkeypatch: pytest.MonkeyPatch, umask: int
+) -> tuple[int, int]:
+    """Return the modes of a folder and a file that are made under `umask`."""
+    monkeypatch.setattr("icfqueue.store.beneath.sharing.UMASK", umask)
+    before = os.umask(umask)
+    try:
+        beneath.made(root / WORK).close()
+        with (root / WORK / "x").open("w") as file:
+            beneath.share(file.fileno(), 0o666)
+    finally:
+        os.umask(before)
+    found = (root / WORK).stat(), (root / WORK / "x").stat()
+    return stat.S_IMODE(found[0].st_mode), stat.S_IMODE(found[1].st_mode)
 
 
 @pytest.mark.skipif(not ROOT, reason="only root can give a folder away")

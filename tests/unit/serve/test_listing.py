@@ -8,8 +8,10 @@ from urllib.parse import unquote, urljoin
 
 import pytest
 
-from icfqueue.demo.listing import listing
 from icfqueue.remote.listing import Listing
+from icfqueue.serve import listing as listings
+from icfqueue.store.beneath.walk import Links as Followed
+from icfqueue.store.reading import StoreReader
 
 NAMES = ["b_dicom.tar", "a b", "ä&<c>", 'q"uote', "a:b", "per%cent", "#hash", "que?ry"]
 
@@ -31,6 +33,11 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "catalog").mkdir()
     (tmp_path / ".icfqueue").mkdir()
     return tmp_path
+
+
+def listing(folder: Path, path: str, query: str) -> str:
+    """Return the listing of a store directory itself."""
+    return listings.listing(listings.visible(StoreReader(folder), folder), path, query)
 
 
 def linked(page: str) -> list[str]:
@@ -81,9 +88,22 @@ def test_sizes_are_shown_in_bytes_and_of_folders_none(tmp_path: Path) -> None:
     assert ">-</td>" in next(row for row in rows if ">folder/<" in row)
 
 
-def test_a_link_that_leads_nowhere_is_left_out(tmp_path: Path) -> None:
-    (tmp_path / "broken").symlink_to("nowhere")
-    assert linked(listing(tmp_path, "/", "")) == []
+def test_links_are_left_out_unless_the_site_wants_them_followed(tmp_path: Path) -> None:
+    (tmp_path / "store" / "real").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    store = tmp_path / "store"
+    (store / "broken").symlink_to("nowhere")
+    (store / "project").symlink_to(tmp_path / "elsewhere")
+    assert linked(listing(store, "/study_1/", "")) == ["real/"]
+    followed = listings.visible(StoreReader(store, Followed.PROJECTS), store)
+    page = listings.listing(followed, "/study_1/", "")
+    assert linked(page) == ["project/", "real/"]
+
+
+def test_a_name_that_is_no_text_is_linked_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "b\udcff").touch()
+    page = listing(tmp_path, "/study_1/", "")
+    assert 'href="b%FF"' in page
 
 
 def test_it_is_a_listing_that_the_client_reads(folder: Path) -> None:

@@ -41,6 +41,8 @@ from icfqueue.core.settings import Settings
 from icfqueue.core.steps import FETCH
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.ledger import Ledger
+from icfqueue.ledger.stored.spoilt import number
+from icfqueue.remote.http_errors import MAX_RETRY_AFTER
 
 MEMORY = 600.0
 """Seconds for which faults of a store count as being in a row, beyond its rest."""
@@ -96,23 +98,22 @@ class CircuitBreaker:
             The disk or the store is being left alone.
         """
         asking = step == FETCH.name and not here
-        if not asking:
-            self._raise_if_resting(
-                _DISK, self.ledger.notes.get(_DISK), DiskTrouble, visit, step
-            )
-            return False
         host = _host(store_url)
         names = (_hold(visit.project), _DISK, _rest(host), _faults(host))
-        refused, full, rest, faults = self.ledger.notes.get_all(names)
-        if refused:
-            words = json.loads(refused)
-            raise AccessDenied(words["message"], hint=words["hint"])
-        self._raise_if_resting(_DISK, full, DiskTrouble, visit, step)
-        self._raise_if_resting(_rest(host), rest, StoreBusy, visit, step)
-        if int(faults or 0) < self.settings.store_faults:
+        if asking and not self.ledger.notes.there(names):
+            return False
+        if asking and (refused := self.ledger.notes.read(_hold(visit.project), _words)):
+            raise AccessDenied(refused["message"], hint=refused["hint"])
+        pause = self.settings.disk_pause
+        self._raise_if_resting(_DISK, DiskTrouble, visit, step, pause)
+        if not asking:
+            return False
+        pause = self.settings.store_pause
+        self._raise_if_resting(_rest(host), StoreBusy, visit, step, pause)
+        faults = self.ledger.notes.read(_faults(host), number) or 0
+        if faults < self.settings.store_faults:
             return False
         # A fetch that lasts longer than a rest is no sign of trouble: another may ask, too.
-        pause = self.settings.store_pause
         if not self.ledger.locks.take(_probe(host), str(visit), pause):
             cause = StoreBusy(
                 f"{host} failed several times in a row; another visit asks it first",
@@ -134,7 +135,9 @@ class CircuitBreaker:
         """
         host = _host(store_url)
         if isinstance(error, AccessDenied):
-            self._count_refusal(visit, error)
+            # A record that names another store than the settings is its visit's affair.
+            if not error.elsewhere:
+                self._count_refusal(visit, error)
         elif isinstance(error, DiskTrouble) and error.full:
             self._leave(_DISK, error, self.settings.disk_pause)
         elif isinstance(error, StoreBusy) and error.retry_after:
@@ -170,17 +173,18 @@ class CircuitBreaker:
     def _raise_if_resting(
         self,
         name: str,
-        text: str | None,
         kind: type[TransientError],
         visit: Visit,
         step: str,
+        pause: float,
     ) -> None:
-        if text is None:
+        """Raise if a rest was noted; one that ends later than any could is cut."""
+        words = self.ledger.notes.read(name, _words)
+        if words is None:
             return
-        words = json.loads(text)
         cause = kind(words["message"], hint=words["hint"])
         cause.at(project=visit.project, visit=visit.id, step=step)
-        raise PutOff(cause, self.ledger.notes.ends_in(name) + 0.5)
+        raise PutOff(cause, self.ledger.notes.ends_in(name, pause, MAX_RETRY_AFTER) + 0.5)
 
     def _leave(self, name: str, error: StepError, seconds: float | None = None) -> None:
         words = json.dumps({"message": error.message, "hint": error.hint})
@@ -212,6 +216,23 @@ class CircuitBreaker:
         # Only now: the next one to ask must meet the rest.
         self.ledger.locks.release(_probe(host), str(visit))
         return PutOff(error, pause + 0.5) if 0 < beyond <= OUTAGE / pause else None
+
+
+_MOST_WORDS = 10_000
+"""Characters of a note that somebody reads."""
+
+
+def _words(text: str) -> dict[str, str] | None:
+    """Return message and hint of a note; None if it has them not."""
+    try:
+        found = json.loads(text) if len(text) <= _MOST_WORDS else None
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict):
+        return None
+    words = {name: found.get(name) for name in ("message", "hint")}
+    strings = {name: word for name, word in words.items() if isinstance(word, str)}
+    return strings if strings.keys() == words.keys() else None
 
 
 def _hold(project: str) -> str:

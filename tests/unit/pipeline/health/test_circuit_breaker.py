@@ -20,8 +20,8 @@ from icfqueue.core.errors import (
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.redis_ledger import RedisLedger
-from icfqueue.pipeline import circuit_breaker
-from icfqueue.pipeline.circuit_breaker import CircuitBreaker
+from icfqueue.pipeline.health import circuit_breaker
+from icfqueue.pipeline.health.circuit_breaker import CircuitBreaker
 
 HERE = Visit("study_1", "v1")
 THERE = Visit("study_2", "v1")
@@ -72,6 +72,13 @@ def test_refused_access_holds_the_fetches_of_that_project_alone(breaker: Breaker
     assert breaker.ledger.notes.ends_in("hold:study_1") == 0.0
     breaker.reset("study_1")
     breaker.check()
+
+
+def test_a_visit_whose_record_names_another_store_holds_no_other(breaker: Breaker) -> None:
+    """The project's own store has refused nothing."""
+    for _ in range(5):
+        breaker.fail(AccessDenied("401 of another store", elsewhere=True))
+        breaker.check()
 
 
 def test_one_visit_that_is_forbidden_holds_no_other(breaker: Breaker) -> None:
@@ -265,3 +272,34 @@ def test_a_tarball_that_is_here_asks_no_store_and_so_meets_none_of_its_troubles(
     breaker.raise_if_open(HERE, "fetch", URL, here=True)
     with pytest.raises(AccessDenied):
         breaker.check()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["garbage", "", "[]", "{}", "1", '{"message": 1, "hint": ""}', "[" * 9000, "NaN"],
+)
+@pytest.mark.parametrize(
+    "name",
+    ["rest:disk", "rest:store.example.org", "hold:study_1", "faults:store.example.org"],
+)
+def test_a_note_that_means_nothing_holds_nobody_up(
+    breaker: Breaker, name: str, text: str
+) -> None:
+    breaker.ledger.notes.put(name, text)
+    breaker.check()
+    if name.startswith("faults") and text == "1":
+        return
+    assert breaker.ledger.notes.get(name) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds"), [("rest:disk", 30.5), ("rest:store.example.org", 60.5)]
+)
+def test_a_rest_without_an_end_gets_one(
+    breaker: Breaker, name: str, seconds: float
+) -> None:
+    breaker.ledger.notes.put(name, '{"message": "of a stranger", "hint": ""}')
+    with pytest.raises(PutOff) as found:
+        breaker.check()
+    assert found.value.seconds == seconds
+    assert 0.0 < breaker.ledger.notes.ends_in(name) < seconds

@@ -1,21 +1,31 @@
-"""The demo's store on the web answers as a plain HTTP client expects."""
+"""A served store answers as a plain client expects; ``icfqueue serve`` serves one."""
 
 from __future__ import annotations
 
+import html
 import http.client
 import os
+import re
+import shlex
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import bcrypt
 import pytest
 import requests
+from support import datasets
 
+from icfqueue.core.settings import Settings
 from icfqueue.demo.server import DemoStore
 from icfqueue.remote.listing import Listing
+from icfqueue.serve.serving import serving
+from icfqueue.steps import update_catalog
+from icfqueue.steps.job import Job
+from icfqueue.store.directory import Store
 
 CONTENT = bytes(range(256)) * 100
 
@@ -135,6 +145,7 @@ def test_a_range_holds_only_for_the_same_file(
         "/study/.icfqueue/secret",
         "/study/.icfqueue/",
         "/study/outside",
+        "/study/inside",
         "/study/up/private",
         "/../private",
         "/%2e%2e/private",
@@ -152,12 +163,6 @@ def test_nothing_hidden_or_outside_is_served(web: DemoStore, path: str) -> None:
     assert answer.status == 404
     assert b"private" not in answer.read()
     connection.close()
-
-
-def test_a_link_within_the_folder_is_served(
-    web: DemoStore, session: requests.Session
-) -> None:
-    assert session.get(f"{web.url}/study/inside").content == CONTENT
 
 
 def test_the_catalog_has_the_content_types_that_a_browser_needs(
@@ -236,12 +241,65 @@ def test_many_clients_are_served_at_once(web: DemoStore) -> None:
     assert web.count("GET", "/study/v_dicom.tar", 200) == 100
 
 
-def test_it_can_be_started_by_hand(folder: Path, session: requests.Session) -> None:
-    command = [sys.executable, "-m", "icfqueue.demo.server", folder, "--no-auth"]
+def test_the_command_serves_a_store_until_it_is_ended(
+    folder: Path, session: requests.Session
+) -> None:
+    """A range of a tarball, the page over all projects, a catalog; on SIGTERM it ends."""
+    command = [sys.executable, "-m", "icfqueue", "serve", "--port", "0"]
+    command += ["--store-dir", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        url = process.stdout.readline().strip()
         try:
-            assert session.get(f"{url}/study/v_dicom.tar").content == CONTENT
+            line = process.stdout.readline()
+            url = line.split()[3]
+            tarball = f"{url}study/v_dicom.tar"
+            assert session.get(tarball).content == CONTENT
+            part = session.get(tarball, headers={"Range": "bytes=5-9"})
+            assert (part.status_code, part.content) == (206, CONTENT[5:10])
+            assert session.head(tarball).headers["Content-Length"] == str(len(CONTENT))
+            page = session.get(url)
+            assert 'href="study/catalog/"' in page.text
+            assert session.get(f"{url}study/catalog/").text == "<html>catalog</html>"
+            assert session.get(f"{url}study/.icfqueue/secret").status_code == 404
         finally:
             process.terminate()
+        assert process.wait(30) == 0
+
+
+def test_datalad_clones_and_gets_by_what_the_page_shows(
+    store: Store,
+    make_job: Callable[..., Job],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With a password file: the command that the page over all projects has, and images."""
+    users = tmp_path / "users"
+    users.write_text(f"me:{bcrypt.hashpw(b'secret', bcrypt.gensalt(4)).decode()}\n")
+    settings = Settings(store_dir=store.root, settle=0)
+    with serving(settings, "127.0.0.1", 0, users) as server:
+        job = make_job("visit_1", store_url=server.url)
+        datasets.put_visit(job, [("a.dcm", datasets.images(1)[0])])
+        assert update_catalog.run(job).worked
+        for name, value in {
+            "TYPE": "user_password",
+            "USER": "me",
+            "SECRET": "secret",
+            "REALM": f"{server.url}/{server.realm}",
+        }.items():
+            monkeypatch.setenv(f"DATALAD_CREDENTIAL_STORE_{name}", value)
+        page = requests.get(server.url, auth=("me", "secret"), timeout=20).text
+        (shown,) = re.findall(r"<code>(.*?)</code>", page)
+        for command in (html.unescape(shown), "datalad -C study_1 get visit_1/a.dcm"):
+            done = subprocess.run(
+                shlex.split(command),
+                cwd=tmp_path,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+        got = tmp_path / "study_1" / "visit_1" / "a.dcm"
+        assert got.read_bytes() == datasets.images(1)[0]
+        assert server.count(status=401)
+        catalog = f"{server.url}/study_1/catalog/"
+        assert requests.get(catalog, auth=("me", "secret"), timeout=20).status_code == 200

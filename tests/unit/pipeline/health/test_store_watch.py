@@ -13,9 +13,9 @@ from icfqueue.core.errors import OtherStore
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.record import State
 from icfqueue.ledger.redis_ledger import RedisLedger
-from icfqueue.pipeline import store_watch
+from icfqueue.pipeline.health import store_watch
+from icfqueue.pipeline.health.store_watch import StoreWatch
 from icfqueue.pipeline.heartbeat import Stopping
-from icfqueue.pipeline.store_watch import StoreWatch
 from icfqueue.store import identity
 from icfqueue.store.directory import Store
 
@@ -193,3 +193,14 @@ def test_what_fails_while_the_store_goes_away_does_not_count(
     assert "Is it mounted" in found.error["message"]
     mount(queue.store, away[0])
     assert isinstance(visits[0], Visit)
+
+
+def test_an_id_at_the_broker_that_is_none_is_taken_for_absent(
+    store: Store, ledger: RedisLedger, watch: StoreWatch
+) -> None:
+    mine = identity.read(store)
+    for text in ("$(id)", "", "x" * 32):
+        ledger.client.set("icfqueue:store", text)
+        watch.check_asking()
+        StoreWatch(store, ledger).check()
+        assert ledger.store_id(None) == mine
