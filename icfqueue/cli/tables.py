@@ -63,7 +63,11 @@ def once(
     ledger: Ledger, project: str | None, visit: str | None, state: str | None, form: str
 ) -> int:
     """Print the status once; return the exit code."""
-    if form == "table":
+    line = None
+    if form == "table" and project and not visit:
+        line = status.summary(ledger, project)
+        console().print(_project(line, ledger, project, state, None))
+    elif form == "table":
         console().print(table(ledger, project, visit, state))
     elif form == "json":
         sys.stdout.writelines(json_lines(ledger, project, visit, state))
@@ -71,6 +75,9 @@ def once(
         _csv(ledger, project, visit, state)
     if state not in {None, State.FAILED.value}:
         return 0
+    if line:
+        # Of the counts that are shown; they are not asked for again.
+        return int(line.counts[State.FAILED] > 0)
     return exit_code(ledger, project, visit)
 
 
@@ -140,7 +147,8 @@ def table(
     if project is None:
         return _projects(ledger)
     if visit is None:
-        return _project(ledger, project, state, room)
+        line = status.summary(ledger, project)
+        return _project(line, ledger, project, state, room)
     return _visit(_record(ledger, project, visit))
 
 
@@ -191,13 +199,16 @@ def counts_line(line: status.ProjectSummary) -> Text:
 
 
 def _project(
-    ledger: Ledger, project: str, state: str | None, room: int | None
+    line: status.ProjectSummary,
+    ledger: Ledger,
+    project: str,
+    state: str | None,
+    room: int | None,
 ) -> RenderableType:
     shown = Table("visit", "state", "step", "tries", "DICOMs", "size", "time", "worker")
     shown.add_column("error", overflow="ellipsis")
     for column in ("tries", "DICOMs", "size", "time"):
         next(c for c in shown.columns if c.header == column).justify = "right"
-    line = status.summary(ledger, project)
     wanted = _states(state)
     for record in _shown_first(ledger, project, wanted, room):
         shown.add_row(

@@ -292,6 +292,9 @@ class Ledger(Protocol):
     def counts(self, project: str) -> dict[State, int]:
         """Return how many visits are in each state; its cost does not depend on them."""
 
+    def on_the_way(self, project: str) -> tuple[dict[State, int], dict[str, int]]:
+        """Return :meth:`counts`, and how many visits are queued at each step."""
+
     def totals(self, project: str) -> dict[str, int]:
         """Return bytes of all tarballs, and bytes and DICOMs of those that were read."""
 

@@ -15,7 +15,7 @@ from typing import Any
 import redis
 
 from icfqueue.core.errors import UnreadableRecord
-from icfqueue.core.steps import UPDATE_CATALOG
+from icfqueue.core.steps import NAMES, UPDATE_CATALOG
 from icfqueue.core.visit import Visit, is_store_id
 from icfqueue.ledger.indexes import totals
 from icfqueue.ledger.keys import LAYOUT, key, visit_key
@@ -265,6 +265,18 @@ class RedisLedger:
         for state in State:
             pipe.scard(key("in", project, state))
         return dict(zip(State, pipe.execute(), strict=True))
+
+    @mended
+    def on_the_way(self, project: str) -> tuple[dict[State, int], dict[str, int]]:
+        """Return :meth:`counts`, and how many visits are queued at each step."""
+        pipe = self.client.pipeline()
+        for state in State:
+            pipe.scard(key("in", project, state))
+        for name in NAMES:
+            pipe.scard(key("ready", project, name))
+        found = pipe.execute()
+        counts = dict(zip(State, found, strict=False))
+        return counts, dict(zip(NAMES, found[len(counts) :], strict=True))
 
     @mended
     def totals(self, project: str) -> dict[str, int]:

@@ -92,7 +92,7 @@ class Attempt:
         self.held = {entry.record.visit: entry.record for entry in held}
         self.lock = lock
         self.of_all = of_all
-        self.started_work = False
+        self.started_work = self.asks_first = False
         self.work_seconds = 0.0
 
     def run(self, work: Work) -> str:
@@ -145,7 +145,8 @@ class Attempt:
         worker = self.worker
         for url, visit in asked.items():
             here = worker.store.exists(worker.store.path(visit, visit.tarball))
-            worker.breaker.raise_if_open(visit, self.step, url, here=here)
+            if worker.breaker.raise_if_open(visit, self.step, url, here=here):
+                self.asks_first = True
             if self.step == steps.FETCH.name and not here:
                 self._check_fits(self.held[visit])
 
@@ -261,11 +262,12 @@ class Attempt:
         """Log what became of a visit, and clear up what it needs no more."""
         worker = self.worker
         say_outcome(changed.visit, self.step, changed, result, self.work_seconds)
-        if self.step == steps.FETCH.name and isinstance(result, Outcome):
-            if result.worked:
-                worker.breaker.record_success(changed.options.store_url)
-                worker.breaker.record_access(changed.visit.project)
+        if self.asks_first:
             worker.breaker.release_probe(changed.visit, changed.options.store_url)
+        asked = self.step == steps.FETCH.name
+        if asked and isinstance(result, Outcome) and result.worked:
+            project = changed.visit.project
+            worker.breaker.record_success(changed.options.store_url, project)
         if changed.state == State.FAILED and self.step in FORGETFUL:
             worker.store.try_forget_work(changed.visit)
 
@@ -329,8 +331,7 @@ class Attempt:
     def _last_of_project(self, project: str) -> None:
         """Have the catalog written at once when nobody else is on the way to it."""
         ledger = self.worker.ledger
-        ready = ledger.ready_count(project, steps.UPDATE_CATALOG.name)
-        if ready and nobody_else_comes(ledger, project, ready):
+        if nobody_else_comes(ledger, project):
             send_flush(ledger, self.worker.messages, project)
 
     def _give_up(self, why: CallOff) -> None:

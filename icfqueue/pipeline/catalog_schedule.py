@@ -34,11 +34,12 @@ def send_flush(ledger: Ledger, messages: Messages, project: str) -> bool:
     return False
 
 
-def nobody_else_comes(ledger: Ledger, project: str, ready: int) -> bool:
-    """Return whether all active visits of `project` are ready for the catalog."""
-    counts = ledger.counts(project)
+def nobody_else_comes(ledger: Ledger, project: str) -> bool:
+    """Return whether visits are ready for the catalog, and no other is on its way there."""
+    counts, ready = ledger.on_the_way(project)
+    waiting = ready[steps.UPDATE_CATALOG.name]
     active = sum(counts[state] for state in record.ACTIVE)
-    return active - ready - ledger.ready_count(project, "cleanup") <= 0
+    return waiting > 0 and active <= waiting + ready[steps.CLEANUP.name]
 
 
 def batch_size(ledger: Ledger, project: str) -> int:

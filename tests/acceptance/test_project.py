@@ -225,6 +225,8 @@ def test_tarballs_and_metadata_are_removed_only_on_request_and_stay_up_to_date(
         left = {path.name for path in (store / "study_1").iterdir()}
         assert left == {
             "catalog",
+            "XDLRA--refs",
+            "XDLRA--repo-export",
             *(
                 f"visit_0{n}_XDLRA--{part}"
                 for n in (1, 2)

@@ -77,13 +77,18 @@ class CircuitBreaker:
 
     def raise_if_open(
         self, visit: Visit, step: str, store_url: str, *, here: bool = False
-    ) -> None:
+    ) -> bool:
         """Raise if a step need not be tried now.
 
         Parameters
         ----------
         here
             The tarball is in the store directory: fetching it asks nobody.
+
+        Returns
+        -------
+        bool
+            Whether this visit asks the store first, and others wait for it.
 
         Raises
         ------
@@ -93,18 +98,21 @@ class CircuitBreaker:
             The disk or the store is being left alone.
         """
         asking = step == FETCH.name and not here
+        host = _host(store_url)
+        names = (_hold(visit.project), _DISK, _rest(host), _faults(host))
+        if asking and not self.ledger.notes.there(names):
+            return False
         if asking and (refused := self.ledger.notes.read(_hold(visit.project), _words)):
             raise AccessDenied(refused["message"], hint=refused["hint"])
         pause = self.settings.disk_pause
         self._raise_if_resting(_DISK, DiskTrouble, visit, step, pause)
         if not asking:
-            return
-        host = _host(store_url)
+            return False
         pause = self.settings.store_pause
         self._raise_if_resting(_rest(host), StoreBusy, visit, step, pause)
         faults = self.ledger.notes.read(_faults(host), number) or 0
         if faults < self.settings.store_faults:
-            return
+            return False
         # A fetch that lasts longer than a rest is no sign of trouble: another may ask, too.
         if not self.ledger.locks.take(_probe(host), str(visit), pause):
             cause = StoreBusy(
@@ -113,6 +121,7 @@ class CircuitBreaker:
             )
             cause.at(project=visit.project, visit=visit.id, step=step)
             raise PutOff(cause, min(SOON, pause))
+        return True
 
     def record_failure(
         self, visit: Visit, error: StepError, store_url: str
@@ -143,9 +152,10 @@ class CircuitBreaker:
         self.release_probe(visit, store_url)
         return None
 
-    def record_success(self, store_url: str) -> None:
-        """Forget the faults of a store that answered."""
-        self.ledger.notes.drop(_faults(_host(store_url)))
+    def record_success(self, store_url: str, project: str = "") -> None:
+        """Forget the faults of a store that answered, and what it refused of a project."""
+        refused = [_refused(project)] if project else []
+        self.ledger.notes.drop(_faults(_host(store_url)), *refused)
 
     def record_access(self, project: str) -> None:
         """Forget what a store refused of a project that it gave something of."""

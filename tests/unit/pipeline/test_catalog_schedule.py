@@ -43,21 +43,31 @@ def enqueued(in_process_queue: InProcessQueue) -> InProcessQueue:
 def test_the_catalog_waits_for_visits_that_are_still_on_their_way(
     enqueued: InProcessQueue, step: str, expected: bool
 ) -> None:
+    enqueued.enqueue([OTHER])
+    enqueued.advance(OTHER, "update_catalog")
     enqueued.advance(V, step)
-    ready = enqueued.ledger.ready_count("study_1", "update_catalog")
-    assert ready == (step == "update_catalog")
-    assert nobody_else_comes(enqueued.ledger, "study_1", ready) is expected
+    assert nobody_else_comes(enqueued.ledger, "study_1") is expected
+
+
+def test_where_nobody_is_ready_there_is_nothing_to_be_written(
+    enqueued: InProcessQueue,
+) -> None:
+    enqueued.advance(V, "cleanup")
+    assert not nobody_else_comes(enqueued.ledger, "study_1")
 
 
 def test_a_visit_that_was_withdrawn_is_not_waited_for(enqueued: InProcessQueue) -> None:
+    enqueued.enqueue([OTHER])
+    enqueued.advance(OTHER, "update_catalog")
+    assert not nobody_else_comes(enqueued.ledger, "study_1")
     enqueued.producer.cancel([V])
-    assert nobody_else_comes(enqueued.ledger, "study_1", 0)
+    assert nobody_else_comes(enqueued.ledger, "study_1")
 
 
 def test_one_of_two_that_is_ready_waits_for_the_other(enqueued: InProcessQueue) -> None:
     enqueued.enqueue([OTHER])
     enqueued.advance(V, "update_catalog")
-    assert not nobody_else_comes(enqueued.ledger, "study_1", 1)
+    assert not nobody_else_comes(enqueued.ledger, "study_1")
 
 
 def test_one_message_stands_for_all_visits_that_are_ready(
