@@ -131,7 +131,11 @@ class Session:
         self._run(f"( exec {self._to_real(command)} ) < /dev/null > {log} 2>&1 &")
         number, _ = self._run("echo $!")
         self.stay.append(number.strip())
-        wait_until(lambda: ready in Path(log).read_text(), 60, f"{command} says {ready}")
+        wait_until(
+            lambda: Path(log).exists() and ready in Path(log).read_text(),
+            60,
+            f"{command} says {ready}",
+        )
 
     def close(self) -> dict[str, int]:
         """End what stayed, and the shell; return the exit codes of the former."""

@@ -54,8 +54,8 @@ def queue(
     monkeypatch.setattr(registry, "run", lambda *_: Outcome(worked=True))
     for project in ("study_1", "study_2"):
         in_process_queue.store.project_dir(project).mkdir()
-    in_process_queue.enqueue([BROKEN, *GOOD], catalog=False)
-    in_process_queue.enqueue([OTHER], catalog=False)
+    in_process_queue.enqueue([BROKEN, *GOOD], catalog=False, superdataset=False)
+    in_process_queue.enqueue([OTHER], catalog=False, superdataset=False)
     in_process_queue.ledger.client.hset(visit_key(BROKEN), mapping=KINDS[request.param])
     return in_process_queue
 
@@ -126,7 +126,7 @@ def test_forgotten_it_can_be_enqueued_again(queue: InProcessQueue) -> None:
     done = forget(queue.store, queue.ledger, [BROKEN])
     assert (done.gone, done.left) == ([BROKEN], {})
     assert queue.ledger.get(BROKEN) is None
-    queue.enqueue([BROKEN], catalog=False)
+    queue.enqueue([BROKEN], catalog=False, superdataset=False)
     drain(queue)
     queue.drain()
     assert queue.record(BROKEN).state == State.DONE
@@ -152,7 +152,7 @@ def test_reconcile_makes_it_anew_of_a_complete_visit_unless_a_newer_release_wrot
 ) -> None:
     queue = in_process_queue
     (visit,) = queue.build(1)
-    queue.enqueue([visit])
+    queue.enqueue([visit], superdataset=False)
     queue.drain()
     before = queue.record(visit)
     version = queue.ledger.client.hget(visit_key(visit), "v")
