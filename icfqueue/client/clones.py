@@ -44,6 +44,14 @@ SETTING = "remote.archivist.annex-externaltype"
 Source: https://git-annex.branchable.com/git-annex/ (``remote.<name>.annex-externaltype``).
 """
 
+ENABLED = "remote.archivist.annex-uuid"
+"""What a clone has for the remote ``archivist`` once git-annex has enabled it.
+
+Without it :data:`SETTING` would be half a remote, which DataLad lists as a broken one.
+
+Source: https://git-annex.branchable.com/git-annex/ (``remote.<name>.annex-uuid``).
+"""
+
 HOOK = "datalad.result-hook.icfrange"
 """DataLad runs it after each dataset that it has installed below another one.
 
@@ -55,15 +63,16 @@ Source: DataLad's documentation of result hooks (``datalad.result-hook.<name>.â€
 """
 
 MARK = "icfqueue.range"
-"""Set in a dataset, it has the hook switch on what is installed below it.
+"""Set in a dataset, it has the hook switch on what is installed below it."""
 
-A project's dataset has no remote ``archivist``, and must not get half a one.
-"""
+MODULES = ".gitmodules"
+"""The file by which a dataset has others below it (gitmodules(5))."""
 
 _MATCH = {"type": "dataset", "action": "install", "status": "ok"}
-_FOLLOW = (
-    f'test "$(git -C .. config --local {MARK})" != on || git config {SETTING} {EXTERNAL}'
-)
+_FOLLOW = f"""test "$(git -C .. config --local {MARK})" = on || exit 0
+if git config --local {ENABLED} >/dev/null; then git config {SETTING} {EXTERNAL}; fi
+if test -e {MODULES}; then git config {MARK} on; fi
+"""
 _CALL = {
     "dataset": "{path}",
     "cmd": ["sh", "-c", _FOLLOW],
@@ -169,17 +178,24 @@ def wanted_url(url: str, credential: str | None) -> Wanted:
     return Wanted(url, name, login_of(credential, remote.realm))
 
 
-def clone(wanted: Wanted, target: Path) -> None:
+def clone(wanted: Wanted, target: Path) -> bool:
     """Clone a dataset into the folder `target`, and switch range access on.
+
+    Returns
+    -------
+    bool
+        Whether range access is on: not in a dataset that has no use for it, of which
+        only an address can be given.
 
     Raises
     ------
     UsageError
         Something is there already, or it lies in a Git repository, which DataLad's
-        helper would change.
+        helper would change; or git-annex would not find our program.
     IcfqueueError
         DataLad failed; it has said why.
     """
+    _check_program()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"{target} is there already", hint="name another folder")
     parent = target.absolute().parent
@@ -202,7 +218,7 @@ def clone(wanted: Wanted, target: Path) -> None:
             f"DataLad could not clone {wanted.name}",
             hint="what it said stands above; `icfqueue doctor` looks for the usual causes",
         )
-    switch_on(target)
+    return bool(_switch_on(target))
 
 
 def switch_on(dataset: Path) -> list[Path]:
@@ -211,7 +227,8 @@ def switch_on(dataset: Path) -> list[Path]:
     Returns
     -------
     list of Path
-        The datasets, `dataset` first.
+        The datasets that were switched: those with a remote ``archivist``, and those
+        with others below them, which are to follow.
 
     Raises
     ------
@@ -219,14 +236,28 @@ def switch_on(dataset: Path) -> list[Path]:
         It is no dataset with images in tarballs, or git-annex would not find the program.
     """
     _check_program()
-    found = list(_datasets(dataset))
-    for one in found:
-        if not (one / ".gitmodules").exists():
+    switched = _switch_on(dataset)
+    if not switched:
+        raise UsageError(
+            f"{dataset} has no remote 'archivist' and no datasets below it",
+            hint="name the clone of a visit or of a project",
+        )
+    return switched
+
+
+def _switch_on(dataset: Path) -> list[Path]:
+    """Switch on what can be, in a dataset and those below it; return which it was."""
+    switched = []
+    for one in list(_datasets(dataset)):
+        enabled, above = _is_enabled(one), (one / MODULES).exists()
+        if enabled:
             _git(one, "config", SETTING, EXTERNAL)
-            continue
-        _git(one, "config", MARK, "on")
-        _set_hook(one)
-    return found
+        if above:
+            _git(one, "config", MARK, "on")
+            _set_hook(one)
+        if enabled or above:
+            switched.append(one)
+    return switched
 
 
 def switch_off(dataset: Path) -> list[Path]:
@@ -247,10 +278,17 @@ def switch_off(dataset: Path) -> list[Path]:
     found = list(_datasets(dataset))
     for one in found:
         _git(one, "config", "--unset-all", MARK, good=(0, 5))
-        if _git(one, "config", SETTING, good=(0, 1)):
+        if not _is_enabled(one):
+            # Half a remote, as an older release made it.
+            _git(one, "config", "--unset-all", SETTING, good=(0, 5))
+        elif _git(one, "config", SETTING, good=(0, 1)):
             # As git-annex had it when it enabled the remote.
             _git(one, "config", SETTING, ARCHIVIST)
     return found
+
+
+def _is_enabled(dataset: Path) -> bool:
+    return bool(_git(dataset, "config", "--local", ENABLED, good=(0, 1)))
 
 
 def _set_hook(dataset: Path) -> None:
@@ -304,7 +342,7 @@ def _check_program() -> None:
         how = f'export PATH="{Path(place).parent}:$PATH"' if place else "install icfqueue"
         raise UsageError(
             f"git-annex would not find {name}: it is not in your PATH",
-            hint=f"{how}; then `icfqueue range on` in the clone",
+            hint=f"{how}; then the same command again",
         )
 
 
