@@ -12,6 +12,7 @@ import difflib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,7 @@ from icfqueue.core.errors import (
     Unreachable,
     UsageError,
 )
+from icfqueue.core.plain_text import shown
 from icfqueue.core.visit import Visit, check_id
 from icfqueue.dataset import programs
 from icfqueue.dataset.branches import ARCHIVIST
@@ -133,7 +135,7 @@ def wanted_dataset(
         url = clone_url(remote.url, subject)
         refs = f"{project}/{subject.refs}"
     try:
-        text = remote.text(refs)
+        text = _text(remote, refs, credential)
     except NotInStore:
         raise UsageError(
             f"the store {remote.url} has no dataset of {project}"
@@ -168,7 +170,7 @@ def wanted_url(url: str, credential: str | None) -> Wanted:
     refs = last.replace(PLACEHOLDER, REFS)
     with RemoteStore(base, credential) as remote:
         try:
-            text = remote.text(refs)
+            text = _text(remote, refs, credential)
         except NotInStore:
             raise UsageError(
                 f"there is no dataset at {base}/{refs}",
@@ -346,6 +348,26 @@ def _check_program() -> None:
         )
 
 
+def _text(remote: RemoteStore, path: str, credential: str | None) -> str:
+    """Return a small file of the store; a refusal comes with what a scientist can do."""
+    try:
+        return remote.text(path)
+    except AccessDenied as error:
+        name = shlex.quote(credential or "NAME")
+        if error.forbidden:
+            error.hint = "ask the store's data manager for access to this project"
+        elif remote.realm:
+            # Complete and to be pasted: DataLad finds it by the realm at each `get`.
+            realm = shlex.quote(f"realm={shown(remote.realm)}")
+            error.hint = (
+                f"`datalad credentials set {name} type=user_password user=USER {realm}` "
+                f"asks for the password; then clone again with --credential {name}"
+            )
+        else:
+            error.hint = "ask the store's data manager how to log in"
+        raise
+
+
 def _check_refs(text: str, where: str) -> None:
     try:
         if HEAD in parse_refs(text):
@@ -360,9 +382,11 @@ def _check_refs(text: str, where: str) -> None:
 
 def _near(remote: RemoteStore, project: str, visit: str | None) -> str:
     """Return a guess at what was meant, or what there is."""
-    again = "look at the names; `icfqueue clone` takes PROJECT [VISIT]"
+    again = "look at the names; `icfqueue clone` takes PROJECT [VISIT] [DEST]"
     if visit is None:
         return again
+    folder = f"; if {visit} is to be the folder, write ./{visit}"
+    again += folder
     try:
         known = [found.id for found in remote.visits(project)]
     except (StepError, Unreachable, AccessDenied):
@@ -372,4 +396,4 @@ def _near(remote: RemoteStore, project: str, visit: str | None) -> str:
         return f"did you mean {near[0]}?"
     if visit in known:
         return "its tarball is there, but its dataset was not made yet"
-    return f"the store lists {len(known)} visits of {project}, none called so"
+    return f"the store lists {len(known)} visits of {project}, none called so{folder}"

@@ -64,6 +64,7 @@ def test_a_visit_and_a_project_are_wanted_by_their_names(web: RawServer) -> None
     [
         ("p", "visit_2", "did you mean visit_1?"),
         ("p", "qqqq", "lists 1 visits of p, none called so"),
+        ("p", "mydir", "if mydir is to be the folder, write ./mydir"),
         ("q", "visit_1", "look at the names"),
         ("q", None, "q as a whole"),
         ("p", "odd", "is no deposit"),
@@ -94,8 +95,9 @@ def test_a_store_that_refuses_or_is_away_is_not_taken_for_a_typo() -> None:
         yield head("403 Forbidden", Content_Length="0")
 
     with RawServer(refuse) as web, RemoteStore(web.url) as remote:
-        with pytest.raises(AccessDenied):
+        with pytest.raises(AccessDenied, match="answers 403") as refused:
             clones.wanted_dataset(remote, "p", "visit_1")
+        assert "ask the store's data manager" in refused.value.hint
         with pytest.raises(AccessDenied):
             wanted_url(clone_url(web.url, "p"), None)
     with socket.create_server(("127.0.0.1", 0)) as free:
