@@ -12,6 +12,7 @@ import difflib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,7 @@ from icfqueue.core.errors import (
     Unreachable,
     UsageError,
 )
+from icfqueue.core.plain_text import shown
 from icfqueue.core.visit import Visit, check_id
 from icfqueue.dataset import programs
 from icfqueue.dataset.branches import ARCHIVIST
@@ -44,6 +46,14 @@ SETTING = "remote.archivist.annex-externaltype"
 Source: https://git-annex.branchable.com/git-annex/ (``remote.<name>.annex-externaltype``).
 """
 
+ENABLED = "remote.archivist.annex-uuid"
+"""What a clone has for the remote ``archivist`` once git-annex has enabled it.
+
+Without it :data:`SETTING` would be half a remote, which DataLad lists as a broken one.
+
+Source: https://git-annex.branchable.com/git-annex/ (``remote.<name>.annex-uuid``).
+"""
+
 HOOK = "datalad.result-hook.icfrange"
 """DataLad runs it after each dataset that it has installed below another one.
 
@@ -55,15 +65,16 @@ Source: DataLad's documentation of result hooks (``datalad.result-hook.<name>.â€
 """
 
 MARK = "icfqueue.range"
-"""Set in a dataset, it has the hook switch on what is installed below it.
+"""Set in a dataset, it has the hook switch on what is installed below it."""
 
-A project's dataset has no remote ``archivist``, and must not get half a one.
-"""
+MODULES = ".gitmodules"
+"""The file by which a dataset has others below it (gitmodules(5))."""
 
 _MATCH = {"type": "dataset", "action": "install", "status": "ok"}
-_FOLLOW = (
-    f'test "$(git -C .. config --local {MARK})" != on || git config {SETTING} {EXTERNAL}'
-)
+_FOLLOW = f"""test "$(git -C .. config --local {MARK})" = on || exit 0
+if git config --local {ENABLED} >/dev/null; then git config {SETTING} {EXTERNAL}; fi
+if test -e {MODULES}; then git config {MARK} on; fi
+"""
 _CALL = {
     "dataset": "{path}",
     "cmd": ["sh", "-c", _FOLLOW],
@@ -124,7 +135,7 @@ def wanted_dataset(
         url = clone_url(remote.url, subject)
         refs = f"{project}/{subject.refs}"
     try:
-        text = remote.text(refs)
+        text = _text(remote, refs, credential)
     except NotInStore:
         raise UsageError(
             f"the store {remote.url} has no dataset of {project}"
@@ -159,7 +170,7 @@ def wanted_url(url: str, credential: str | None) -> Wanted:
     refs = last.replace(PLACEHOLDER, REFS)
     with RemoteStore(base, credential) as remote:
         try:
-            text = remote.text(refs)
+            text = _text(remote, refs, credential)
         except NotInStore:
             raise UsageError(
                 f"there is no dataset at {base}/{refs}",
@@ -169,17 +180,24 @@ def wanted_url(url: str, credential: str | None) -> Wanted:
     return Wanted(url, name, login_of(credential, remote.realm))
 
 
-def clone(wanted: Wanted, target: Path) -> None:
+def clone(wanted: Wanted, target: Path) -> bool:
     """Clone a dataset into the folder `target`, and switch range access on.
+
+    Returns
+    -------
+    bool
+        Whether range access is on: not in a dataset that has no use for it, of which
+        only an address can be given.
 
     Raises
     ------
     UsageError
         Something is there already, or it lies in a Git repository, which DataLad's
-        helper would change.
+        helper would change; or git-annex would not find our program.
     IcfqueueError
         DataLad failed; it has said why.
     """
+    _check_program()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"{target} is there already", hint="name another folder")
     parent = target.absolute().parent
@@ -202,7 +220,7 @@ def clone(wanted: Wanted, target: Path) -> None:
             f"DataLad could not clone {wanted.name}",
             hint="what it said stands above; `icfqueue doctor` looks for the usual causes",
         )
-    switch_on(target)
+    return bool(_switch_on(target))
 
 
 def switch_on(dataset: Path) -> list[Path]:
@@ -211,7 +229,8 @@ def switch_on(dataset: Path) -> list[Path]:
     Returns
     -------
     list of Path
-        The datasets, `dataset` first.
+        The datasets that were switched: those with a remote ``archivist``, and those
+        with others below them, which are to follow.
 
     Raises
     ------
@@ -219,14 +238,28 @@ def switch_on(dataset: Path) -> list[Path]:
         It is no dataset with images in tarballs, or git-annex would not find the program.
     """
     _check_program()
-    found = list(_datasets(dataset))
-    for one in found:
-        if not (one / ".gitmodules").exists():
+    switched = _switch_on(dataset)
+    if not switched:
+        raise UsageError(
+            f"{dataset} has no remote 'archivist' and no datasets below it",
+            hint="name the clone of a visit or of a project",
+        )
+    return switched
+
+
+def _switch_on(dataset: Path) -> list[Path]:
+    """Switch on what can be, in a dataset and those below it; return which it was."""
+    switched = []
+    for one in list(_datasets(dataset)):
+        enabled, above = _is_enabled(one), (one / MODULES).exists()
+        if enabled:
             _git(one, "config", SETTING, EXTERNAL)
-            continue
-        _git(one, "config", MARK, "on")
-        _set_hook(one)
-    return found
+        if above:
+            _git(one, "config", MARK, "on")
+            _set_hook(one)
+        if enabled or above:
+            switched.append(one)
+    return switched
 
 
 def switch_off(dataset: Path) -> list[Path]:
@@ -247,10 +280,17 @@ def switch_off(dataset: Path) -> list[Path]:
     found = list(_datasets(dataset))
     for one in found:
         _git(one, "config", "--unset-all", MARK, good=(0, 5))
-        if _git(one, "config", SETTING, good=(0, 1)):
+        if not _is_enabled(one):
+            # Half a remote, as an older release made it.
+            _git(one, "config", "--unset-all", SETTING, good=(0, 5))
+        elif _git(one, "config", SETTING, good=(0, 1)):
             # As git-annex had it when it enabled the remote.
             _git(one, "config", SETTING, ARCHIVIST)
     return found
+
+
+def _is_enabled(dataset: Path) -> bool:
+    return bool(_git(dataset, "config", "--local", ENABLED, good=(0, 1)))
 
 
 def _set_hook(dataset: Path) -> None:
@@ -304,8 +344,28 @@ def _check_program() -> None:
         how = f'export PATH="{Path(place).parent}:$PATH"' if place else "install icfqueue"
         raise UsageError(
             f"git-annex would not find {name}: it is not in your PATH",
-            hint=f"{how}; then `icfqueue range on` in the clone",
+            hint=f"{how}; then the same command again",
         )
+
+
+def _text(remote: RemoteStore, path: str, credential: str | None) -> str:
+    """Return a small file of the store; a refusal comes with what a scientist can do."""
+    try:
+        return remote.text(path)
+    except AccessDenied as error:
+        name = shlex.quote(credential or "NAME")
+        if error.forbidden:
+            error.hint = "ask the store's data manager for access to this project"
+        elif remote.realm:
+            # Complete and to be pasted: DataLad finds it by the realm at each `get`.
+            realm = shlex.quote(f"realm={shown(remote.realm)}")
+            error.hint = (
+                f"`datalad credentials set {name} type=user_password user=USER {realm}` "
+                f"asks for the password; then clone again with --credential {name}"
+            )
+        else:
+            error.hint = "ask the store's data manager how to log in"
+        raise
 
 
 def _check_refs(text: str, where: str) -> None:
@@ -322,9 +382,11 @@ def _check_refs(text: str, where: str) -> None:
 
 def _near(remote: RemoteStore, project: str, visit: str | None) -> str:
     """Return a guess at what was meant, or what there is."""
-    again = "look at the names; `icfqueue clone` takes PROJECT [VISIT]"
+    again = "look at the names; `icfqueue clone` takes PROJECT [VISIT] [DEST]"
     if visit is None:
         return again
+    folder = f"; if {visit} is to be the folder, write ./{visit}"
+    again += folder
     try:
         known = [found.id for found in remote.visits(project)]
     except (StepError, Unreachable, AccessDenied):
@@ -334,4 +396,4 @@ def _near(remote: RemoteStore, project: str, visit: str | None) -> str:
         return f"did you mean {near[0]}?"
     if visit in known:
         return "its tarball is there, but its dataset was not made yet"
-    return f"the store lists {len(known)} visits of {project}, none called so"
+    return f"the store lists {len(known)} visits of {project}, none called so{folder}"

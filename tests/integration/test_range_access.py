@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -17,10 +18,11 @@ import fsspec
 import pydicom
 import pytest
 from support import datasets
-from support.nginx import PASSWORD, USER, Nginx, program
+from support.nginx import PASSWORD, REALM, USER, Nginx, program
 
 from icfqueue.client import clones
 from icfqueue.client.references import write_references
+from icfqueue.core.errors import AccessDenied
 from icfqueue.core.guard import UNGUARDED
 from icfqueue.core.options import Options
 from icfqueue.core.settings import Settings
@@ -382,9 +384,67 @@ def test_an_image_that_is_got_through_the_projects_clone_comes_by_itself(
     assert told == "archivist\n"
 
 
+@pytest.mark.usefixtures("gitconfig")
+def test_the_visit_of_a_project_in_a_dataset_of_ones_own_follows(
+    scientist: Scientist, project: Path
+) -> None:
+    """The project's dataset hands on what it was told, and gets no half a remote."""
+    own, top = scientist.folder / "own", scientist.folder / "top"
+    scientist.call("datalad", "create", str(own))
+    scientist.call("datalad", "clone", "-d", ".", str(project), "study_1", where=own)
+    scientist.call("datalad", "clone", str(own), str(top))
+    clones.switch_on(top)
+    scientist.call("datalad", "get", "-n", "study_1", where=top)
+    assert "archivist" not in scientist.call("git", "remote", where=top / "study_1")
+    scientist.call("datalad", "get", "-n", f"study_1/{VISIT.id}", where=top)
+    visit = top / "study_1" / VISIT.id
+    assert scientist.call("git", "config", clones.SETTING, where=visit) == "icfrange\n"
+
+
+@pytest.mark.usefixtures("gitconfig")
+def test_a_visit_with_a_plain_dataset_in_it_is_switched_and_the_plain_one_is_not(
+    scientist: Scientist,
+) -> None:
+    plain, clone = scientist.folder / "plain", scientist.clone
+    scientist.call("datalad", "create", str(plain))
+    clones.switch_off(clone)
+    scientist.call("datalad", "clone", "-d", ".", str(plain), "code")
+    assert clones.switch_on(clone) == [clone]
+    scientist.call("datalad", "get", "v/0014.dcm")
+    assert scientist.image(14) == IMAGES[14]
+    assert not (clone / "icf/visit_1_dicom.tar").exists(), "by the whole tarball"
+    scientist.call("datalad", "uninstall", "code")
+    scientist.call("datalad", "get", "-n", "code")
+    with pytest.raises(clones.UsageError, match="no remote 'archivist'"):
+        clones.switch_on(clone / "code")
+    assert "archivist" not in scientist.call("datalad", "siblings", where=clone / "code")
+
+
 @pytest.fixture
 def password(web: Nginx, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATALAD_CONFIG_OVERRIDES_JSON", json.dumps(web.login()))
+
+
+@pytest.mark.parametrize("name", [None, "nobody"])
+def test_without_a_credential_it_is_said_how_a_scientist_gives_one(
+    web: Nginx, name: str | None
+) -> None:
+    """Whole, with the realm as DataLad looks for it; and nothing of the queue."""
+    url = deposit.clone_url(web.url, VISIT)
+    with RemoteStore(web.url, name) as remote:
+        with pytest.raises(AccessDenied) as one:
+            clones.wanted_dataset(remote, "study_1", "visit_1", name)
+        with pytest.raises(AccessDenied) as other:
+            clones.wanted_url(url, name)
+    assert "answers 401" in one.value.message
+    assert one.value.hint == other.value.hint
+    command = one.value.hint.split("`")[1]
+    assert shlex.split(command) == [
+        *("datalad", "credentials", "set", name or "NAME"),
+        *("type=user_password", "user=USER", f"realm={web.url}/{REALM}"),
+    ]
+    assert f"--credential {name or 'NAME'}" in one.value.hint
+    assert "icfqueue retry" not in one.value.hint
 
 
 @pytest.mark.usefixtures("password")

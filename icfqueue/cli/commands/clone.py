@@ -37,8 +37,10 @@ def clone(project: str, rest: tuple[str, ...], **where: Any) -> int:
         with RemoteStore.of(chosen) as remote:
             wanted = clones.wanted_dataset(remote, project, visit, chosen.credential)
     folder = target or Path(wanted.name)
-    clones.clone(wanted, folder)
-    click.echo(f"cloned into {folder}; an image comes by 'datalad get PATH' there")
+    if clones.clone(wanted, folder):
+        click.echo(f"cloned into {folder}; an image comes by 'datalad get PATH' there")
+    else:
+        click.echo(f"cloned into {folder}; it has no images in tarballs")
     return 0
 
 

@@ -13,7 +13,7 @@ from support.datasets import git
 from support.raw_server import RawServer, head
 
 from icfqueue.client import clones
-from icfqueue.client.clones import HOOK, MARK, SETTING, Wanted, wanted_url
+from icfqueue.client.clones import ENABLED, HOOK, MARK, SETTING, Wanted, wanted_url
 from icfqueue.core.errors import AccessDenied, IcfqueueError, Unreachable, UsageError
 from icfqueue.core.visit import Visit
 from icfqueue.dataset import programs
@@ -64,6 +64,7 @@ def test_a_visit_and_a_project_are_wanted_by_their_names(web: RawServer) -> None
     [
         ("p", "visit_2", "did you mean visit_1?"),
         ("p", "qqqq", "lists 1 visits of p, none called so"),
+        ("p", "mydir", "if mydir is to be the folder, write ./mydir"),
         ("q", "visit_1", "look at the names"),
         ("q", None, "q as a whole"),
         ("p", "odd", "is no deposit"),
@@ -94,8 +95,9 @@ def test_a_store_that_refuses_or_is_away_is_not_taken_for_a_typo() -> None:
         yield head("403 Forbidden", Content_Length="0")
 
     with RawServer(refuse) as web, RemoteStore(web.url) as remote:
-        with pytest.raises(AccessDenied):
+        with pytest.raises(AccessDenied, match="answers 403") as refused:
             clones.wanted_dataset(remote, "p", "visit_1")
+        assert "ask the store's data manager" in refused.value.hint
         with pytest.raises(AccessDenied):
             wanted_url(clone_url(web.url, "p"), None)
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -144,16 +146,25 @@ def datalad(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
     return put
 
 
-MAKE = 'git init -q "$3" && mkdir "$3/.datalad"'
+PLAIN = 'git init -q "$3" && mkdir "$3/.datalad"'
+MAKE = f'{PLAIN} && git -C "$3" config {ENABLED} an-id'
 
 
 def test_datalad_clones_and_range_access_is_on(
     tmp_path: Path, datalad: Callable[[str], Path]
 ) -> None:
     told = datalad(MAKE)
-    clones.clone(Wanted("some::url", "x"), tmp_path / "x")
+    assert clones.clone(Wanted("some::url", "x"), tmp_path / "x")
     assert told.read_text() == f"clone some::url {tmp_path / 'x'}\n"
     assert git(tmp_path / "x", "config", SETTING) == b"icfrange\n"
+
+
+def test_a_dataset_without_tarballs_is_cloned_as_it_is(
+    tmp_path: Path, datalad: Callable[[str], Path]
+) -> None:
+    datalad(PLAIN)
+    assert not clones.clone(Wanted("https://hub/x", "x"), tmp_path / "x")
+    assert git(tmp_path / "x", "remote") == b""
 
 
 def test_a_credential_that_was_named_is_datalads_too(
@@ -215,6 +226,7 @@ def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("below", "absent"):
         git(top, "update-index", "--add", "--cacheinfo", f"160000,{commit},{name}")
     (top / ".gitmodules").touch()
+    git(below, "config", ENABLED, "an-id")
     return top
 
 
@@ -245,6 +257,53 @@ def test_range_access_is_switched_in_a_dataset_and_those_below_it(dataset: Path)
         assert len(hooks(dataset)) == 2, "other clones may need it"
 
 
+def test_a_visit_with_subdatasets_is_switched_itself_and_no_plain_one_below_it(
+    dataset: Path,
+) -> None:
+    git(dataset, "config", ENABLED, "an-id")
+    git(dataset / "below", "config", "--unset", ENABLED)
+    before = config(dataset / "below")
+    assert clones.switch_on(dataset) == [dataset]
+    assert git(dataset, "config", SETTING) == b"icfrange\n"
+    assert git(dataset, "config", MARK) == b"on\n"
+    assert config(dataset / "below") == before
+
+
+def test_a_dataset_without_archivist_is_refused_and_off_takes_half_a_remote_away(
+    dataset: Path,
+) -> None:
+    below = dataset / "below"
+    git(below, "config", "--unset", ENABLED)
+    before = config(below)
+    with pytest.raises(UsageError, match="no remote 'archivist'"):
+        clones.switch_on(below)
+    assert config(below) == before
+    git(below, "config", SETTING, "icfrange")
+    assert clones.switch_off(below) == [below]
+    assert git(below, "remote") == b""
+
+
+def follow(dataset: Path) -> list[str]:
+    """Return the command that DataLad runs for what is installed below a dataset."""
+    call = hooks(dataset)["call-json"].partition(" ")[2]
+    command: list[str] = json.loads(call.format(path="x"))["cmd"]
+    return command
+
+
+def test_the_hook_makes_no_half_remote_and_hands_the_mark_on(dataset: Path) -> None:
+    """Below is first a plain dataset, then one of a project."""
+    below = dataset / "below"
+    git(below, "config", "--unset", ENABLED)
+    clones.switch_on(dataset)
+    before = config(below)
+    subprocess.run(follow(dataset), cwd=below, check=True)
+    assert config(below) == before
+    (below / ".gitmodules").touch()
+    subprocess.run(follow(dataset), cwd=below, check=True)
+    assert git(below, "config", MARK) == b"on\n"
+    assert git(below, "remote") == b""
+
+
 def test_the_hook_is_text_that_datalad_can_fill_in(
     dataset: Path,
 ) -> None:
@@ -265,8 +324,7 @@ def test_the_hook_changes_only_what_lies_in_a_dataset_with_range_access(
     dataset: Path, tmp_path: Path, on: bool
 ) -> None:
     clones.switch_on(dataset)
-    call = hooks(dataset)["call-json"].partition(" ")[2]
-    command = json.loads(call.format(path="x"))["cmd"]
+    command = follow(dataset)
     if not on:
         clones.switch_off(dataset)
     git(dataset / "below", "config", SETTING, "archivist")
@@ -291,11 +349,15 @@ def test_what_is_no_dataset_is_refused(tmp_path: Path, dataset: Path) -> None:
 
 
 def test_a_program_that_git_annex_would_not_find_is_not_switched_on(
-    dataset: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when icfqueue is called by its path: the remedy can be pasted."""
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(UsageError, match="not in your PATH") as refused:
         clones.switch_on(dataset)
+    target = tmp_path / "x"
+    with pytest.raises(UsageError, match="not in your PATH"):
+        clones.clone(Wanted("some::url", "x"), target)
+    assert not target.exists(), "cloned before it was looked for"
     assert 'export PATH="' in refused.value.hint
     assert "range" not in config(dataset)

@@ -26,10 +26,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 
     def url(wanted: str, credential: str | None) -> Wanted:
         found.append((wanted, credential))
-        return Wanted("url", "named")
+        return Wanted(wanted.rpartition("/")[2], "named")
 
-    def clone(_: Wanted, target: Path) -> None:
+    def clone(wanted: Wanted, target: Path) -> bool:
         found.append(str(target))
+        return wanted.url != "plain"
 
     monkeypatch.setattr(clones, "wanted_dataset", dataset)
     monkeypatch.setattr(clones, "wanted_url", url)
@@ -60,6 +61,12 @@ def test_words_are_project_visit_and_folder(
     assert asked == wanted
     assert done.code == 0
     assert done.out.startswith(f"cloned into {wanted[-1]};")
+
+
+@pytest.mark.usefixtures("asked")
+def test_of_a_dataset_without_tarballs_nothing_is_promised(icfqueue: Commands) -> None:
+    done = icfqueue.plain("clone", "https://x/plain")
+    assert done.out == "cloned into named; it has no images in tarballs\n"
 
 
 @pytest.mark.parametrize("words", [["p", "v", "x", "y"], ["p", "./x", "y"], []])

@@ -10,12 +10,13 @@ from support.datasets import git
 
 from icfqueue.cli.group import cli
 from icfqueue.cli.main import main
-from icfqueue.client.clones import SETTING
+from icfqueue.client.clones import ENABLED, SETTING
 
 
 @pytest.fixture
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     git(tmp_path, "init", "-q")
+    git(tmp_path, "config", ENABLED, "an-id")
     (tmp_path / ".datalad").mkdir()
     monkeypatch.chdir(tmp_path)
     return tmp_path
