@@ -20,6 +20,7 @@ from annexremote import Master, RemoteError, SpecialRemote, UnsupportedRequest
 
 from icfqueue.client.range_reader import NotByRangeError, Part, RangeReader
 from icfqueue.dataset.member_state import decode_state
+from icfqueue.remote import quiet_datalad
 
 if TYPE_CHECKING:
     from datalad_next.annexremotes.archivist import ArchivistRemote
@@ -37,6 +38,7 @@ class IcfRange(SpecialRemote):  # type: ignore[misc]  # annexremote is untyped
 
     def __init__(self, annex: Any) -> None:
         super().__init__(annex)
+        quiet_datalad.hand_on_login()
         self._reader = RangeReader()
         self._archivist: ArchivistRemote | None = None
         self._said: set[str] = set()
@@ -90,16 +92,22 @@ class IcfRange(SpecialRemote):  # type: ignore[misc]  # annexremote is untyped
         RemoteError
             Neither the image alone nor the tarball can be had.
         """
+        why = ""
         try:
             part = self._part(key)
             if part is not None:
                 self._reader.read(part, Path(filename), self.annex.progress)
                 return
         except NotByRangeError as error:
-            self._say(f"icfrange: {error}; the whole tarball is downloaded")
+            why = f"icfrange: {error}; "
+            self._say(f"{why}the whole tarball is tried")
         except OSError as error:
             raise RemoteError(f"{filename} cannot be written: {error.strerror}") from error
-        self.archivist.transfer_retrieve(key, filename)
+        try:
+            self.archivist.transfer_retrieve(key, filename)
+        except RemoteError as error:
+            # DataLad shows what is said of the failure, and nothing that was said before.
+            raise RemoteError(f"{why}{error}") from error
 
     def _part(self, key: str) -> Part | None:
         """Return what to ask the store for; None if the archivist is to be asked.

@@ -22,6 +22,17 @@ _OURS = re.compile(r"^(ICFQUEUE|CELERY|REDIS|VALKEY)")
 _SETTING = re.compile(r"^DATALAD_(?!CONFIG_OVERRIDES)")
 _ONE_AT_A_TIME = threading.Lock()
 _done = False
+_login_too = False
+
+
+def hand_on_login() -> None:
+    """Let the git-annex that DataLad starts in this process log in by itself.
+
+    For a scientist's own program, whose git-annex gets tarballs: the broker's secrets are
+    still kept from it.
+    """
+    global _login_too  # noqa: PLW0603 - as below
+    _login_too = True
 
 
 def prepare() -> None:
@@ -77,6 +88,7 @@ def _clean_git() -> None:
     adjusted = GitRunnerBase.get_git_environ_adjusted
 
     def cleaned(env: Mapping[str, str] | None = None) -> Any:
-        return adjusted(env=without_login(os.environ if env is None else env))
+        told = with_login if _login_too else without_login
+        return adjusted(env=told(os.environ if env is None else env))
 
     GitRunnerBase.get_git_environ_adjusted = staticmethod(cleaned)

@@ -172,7 +172,7 @@ def test_what_is_missing_or_fails_is_said_once_and_the_archivist_is_asked(
         remote.transfer_retrieve(KEY, str(target))
     (said,) = annex.said
     assert words in said
-    assert "the whole tarball is downloaded" in said
+    assert "the whole tarball is tried" in said
     assert remote.old.calls == [("retrieve", KEY)] * 3
     assert target.read_bytes() == b"by the archivist"
 

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from icfqueue.remote import quiet_datalad
 from icfqueue.remote.quiet_datalad import with_login, without_login
 
 LOGIN = {
@@ -79,3 +80,17 @@ def test_datalad_knows_a_secret_that_its_git_is_not_told(first: str) -> None:
         "known": "hunter2",
         "global": "hunter2",
     }
+
+
+def test_a_scientists_own_program_hands_on_the_log_in_and_nothing_of_the_broker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from datalad.runner.gitrunner import GitRunnerBase
+
+    quiet_datalad.prepare()
+    monkeypatch.setattr(quiet_datalad, "_login_too", False)
+    given = {"DATALAD_CREDENTIAL_ICF_SECRET": "s", "ICFQUEUE_BROKER_PASSWORD": "p"}
+    assert not given.keys() & GitRunnerBase.get_git_environ_adjusted(env=given).keys()
+    quiet_datalad.hand_on_login()
+    told = GitRunnerBase.get_git_environ_adjusted(env=given)
+    assert given.keys() & told.keys() == {"DATALAD_CREDENTIAL_ICF_SECRET"}
