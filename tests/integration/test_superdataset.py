@@ -124,12 +124,16 @@ def test_a_clone_is_updated_by_fast_forward_when_visits_come_change_and_go(
 ) -> None:
     here = clone(web, tmp_path / "clone")
     first = call("git", "rev-parse", "HEAD", cwd=here).strip()
+    call("datalad", "get", "-n", "visit_2", cwd=here)
     third = make_job("visit_3", store_url=web.url)
     put(third, 2)
     put(make_job("visit_2", store_url=web.url, force=True), 5)
     remove_deposit(visits[0].store, visits[0].visit)
     renew([*visits, third])
-    call("datalad", "update", "--how=ff-only", cwd=here)
+    call("datalad", "update", "-r", "--how=ff-only", cwd=here)
+    installed = call("git", "rev-parse", "HEAD", cwd=here / "visit_2").strip()
+    assert installed == commit_of(visits[1])
+    assert call("git", "status", "--porcelain", cwd=here) == ""
     assert call("git", "merge-base", first, "HEAD", cwd=here).strip() == first
     links = call("git", "ls-files", "--stage", "visit_*", cwd=here).splitlines()
     assert [line.split()[1:4:2] for line in links] == [
@@ -142,7 +146,7 @@ def test_a_clone_is_updated_by_fast_forward_when_visits_come_change_and_go(
     check_image(here / "visit_2" / "a.dcm", 5)
     # Where there is nothing new, nothing happens.
     before = call("git", "rev-parse", "HEAD", cwd=here)
-    call("datalad", "update", "--how=ff-only", cwd=here)
+    call("datalad", "update", "-r", "--how=ff-only", cwd=here)
     assert call("git", "rev-parse", "HEAD", cwd=here) == before
 
 

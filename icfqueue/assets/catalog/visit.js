@@ -70,7 +70,10 @@ function cloneSection(record, size) {
     command(cloneCommand(record.url, record.name), "clone the visit", "clone_code"),
     make("p", {}, `Then get images: all as here, or name folders and files. DataLad `,
       make("strong", {}, `downloads the whole tarball, ${size}`),
-      ", before it unpacks the first one; further ones come from it."),
+      ", before it unpacks the first one; further ones come from it. Where the program " +
+      "icfqueue is installed, too, begin the command above with ",
+      make("code", {}, "icfqueue clone"), " instead of ", make("code", {}, "datalad clone"),
+      ": then each image comes by itself."),
     command(`cd ${record.name}\ndatalad get .`, "get the images"),
     firstTime(store),
   );

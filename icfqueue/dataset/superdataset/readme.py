@@ -17,12 +17,8 @@ DataLad with its extension datalad-next and git-annex are needed:
 
     pip install datalad-next git-annex
 
-and, once, the store's user and password, which DataLad keeps:
-
-    datalad credentials set {project} type=user_password \\
-        realm={store_url}/REALM
-
-Clone this dataset, if you have not:
+Clone this dataset, if you have not. At the first clone DataLad asks for the store's user
+name and password, and then for a name of your choice under which it keeps them:
 
     datalad clone '{url}' {project}
     cd {project}
@@ -38,9 +34,13 @@ Give the room back that they take:
 
 ## When there is more
 
-New visits, and visits that were replaced, come with
+New visits come with
 
     datalad update --how=ff-only
+
+and, where you have visits here that were replaced, these too with
+
+    datalad update -r --how=ff-only
 
 Nothing here is changed by hand: it is written anew from the deposits at
 <{store_url}/{project}/>.

@@ -12,8 +12,13 @@ def test_it_names_the_project_and_how_it_is_cloned_got_and_updated() -> None:
     text = readme(URL, "study_1")
     assert text.startswith("# study_1\n")
     assert f"datalad clone '{clone_url(URL, 'study_1')}' study_1" in text
-    for command in ("datalad get -n VISIT", "datalad update --how=ff-only"):
+    for command in (
+        "datalad get -n VISIT",
+        "datalad update --how=ff-only",
+        "datalad update -r --how=ff-only",
+    ):
         assert command in text
+    assert "REALM" not in text
     assert f"<{URL}/study_1/>" in text
 
 
