@@ -32,7 +32,6 @@ from icfqueue.serve.listing import listing, visible
 from icfqueue.store.reading import StoreReader
 
 LOOPBACK = "127.0.0.1"
-
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
