@@ -19,21 +19,10 @@ from icfqueue.core.errors import BadId, UnsafePath
 from icfqueue.core.visit import check_id
 from icfqueue.dataset.superdataset.entries import deposited
 from icfqueue.outputs.deposit import EXPORT, REFS, clone_url
-from icfqueue.serve.listing import href
+from icfqueue.serve.listing import STYLE, href
 from icfqueue.store.reading import StoreReader
 
-_STYLE = """
-:root { color-scheme: light dark; --line: #8885; }
-body { font: 1rem/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 60rem;
-  padding: 1rem; }
-section { border-top: 1px solid var(--line); padding: 0.5rem 0 1rem; }
-h2 { margin: 0.5rem 0; overflow-wrap: anywhere; }
-pre { overflow-x: auto; border: 1px solid var(--line); border-radius: 0.3rem;
-  padding: 0.6rem; }
-nav a { margin-right: 1.5rem; }
-"""
-
-_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 
 POLICY = (
     f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; "
@@ -75,7 +64,7 @@ class Landing:
             "<!DOCTYPE html>\n"
             '<html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f"<title>{title}</title><style>{_STYLE}</style></head>\n"
+            f"<title>{title}</title><style>{STYLE}</style></head>\n"
             f"<body><main><h1>{title}</h1>\n<p>{count}</p>\n{sections}</main></body></html>\n"
         )
 

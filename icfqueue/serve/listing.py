@@ -13,6 +13,19 @@ from typing import NamedTuple
 from icfqueue.core.errors import UnsafePath
 from icfqueue.store.reading import StoreReader
 
+STYLE = """
+:root { color-scheme: light dark; --line: #8885; }
+body { font: 1rem/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 60rem;
+  padding: 1rem; background: Canvas; color: CanvasText; }
+section { border-top: 1px solid var(--line); padding: 0.5rem 0 1rem; }
+h1, h2, a { overflow-wrap: anywhere; }
+h2 { margin: 0.5rem 0; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; border: 1px solid var(--line);
+  border-radius: 0.3rem; padding: 0.6rem; }
+nav a { margin-right: 1.5rem; }
+"""
+"""The style of listings and of the page over all projects; the policy allows no other."""
+
 
 class Shown(NamedTuple):
     """A line of the listing: name, size (bytes; None of a folder), time of last change."""
@@ -75,8 +88,11 @@ def listing(entries: Iterable[Shown], path: str, query: str) -> str:
     title = html.escape(f"Index of {path.rstrip('/') or '/'}")
     return (
         "<!DOCTYPE html>\n"
-        f"<html><head><title>{title}</title></head>\n"
-        f"<body><h1>{title}</h1>\n<table>\n{''.join(rows)}</table>\n</body></html>\n"
+        '<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{title}</title><style>{STYLE}</style></head>\n"
+        f"<body><main><h1>{title}</h1>\n"
+        f"<table>\n{''.join(rows)}</table>\n</main></body></html>\n"
     )
 
 

@@ -32,7 +32,6 @@ from icfqueue.serve.listing import listing, visible
 from icfqueue.store.reading import StoreReader
 
 LOOPBACK = "127.0.0.1"
-
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -110,13 +109,14 @@ class StoreServer:
     ) -> None:
         self.reader = reader
         self.root = reader.root
-        self.login, self.realm, self.home = login, realm, home
-        self.names = names
+        self.login, self.realm, self.home, self.names = login, realm, home, names
         self.requests: Counter[tuple[str, str, int]] = Counter()
         self.lock = threading.Lock()
         self._server = _Server((host, port), self.handler())
         self.port = int(self._server.server_address[1])
-        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        everywhere = host in {"", "0.0.0.0", "::"}  # noqa: S104 - no address to open
+        named = socket.gethostname() if everywhere else host
+        self.url = f"http://{f'[{named}]' if ':' in named else named}:{self.port}"
         self._thread = threading.Thread(
             target=self._server.serve_forever,
             kwargs={"poll_interval": 0.05},

@@ -28,6 +28,8 @@ from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
 from icfqueue.demo.visits import build_project
 from icfqueue.outputs import deposit, ids, metadata_files
+from icfqueue.serve.server import LOOPBACK
+from icfqueue.serve.serving import serving
 from icfqueue.steps import export_repo, index_tar, write_json
 from icfqueue.steps.job import Job
 from icfqueue.store.directory import Store
@@ -516,6 +518,33 @@ def test_pages_fit_the_screen_and_axe_finds_nothing(
         )
         assert page <= window, name
         screenshot("-".join((name, *seen)))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_of_serve_and_a_missing_page_fit_a_phone_and_axe_finds_nothing(
+    catalogs: Site, running: Browser, screen: Callable[[str, str], None], scheme: str
+) -> None:
+    screen("phone", scheme)
+    # Stands for the deposit of all visits: the page over the projects offers to clone it.
+    (catalogs.store.project_dir(PROJECT) / deposit.EXPORT).touch()
+    with serving(Settings(store_dir=catalogs.store.root), LOOPBACK, 0, None) as server:
+        addresses = {
+            "landing": (f"{server.url}/", "pre"),
+            "listing": (f"{server.url}/{PROJECT}/", "td a"),
+            "missing": (f"{catalogs.study()}#/dataset/none/latest", "p.aside"),
+        }
+        for name, (address, sign) in addresses.items():
+            running.open("about:blank")
+            running.open(address)
+            running.wait(sign)
+            assert axe(running) == [], name
+            page, window, dark = running.driver.execute_script(
+                "return [document.documentElement.scrollWidth, innerWidth,"
+                " matchMedia('(prefers-color-scheme: dark)').matches]"
+            )
+            assert page <= window == WIDTHS["phone"][0], name
+            assert dark is (scheme == "dark")
+    running.complaints()  # the browser's own, of a file that is not there
 
 
 def test_page_opened_as_a_file_says_why_it_is_empty_and_what_to_do(

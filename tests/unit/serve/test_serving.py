@@ -68,6 +68,8 @@ def test_where_others_can_reach_it_a_password_is_needed(
 
 def test_all_addresses_can_be_served_with_one(settings: Settings, file: Path) -> None:
     with serving(settings, "0.0.0.0", 0, file) as server:
+        # What it says of itself can be typed elsewhere, 0.0.0.0 cannot.
+        assert server.url == f"http://{socket.gethostname()}:{server.port}"
         address = f"http://127.0.0.1:{server.port}/"
         assert requests.get(address, timeout=20).status_code == 401
 
