@@ -19,7 +19,7 @@ from benchmarks import machine
 from benchmarks.measure import PATIENCE, Row
 from benchmarks.scale import Scale
 
-GROUPS = ("startup", "index", "export", "queue", "catalog", "project")
+GROUPS = ("startup", "index", "export", "queue", "catalog", "superdataset", "project")
 """Modules with a function ``rows(scale)``, in the order in which they run."""
 
 RESULTS = Path(__file__).parent / "results.json"

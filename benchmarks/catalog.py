@@ -149,7 +149,9 @@ def _ready(store: Path, visits: int) -> list[Any]:
     for number in range(visits):
         name = f"v{number:06d}"
         inputs.write_metadata(store / inputs.PROJECT, name, inputs.records(3, number))
-        visit, options = Visit(inputs.PROJECT, name), Options(inputs.STORE_URL)
+        visit = Visit(inputs.PROJECT, name)
+        # There are no deposits, and what is compared has no such thing.
+        options = Options(inputs.STORE_URL, superdataset=False)
         made = record.new(visit, options, 0, time.time())
         steps = (*[done] * 4, StepRecord(State.QUEUED), StepRecord())
         found.append(replace(made, steps=steps, tar_bytes=1 << 20, dicoms=3))
@@ -181,18 +183,19 @@ def bulk_add(visits: int) -> Facts:
 
 
 def _lines(root: Path, visits: int) -> Path:
-    from icfqueue.catalog import pages
+    from icfqueue.catalog import pages, summary
     from icfqueue.core.visit import Visit
-    from icfqueue.outputs import deposit, ids
+    from icfqueue.outputs import ids
+    from icfqueue.outputs.metadata_files import TarballMeta
 
     entries, lines = [], []
     for number in range(visits):
         visit = Visit(inputs.PROJECT, f"v{number:06d}")
-        summary = pages.summarize(visit, 1 << 20, inputs.records(3, number))
+        tarball = TarballMeta(1 << 20, "0" * 32, visit.dspath, visit.storepath)
+        told = summary.summarize(visit, tarball, inputs.records(3, number))
         dataset_id = str(ids.dataset_id(inputs.STORE_URL, visit))
-        url = deposit.clone_url(inputs.STORE_URL, visit)
-        lines.append(json.dumps(pages.visit_record(summary, dataset_id, url)))
-        entries.append(pages.study_entry(summary, dataset_id))
+        lines.append(json.dumps(pages.visit_record(told, dataset_id, inputs.STORE_URL)))
+        entries.append(pages.study_entry(told, dataset_id))
     study = pages.study_id(inputs.STORE_URL, inputs.PROJECT)
     lines.append(json.dumps(pages.study_record(inputs.PROJECT, study, entries)))
     target = root / f"records-{visits}.jsonl"

@@ -213,15 +213,19 @@ def write_metadata(project: Path, visit: str, records: list[dict[str, Any]]) -> 
     about = {**known, "dspath": subject.dspath, "storepath": subject.storepath}
     (project / subject.metadata_dicoms).write_text(json.dumps(records))
     (project / subject.metadata_tarball).write_text(json.dumps(about))
+    offsets = json.dumps([512 + 22_016 * n for n in range(len(records))]).encode()
     note = {
         **known,
         "dicoms": len(records),
         "newest": NEWEST,
-        "fingerprint": {"size": 1 << 20, "mtime_ns": 0, "ctime_ns": 0},
+        "fingerprint": {"inode": 0, "size": 1 << 20, "mtime_ns": 0, "ctime_ns": 0},
+        "settled": True,
         "listing": {"size": 0, "md5": ""},
+        "offsets": tarball_index.Listing.of_bytes(offsets)._asdict(),
     }
     place = tarball_index.index_path(Store(project.parent), subject)
     place.parent.mkdir(parents=True, exist_ok=True)
+    tarball_index.offsets_path(Store(project.parent), subject).write_bytes(offsets)
     place.write_text(json.dumps(note))
 
 

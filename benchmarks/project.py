@@ -150,19 +150,21 @@ def _logged(store: Path) -> list[tuple[str, float, float]]:
     """
     found: list[tuple[str, float, float]] = []
     for log in sorted(store.glob(".icfqueue/log/*.log")):
-        begun = False
+        batch_begun = False
         for line in log.read_text().splitlines():
-            batch = f" {UPDATE_CATALOG.name} " in line
-            if "step.began" in line:
-                begun = begun or batch
-            elif (said := _DONE.search(line)) and (begun or not batch):
-                found.append((said[1], float(said[2]), float(said[3])))
-                begun = begun and not batch
-    if {name for name, _, _ in found} < set(NAMES):
-        raise RuntimeError("the worker's log lacks steps")
+            if (began := _BEGAN.search(line)) and began[1] == UPDATE_CATALOG.name:
+                batch_begun = True
+            elif done := _DONE.search(line):
+                step = done[1]
+                if step != UPDATE_CATALOG.name or batch_begun:
+                    found.append((step, float(done[2]), float(done[3])))
+                batch_begun = batch_begun and step != UPDATE_CATALOG.name
+    if missing := set(NAMES) - {step for step, _, _ in found}:
+        raise RuntimeError(f"the worker's log lacks the steps {sorted(missing)}")
     return found
 
 
+_BEGAN = re.compile(r"step\.began \S+ (\w+)")
 _DONE = re.compile(r"step\.done \S+ (\w+) .* seconds=([0-9.]+) work_seconds=([0-9.]+)")
 
 

@@ -1,9 +1,9 @@
 """icfqueue: whole projects of DICOM tarballs become lightweight DataLad datasets.
 
-The way of the data, module by module: :mod:`visit`, :mod:`store`, :mod:`fetch`,
-:mod:`index`, :mod:`metadata`, :mod:`dataset`, :mod:`catalog`, :mod:`cleanup`; what
-drives it: :mod:`steps`, :mod:`pipeline`, :mod:`status`, :mod:`retry`,
-:mod:`producer`, :mod:`cli`.
+The way of the data can be read off the packages: ``remote``, ``tarball``, ``outputs``,
+``dataset``, ``catalog``. They are joined in ``steps``, driven by ``pipeline`` and recorded
+in ``ledger``; ``operations`` is what the commands of ``cli`` do. docs/architecture.md has
+the picture.
 """
 
 __version__ = "0.1.0"

@@ -4,6 +4,7 @@
 fixture          scope     what it gives
 ================ ========  ====================================================
 isolated         session   (autouse) an empty HOME and git configuration of its own
+forgetful        function  (autouse) no test knows the broker's password of another
 store            function  a :class:`Store` in a fresh folder
 settings         function  default settings for that store
 make_job         function  builds a :class:`Job` for a visit of that store
@@ -20,6 +21,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from msgspec import structs
 from support.in_process_queue import InProcessQueue
@@ -32,6 +34,12 @@ from icfqueue.dataset import programs
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.steps.job import Job
 from icfqueue.store.directory import Store
+
+# How long an example takes, or is looked for, says how busy the machine is and no more.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 """Two real visits, where the institute's test data are laid beside the checkout."""
@@ -65,6 +73,12 @@ def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     assert (home / ".gitconfig").read_bytes() == before, "a test changed ~/.gitconfig"
 
 
+@pytest.fixture(autouse=True)
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget what a command of another test took out of its environment."""
+    monkeypatch.setattr("icfqueue.core.settings._kept", {})
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     root = tmp_path / "store"
@@ -74,7 +88,7 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def settings(store: Store) -> Settings:
-    return Settings(store_dir=store.root, keep_free=0)
+    return Settings(store_dir=store.root, keep_free=0, settle=0)
 
 
 @pytest.fixture
@@ -84,7 +98,10 @@ def make_job(store: Store, settings: Settings) -> Callable[..., Job]:
     def make(visit: str, project: str = "study_1", **options: object) -> Job:
         chosen: dict[str, object] = {"store_url": "https://data.example.org", **options}
         (store.root / project).mkdir(exist_ok=True)
-        return Job(Visit(project, visit), Options(**chosen), store, settings)  # type: ignore[arg-type]
+        options = Options(**chosen)  # type: ignore[arg-type]
+        # As where one site enqueues and works: the store gets its credential.
+        own = structs.replace(settings, store_url=options.store_url)
+        return Job(Visit(project, visit), options, store, own)
 
     return make
 

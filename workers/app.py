@@ -20,4 +20,6 @@ def create_app(chosen: settings.Settings) -> Celery:
     return made
 
 
+# Before anything is started; the children of this process are forks and know it, too.
+settings.keep_secrets()
 app = create_app(settings.load())

@@ -7,12 +7,15 @@ import os
 import signal
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
+import redis
 from celery import bootsteps
 
 from icfqueue.core import settings
 from icfqueue.pipeline.heartbeat import LAST_WORD
+from workers import pulse
 from workers.context import ask_to_stop, make_supervisor, stop_since, this_worker
 
 log = logging.getLogger(__name__)
@@ -33,6 +36,18 @@ _LAST_RESORT = settings.load().grace + LAST_WORD + 10.0
 """Seconds after which a worker without a parent, asked to stop, is killed."""
 
 
+class Pulse(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is untyped
+    """Shows whoever started this worker that its main loop goes round."""
+
+    requires = ("celery.worker.components:Hub",)
+
+    def start(self, parent: Any) -> None:
+        """Begin to beat."""
+        pulse.beat()
+        if parent.hub:
+            parent.hub.timer.call_repeatedly(pulse.EVERY, pulse.beat)
+
+
 class Supervision(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is untyped
     """Runs the supervisor in a thread of the worker's main process."""
 
@@ -50,6 +65,9 @@ class Supervision(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is u
             return
         worker = this_worker()
         supervisor = make_supervisor(worker)
+        # Before it says that it is ready; else who enqueues is told that nobody is there.
+        with suppress(redis.RedisError, OSError):
+            worker.quick.worker_lives(worker.name)
         self.thread = threading.Thread(
             target=supervisor.run,
             args=(supervision_ends, lambda: worker.quick.worker_lives(worker.name)),
@@ -61,7 +79,12 @@ class Supervision(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is u
         threading.Thread(target=_mind_the_end, name="end", daemon=True).start()
 
     def stop(self, parent: Any) -> None:  # noqa: ARG002 - Celery's signature
-        """Let another worker take over."""
+        """Let another worker take over.
+
+        Called before the pool is stopped, whatever the reason.
+        """
+        ask_to_stop()
+        pulse.beat(pulse.STOPPING)
         supervision_ends.set()
         if self.thread:
             self.thread.join(timeout=5.0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import time
 
 from icfqueue.broker import connection
@@ -44,6 +45,12 @@ def ask_to_stop() -> None:
         _stop_asked.value = time.monotonic()
 
 
+def stop_this_worker() -> None:
+    """Have the main process, which calls this, stop as by SIGTERM."""
+    ask_to_stop()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def broker_of(chosen: settings.Settings) -> connection.Broker:
     """Return the broker that the settings name, or the embedded one of the store."""
     return connection.configured(chosen) or EmbeddedServer(chosen.store_dir).broker
@@ -63,7 +70,7 @@ def _make_context() -> WorkerContext:
     ledger = RedisLedger(broker.connect(patient=True), flush_after=chosen.catalog_gather)
     return WorkerContext(
         settings=chosen,
-        store=Store(chosen.store_dir),
+        store=Store.of(chosen),
         ledger=ledger,
         quick=RedisLedger(broker.connect(), flush_after=chosen.catalog_gather),
         messages=Messages(app, ledger),
@@ -80,4 +87,5 @@ def make_supervisor(worker: WorkerContext) -> Supervisor:
         Queues(broker_of(worker.settings).connect()),
         worker.settings,
         patience=min(LOST, worker.settings.lease),
+        refused=stop_this_worker,
     )

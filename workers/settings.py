@@ -24,6 +24,14 @@ def worker_settings() -> dict[str, Any]:
         "task_annotations": {"*": {"max_retries": None}},
         "task_track_started": False,
         "worker_send_task_events": False,
+        # Who may write to the broker must not be able to stop a worker, to change it or
+        # to ask it anything; `icfqueue cancel` goes by the record.
+        "worker_enable_remote_control": False,
+        "worker_consumer": "workers.consumer:Consumer",
+        # An answer of the broker that nobody expected is waited out like its absence.
+        "broker_channel_error_retry": True,
+        # The number of messages at hand would be reduced, and not reliably raised again.
+        "worker_enable_prefetch_count_reduction": False,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
     }

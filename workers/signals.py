@@ -15,17 +15,28 @@ from icfqueue.broker import connection
 from icfqueue.broker.embedded import EmbeddedServer
 from icfqueue.core import settings, steps
 from icfqueue.core.errors import IcfqueueError
+from icfqueue.core.plain_text import escape_record
 from icfqueue.steps import registry
 from icfqueue.store.directory import Store
+from workers import pulse
 from workers.app import app
-from workers.bootsteps import OneAtHand, Supervision, supervision_ends
+from workers.bootsteps import OneAtHand, Pulse, Supervision, supervision_ends
 from workers.context import ask_to_stop, this_worker
 
-_LATE_IMPORTS = ("encodings.idna", "redis", "redis.backoff", "redis.retry", "ssl")
-"""What Python and redis-py import at the first connection."""
+_LATE_IMPORTS = (
+    "encodings.idna",
+    "icfqueue.broker.sockets",
+    "icfqueue.broker.transport",
+    "redis",
+    "redis.backoff",
+    "redis.retry",
+    "ssl",
+)
+"""What Python, redis-py and we import at the first connection."""
 
 _opened = ExitStack()
 
+app.steps["worker"].add(Pulse)
 app.steps["worker"].add(Supervision)
 app.steps["consumer"].add(OneAtHand)
 
@@ -50,6 +61,14 @@ def _prepare(**_: Any) -> None:
 
 
 @signals.after_setup_logger.connect
+@signals.after_setup_task_logger.connect
+def _escape(logger: logging.Logger, **_: Any) -> None:
+    """Have no control character reach a log, whoever logs it."""
+    for handler in logger.handlers:
+        handler.addFilter(escape_record)
+
+
+@signals.after_setup_logger.connect
 def _quiet(loglevel: int | None = None, **_: Any) -> None:
     """Leave out Celery's own two lines for each message: ours say more."""
     if (loglevel or logging.INFO) > logging.DEBUG:
@@ -64,6 +83,7 @@ def _stopping(**_: Any) -> None:
     Whoever begins at this moment need not wait until this worker is gone.
     """
     ask_to_stop()
+    pulse.beat(pulse.STOPPING)
     supervision_ends.set()
 
 

@@ -6,6 +6,8 @@ Written out, so that a task is found by its name; that they are those of
 
 from __future__ import annotations
 
+from celery import current_task
+
 from icfqueue.broker.celery_app import TASK_PREFIX
 from icfqueue.core.steps import (
     CLEANUP,
@@ -52,4 +54,6 @@ def cleanup(project: str, visit: str, generation: int) -> str:
 
 
 def _handle(step: Step, project: str, visit: str, generation: int) -> str:
-    return handle(this_worker(), step.name, project, visit, generation)
+    # Kombu's name for the level at which the message lay.
+    level = (current_task.request.delivery_info or {}).get("priority")
+    return handle(this_worker(), step.name, project, visit, generation, level=level)

@@ -4,31 +4,27 @@ from __future__ import annotations
 
 from celery import Celery
 from kombu import Exchange, Queue
+from kombu.transport import TRANSPORT_ALIASES
 
-from icfqueue.broker.connection import Broker
+from icfqueue.broker.connection import PATIENT, SOCKET_SCHEME, Broker
+from icfqueue.broker.sockets import OVER_TCP, REPLY_SECONDS
+from icfqueue.core.priority import LEVELS
 from icfqueue.core.steps import QUEUES
 
 TASK_PREFIX = "icfqueue."
 """The task of a step is called ``icfqueue.<step>``."""
 
-
-LEVELS = list(range(10))
-"""Celery's priorities on Redis; 0 is served first. Visits that have begun take the
-lower half, others the upper one, so that a project finishes visit by visit."""
-
-
 SEPARATOR = "\x06\x16"
 """Kombu's own, between a queue's name and its priority in the key of a Redis list."""
 
 
-UNACKED = "unacked"
-"""Kombu's own: the hash of the messages that workers hold."""
+TRANSPORT = "icfqueue.broker.transport:Transport"
+BACKEND = "icfqueue.broker.transport:Backend"
+"""Named as texts: who only asks for the state of things need not import them."""
 
-
-REDELIVERY = 7 * 24 * 3600
-"""Seconds after which Redis' transport hands out an unacknowledged message again. Far
-longer than any step: a healthy step must not run twice, and what a dead worker held is
-found by its lease, long before."""
+HEALTH_SECONDS = 10
+"""Seconds after which Kombu looks whether a reply is overdue; it drops the connection
+when it is by as many."""
 
 
 def make_app(broker: Broker) -> Celery:
@@ -36,7 +32,16 @@ def make_app(broker: Broker) -> Celery:
 
     JSON is the only serialiser: a pickle in a queue is a program that a stranger sends.
     """
-    app = Celery("icfqueue", broker=broker.url, backend=broker.url, set_as_current=False)
+    # Kombu chooses a transport by the scheme of the address, and by nothing else if that
+    # is one of a socket.
+    TRANSPORT_ALIASES.update(redis=TRANSPORT, rediss=TRANSPORT)
+    results = broker.url.removeprefix("redis+") if _is_socket(broker) else broker.url
+    app = Celery(
+        "icfqueue",
+        broker=broker.url,
+        backend=f"{BACKEND}+{results}",
+        set_as_current=False,
+    )
     app.conf.update(
         task_serializer="json",
         result_serializer="json",
@@ -47,23 +52,28 @@ def make_app(broker: Broker) -> Celery:
         task_create_missing_queues=False,
         result_expires=3600,
         broker_transport_options={
-            "visibility_timeout": REDELIVERY,
-            "priority_steps": LEVELS,
+            "priority_steps": list(LEVELS),
             "sep": SEPARATOR,
             "queue_order_strategy": "priority",
-            "socket_connect_timeout": 3.0,
-            "socket_keepalive": True,
+            "socket_timeout": REPLY_SECONDS,
+            "health_check_interval": HEALTH_SECONDS,
+            **OVER_TCP,
         },
-        # max_retries=None is silently capped; this is about 50 minutes.
+        # max_retries=None is silently capped; this is about a week.
         task_publish_retry_policy={
-            "max_retries": 600,
+            "max_retries": PATIENT,
             "interval_start": 0.2,
             "interval_step": 0.5,
             "interval_max": 5,
         },
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        redis_backend_health_check_interval=HEALTH_SECONDS,
     )
     if broker.tls:
         app.conf.update(broker_use_ssl=broker.tls, redis_backend_use_ssl=broker.tls)
     return app
+
+
+def _is_socket(broker: Broker) -> bool:
+    return broker.url.startswith(f"{SOCKET_SCHEME}:")

@@ -19,6 +19,9 @@ SOCKET_SCHEME = "redis+socket"
 PATIENT = 100_000
 """Tries of a worker whose broker is away: days, at five seconds each."""
 
+QUICK_SECONDS = 4.0
+"""How long whoever does not wait for a broker waits for a reply."""
+
 CHECK_SECONDS = 2.0
 """How long a command waits for the first answer, once for the connection and once for
 the reply: it is to say within five seconds that the broker is away."""
@@ -58,10 +61,19 @@ class Broker:
             return {}
         import ssl
 
-        options: dict[str, Any] = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+        options: dict[str, Any] = {
+            "ssl_cert_reqs": ssl.CERT_REQUIRED,
+            # Said here, for redis-py 5 did not ask whose certificate it is.
+            "ssl_check_hostname": True,
+        }
         if self.ca_file:
             options["ssl_ca_certs"] = str(self.ca_file)
         return options
+
+    @property
+    def is_socket(self) -> bool:
+        """Whether it is a Unix socket."""
+        return self.url.startswith(f"{SOCKET_SCHEME}:")
 
     def connect(self, *, patient: bool = False) -> redis.Redis:
         """Return a connection whose replies are text.
@@ -74,27 +86,33 @@ class Broker:
         from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
         from redis.retry import Retry
 
+        from icfqueue.broker.sockets import REPLY_SECONDS
+
         if patient:
             backoff = ExponentialWithJitterBackoff(base=0.05, cap=5.0)
-            return self._connect(Retry(backoff, PATIENT), 30.0)
-        return self._connect(Retry(NoBackoff(), 1), 4.0)
+            return self._connect(Retry(backoff, PATIENT), REPLY_SECONDS)
+        return self._connect(Retry(NoBackoff(), 1), QUICK_SECONDS)
 
     def _connect(self, retry: Retry, timeout: float) -> redis.Redis:
         import redis
 
+        from icfqueue.broker import sockets
+
+        options: dict[str, Any] = {"connection_class": sockets.UNIX}
+        if not self.is_socket:
+            kind = sockets.TLS if self.tls else sockets.TCP
+            options = {**sockets.OVER_TCP, "connection_class": kind, **self.tls}
+            options["socket_connect_timeout"] = min(sockets.CONNECT_SECONDS, timeout)
         return redis.Redis.from_url(
             self._redis_url(),
             decode_responses=True,
+            # What somebody else wrote may be no text: then it is no record either.
+            encoding_errors="backslashreplace",
             retry=retry,
-            retry_on_error=[
-                redis.BusyLoadingError,
-                redis.ConnectionError,
-                redis.TimeoutError,
-            ],
-            socket_connect_timeout=min(3.0, timeout),
+            retry_on_error=[redis.ConnectionError, redis.TimeoutError],
             socket_timeout=timeout,
-            health_check_interval=30,
-            **self.tls,
+            health_check_interval=sockets.CHECK_EVERY,
+            **options,
         )
 
     def check(self) -> redis.Redis:
@@ -106,25 +124,36 @@ class Broker:
             The broker does not answer or refuses; one line, without the password.
         """
         import redis
+
+        try:
+            self._ping()
+        except (redis.RedisError, OSError) as error:
+            raise self.unreachable(error) from error
+        return self.connect()
+
+    def _ping(self) -> None:
         from redis.backoff import NoBackoff
         from redis.retry import Retry
 
-        try:
-            # One try on a connection of its own: each further one doubles the time that a
-            # host which swallows packets takes.
-            with self._connect(Retry(NoBackoff(), 0), CHECK_SECONDS) as probe:
+        from icfqueue.broker.refusals import BrokerRefuses
+
+        # One try on a connection of its own: each further one doubles the time that a
+        # host which swallows packets takes.
+        with self._connect(Retry(NoBackoff(), 0), CHECK_SECONDS) as probe:
+            try:
                 probe.ping()
-        except redis.AuthenticationError:
-            raise Unreachable(
-                f"the broker at {self.shown} refuses the password",
-                hint="set ICFQUEUE_BROKER_URL or ICFQUEUE_BROKER_PASSWORD",
-            ) from None
-        except (redis.RedisError, OSError) as error:
-            raise Unreachable(
-                f"the broker at {self.shown} does not answer ({_reason(error)})",
-                hint="is it running? does --broker name it? try 'icfqueue doctor'",
-            ) from None
-        return self.connect()
+            except BrokerRefuses as error:
+                # A server that cannot write to its disk refuses even that, and can be
+                # asked for all it knows.
+                if error.code != "MISCONF":
+                    raise
+
+    def unreachable(self, error: BaseException) -> Unreachable:
+        """Return the error to raise for `error`; one line, without the password."""
+        from icfqueue.broker import refusals
+
+        found = refusals.words(error)
+        return Unreachable(f"the broker at {self.shown} {found.found}", hint=found.remedy)
 
     def _redis_url(self) -> str:
         parts = urlsplit(self.url)
@@ -195,10 +224,3 @@ def faults(client: redis.Redis) -> list[tuple[str, str]]:
     if policy != "noeviction":
         found.append((f"maxmemory-policy is {policy}", "set 'maxmemory-policy noeviction'"))
     return found
-
-
-def _reason(error: Exception) -> str:
-    # redis-py repeats host and port; the operating system's own words are enough.
-    cause = error.__cause__ or error
-    text = getattr(cause, "strerror", None) or str(cause)
-    return str(text).strip().rstrip(".").lower() or type(cause).__name__

@@ -21,6 +21,8 @@ import hashlib
 import importlib.util
 import os
 import platform
+import re
+import shlex
 import socket
 import subprocess
 import time
@@ -31,7 +33,11 @@ from typing import Self
 
 from icfqueue.broker.connection import SOCKET_SCHEME, Broker
 from icfqueue.core.errors import Unreachable
-from icfqueue.store.directory import HIDDEN, Store
+from icfqueue.core.processes.groups import without_secrets
+from icfqueue.store.beneath.folder import Folder
+from icfqueue.store.beneath.walk import HIDDEN
+from icfqueue.store.directory import Store
+from icfqueue.store.disk import is_full
 
 START_SECONDS = 10.0
 """How long a server may take to say that it is there; loading its data may take longer."""
@@ -59,14 +65,12 @@ class EmbeddedServer:
         self.socket = _socket_folder() / f"{name}.sock"
         self.broker = Broker(f"{SOCKET_SCHEME}://{self.socket}")
         self._users: int | None = None
+        self._held: Folder | None = None
 
     def __enter__(self) -> Self:
         try:
-            # The folder above is everybody's who uses the store; the data are not.
-            Store(self.folder.parent.parent).make_dir(self.folder.parent)
-            self.folder.mkdir(exist_ok=True, mode=0o700)
-            self.folder.chmod(0o700)
-            self._users = os.open(self.folder / "users", os.O_CREAT | os.O_RDWR, 0o600)
+            self._held = self._open_folder()
+            self._users = self._file("users")
         except OSError as error:
             raise Unreachable(
                 f"the embedded broker cannot keep its data in {self.folder}: "
@@ -77,9 +81,44 @@ class EmbeddedServer:
         try:
             self.ensure()
         except BaseException:
-            os.close(self._users)
+            self._close()
             raise
         return self
+
+    def _open_folder(self) -> Folder:
+        """Open the folder of the data, which is made.
+
+        Raises
+        ------
+        UnsafePath
+            A link is in its place, or somebody else's folder.
+        """
+        beneath = Store(self.folder.parent.parent).beneath
+        # The folder above is everybody's who uses the store; the data are not.
+        with beneath.made(self.folder.parent) as above:
+            with suppress(FileExistsError):
+                above.make(self.folder.name, 0o700)
+            held = above.enter(self.folder.name)
+        try:
+            beneath.check_private(held)
+            held.path.chmod(0o700)
+        except BaseException:
+            held.close()
+            raise
+        return held
+
+    def _file(self, name: str, more: int = 0) -> int:
+        """Open a file in the folder of the data; links are not followed."""
+        assert self._held  # noqa: S101 - for the type checker: it is entered
+        return self._held.open_file(name, os.O_CREAT | os.O_RDWR | more, 0o600)
+
+    def _close(self) -> None:
+        if self._users is not None:
+            os.close(self._users)
+            self._users = None
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
     def __exit__(
         self,
@@ -97,8 +136,7 @@ class EmbeddedServer:
                 last = False
             if last:
                 self._stop()
-        os.close(self._users)
-        self._users = None
+        self._close()
 
     def ensure(self) -> None:
         """Start the server unless it answers; also used to bring a dead one back.
@@ -117,7 +155,7 @@ class EmbeddedServer:
                 self._start()
 
     def _answers(self) -> bool:
-        return self._answer().startswith(b"+PONG")
+        return _is_up(self._answer())
 
     def _answer(self) -> bytes:
         """Return the beginning of the answer to a PING; nothing without a server."""
@@ -134,36 +172,71 @@ class EmbeddedServer:
                 return b""
 
     def _start(self) -> None:
-        held = os.open(self.folder / "server", os.O_CREAT | os.O_RDWR, 0o600)
+        assert self._held  # noqa: S101 - for the type checker: it is entered
+        held = self._file("server")
         try:
             self._claim(held)
-            with (self.folder / "log").open("ab") as log:
+            with open(self._file("log", os.O_APPEND), "ab") as log:
                 process = subprocess.Popen(
-                    [str(_program()), *self._arguments()],
+                    [str(_program()), *self._arguments(self._held.path)],
+                    env=without_secrets(os.environ),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
-                    pass_fds=(held,),
+                    pass_fds=(held, self._held.descriptor),
                 )
         finally:
             os.close(held)
         # Needed next by whoever wants the server, which starts meanwhile.
         importlib.import_module("redis")
         end = time.monotonic() + START_SECONDS
-        while not (answer := self._answer()).startswith(b"+PONG"):
+        while not _is_up(answer := self._answer()):
             if answer.startswith(_LOADING):
                 end = time.monotonic() + START_SECONDS
             if process.poll() is not None or time.monotonic() > end:
                 process.kill()
                 process.wait()
-                raise Unreachable(
-                    f"the embedded broker does not start (see {self.folder / 'log'})",
-                    hint="is the disk full? a broker elsewhere can be named with --broker",
-                )
+                raise self._no_start()
             time.sleep(0.005)
         # Reaped by whoever outlives it; the command must not wait for the server.
         process.returncode = 0
+
+    @property
+    def lacks_room(self) -> bool:
+        """Whether the disk is full on which the server keeps its data."""
+        folder = next(one for one in (self.folder, *self.folder.parents) if one.is_dir())
+        return is_full(folder)
+
+    def _no_start(self) -> Unreachable:
+        if self.lacks_room:
+            return Unreachable(
+                f"the embedded broker has no room for its data in {self.folder}",
+                hint="make room on that disk; what was enqueued is kept",
+            )
+        return Unreachable(
+            f"the embedded broker does not start (see {self.folder / 'log'})",
+            hint=self._remedy_of_start(),
+        )
+
+    def _remedy_of_start(self) -> str:
+        said = _last_words(self.folder / "log")
+        if "append only file" not in said and "AOF" not in said:
+            return "a broker elsewhere can be named with --broker"
+        data = self.folder / "appendonlydir"
+        remedy = (
+            f"its data are damaged: move {data} away, and 'icfqueue reconcile PROJECT' "
+            "makes the records of complete visits anew"
+        )
+        if found := _DAMAGED.search(said):
+            # Only the server is installed; it is its own check, if it is called so.
+            check = f"exec -a valkey-check-aof {shlex.quote(str(_program()))} --fix"
+            command = f"{check} {shlex.quote(str(data / found[1]))}"
+            remedy += (
+                f"; or bash -c {shlex.quote(command)} leaves out what was written after "
+                "the damage"
+            )
+        return remedy
 
     def _claim(self, held: int) -> None:
         """Take the server's lock, which the server inherits and keeps while it lives."""
@@ -191,16 +264,18 @@ class EmbeddedServer:
         os.ftruncate(held, 0)
         os.pwrite(held, socket.gethostname().encode(), 0)
 
-    def _arguments(self) -> list[str]:
+    def _arguments(self, folder: Path) -> list[str]:
         options = {
             "port": "0",
             "unixsocket": str(self.socket),
             "unixsocketperm": "700",
-            "dir": str(self.folder),
+            "dir": str(folder),
             "appendonly": "yes",
             "appendfsync": "everysec",
             "save": "",
             "maxmemory-policy": "noeviction",
+            # Ours are small; a stranger's need not fit into anybody's memory.
+            "proto-max-bulk-len": "16mb",
             "daemonize": "no",
             "logfile": "",
             "loglevel": "warning",
@@ -217,17 +292,16 @@ class EmbeddedServer:
         client.close()
 
     def _starting(self) -> _FileLock:
-        return _FileLock(self.folder / "starting")
+        return _FileLock(self._file("starting"))
 
 
 class _FileLock:
-    """An exclusive lock on a file for the length of a block."""
+    """An exclusive lock on an open file for the length of a block; then it is closed."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, file: int) -> None:
+        self.file = file
 
     def __enter__(self) -> None:
-        self.file = os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(self.file, fcntl.LOCK_EX)
 
     def __exit__(self, *_: object) -> None:
@@ -236,6 +310,32 @@ class _FileLock:
 
 _LOADING = b"-LOADING"
 """What a server answers while it reads its data."""
+
+
+def _is_up(answer: bytes) -> bool:
+    """Tell whether an answer to PING is a running server's.
+
+    One that cannot write to its disk answers with an error, and is up: it accepts again
+    what is written when there is room.
+    """
+    return answer.startswith((b"+PONG", b"-")) and not answer.startswith(_LOADING)
+
+
+_DAMAGED = re.compile(r"reading the append only file (appendonly\.aof\.\d+\.incr\.aof):")
+"""A server's words about the one file that it can mend itself."""
+
+_LAST_WORDS = 1000
+"""Bytes at the end of a server's log that are about its last start."""
+
+
+def _last_words(log: Path) -> str:
+    """Return the end of the log; nothing if it cannot be read."""
+    try:
+        with open(os.open(log, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _LAST_WORDS))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def _program() -> Path:

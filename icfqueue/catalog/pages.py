@@ -12,16 +12,14 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from icfqueue.core.visit import Visit
+from icfqueue.catalog.summary import SERIES_TAGS, Series, Value, VisitSummary
+from icfqueue.outputs import deposit
+from icfqueue.outputs.metadata_files import TarballMeta
 from icfqueue.tarball.dicom_tags import NAMES
-
-KEYWORD_TAGS = ("ProtocolName", "Modality")
-"""Tags whose values become keywords, by which the study page can be filtered."""
 
 VERSION = "latest"
 """Dataset version of every page: its address stays when a visit is replaced."""
@@ -29,92 +27,27 @@ VERSION = "latest"
 MAX_VALUES = 500
 """Distinct values of one tag that a page shows; a tarball may hold any number."""
 
-MAX_KEYWORDS = 100
-"""Keywords of one visit; they are kept on the study page, which grows with visits."""
-
-MAX_LENGTH = 256
-"""Characters of a value that are shown; DICOM's LO and SH have at most 64 (PS3.5)."""
-
-_SAFE_INTEGER = 2**53 - 1
-"""Largest whole number that JavaScript keeps exactly."""
+MAX_SERIES = 1000
+"""Series of one visit that its page lists."""
 
 _KB = 1024
 _SOURCE = "icfqueue"
-_LAYOUT = "1"
+_LAYOUT = "2"
 """Goes up when the same metadata shall give other pages, or the site has changed: a
 catalog of another layout is made anew."""
 
 _SOURCES = [{"source_name": _SOURCE, "source_version": _LAYOUT}]
+_EARLIER = ([{"source_name": _SOURCE, "source_version": "1"}],)
+"""Layouts of before, whose pages the site of today can show as well."""
 
-Value = str | int
+SERIES_COLUMNS = (*SERIES_TAGS, "Images", "Bytes")
+"""Of the table of series on a visit's page."""
+
+MAX_KEYWORDS = 100
+"""Keywords of the whole study that its page names by itself."""
+
 CatalogRecord = dict[str, Any]
 """A page as the catalog's JSON schema has it."""
-
-
-@dataclass(frozen=True, slots=True)
-class VisitSummary:
-    """The content of a visit's page.
-
-    Attributes
-    ----------
-    tar_bytes
-        Size of the tarball.
-    dicoms
-        Number of DICOM files in it.
-    values
-        For each of :data:`~icfqueue.tarball.dicom_tags.NAMES` its distinct values, sorted,
-        numbers first.
-    """
-
-    visit: Visit
-    tar_bytes: int
-    dicoms: int
-    values: Mapping[str, Sequence[Value]]
-
-    @property
-    def keywords(self) -> list[str]:
-        """Distinct values of :data:`KEYWORD_TAGS`."""
-        found = dict.fromkeys(
-            str(value) for tag in KEYWORD_TAGS for value in self.values[tag]
-        )
-        return list(found)[:MAX_KEYWORDS]
-
-
-def summarize(
-    visit: Visit, tar_bytes: int, dicoms: Sequence[Mapping[str, Any]]
-) -> VisitSummary:
-    """Return the summary of a visit.
-
-    Parameters
-    ----------
-    tar_bytes
-        Size of the tarball.
-    dicoms
-        The entries of ``…_metadata_dicoms.json``. A tag is a string, a number or, with
-        several values, a list of these; ``""`` is an absent one.
-    """
-    values = {tag: _distinct(entry.get(tag) for entry in dicoms) for tag in NAMES}
-    return VisitSummary(visit, tar_bytes, len(dicoms), values)
-
-
-def _distinct(raw: Iterable[Any]) -> list[Value]:
-    found: set[Value] = set()
-    for value in raw:
-        for single in value if isinstance(value, list) else (value,):
-            shown = _shown(single)
-            if shown != "":
-                found.add(shown)
-    return sorted(found, key=lambda value: (isinstance(value, str), value))
-
-
-def _shown(value: Any) -> Value:
-    """Return `value` as the browser can show it exactly."""
-    if value is None:
-        return ""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value if abs(value) <= _SAFE_INTEGER else str(value)
-    text = str(value).strip()
-    return text if len(text) <= MAX_LENGTH else f"{text[:MAX_LENGTH]}…"
 
 
 def study_id(store_url: str, project: str) -> str:
@@ -130,26 +63,43 @@ def page_path(dataset_id: str) -> PurePosixPath:
     return PurePosixPath("metadata", dataset_id, VERSION, digest[:3], f"{digest[3:]}.json")
 
 
-def visit_record(summary: VisitSummary, dataset_id: str, clone_url: str) -> CatalogRecord:
+def visit_record(summary: VisitSummary, dataset_id: str, store_url: str) -> CatalogRecord:
     """Return the record of a visit's page."""
     visit = summary.visit
     return _record(
         dataset_id,
         visit.id,
-        f"DICOM data of visit {visit.id} of study {visit.project}. The DICOM tab lists "
-        "the values of selected tags over all files of the visit.",
-        # A string, not a list: the page rewrites some addresses that stand in lists.
-        url=clone_url,
+        f"DICOM data of visit {visit.id} of study {visit.project}.",
+        # A string, not a list: datalad-catalog's own page rewrites addresses in lists.
+        url=deposit.clone_url(store_url, visit),
         keywords=summary.keywords,
         additional_display=[
-            {
-                "name": "DICOM",
-                "icon": "far fa-file-image",
-                "content": {tag: _capped(summary.values[tag]) for tag in NAMES},
-            }
+            _shows("Series", _series_table(summary.series)),
+            _shows("DICOM", {tag: _capped(summary.values[tag]) for tag in NAMES}),
+            _shows("Tarball", _tarball(summary.tarball, store_url)),
         ],
-        top_display=_top("TAR file size", summary.tar_bytes, summary.dicoms),
+        top_display=_top("TAR file size", summary.tarball.size, summary.dicoms),
     )
+
+
+def _shows(name: str, content: CatalogRecord) -> CatalogRecord:
+    return {"name": name, "icon": "far fa-file-image", "content": content}
+
+
+def _series_table(series: Sequence[Series]) -> CatalogRecord:
+    return {
+        "columns": list(SERIES_COLUMNS),
+        "rows": [[*one.tags, one.images, one.bytes] for one in series[:MAX_SERIES]],
+        "total": len(series),
+    }
+
+
+def _tarball(tarball: TarballMeta, store_url: str) -> CatalogRecord:
+    return {
+        "url": f"{store_url.rstrip('/')}/{tarball.storepath}",
+        "bytes": tarball.size,
+        "md5": tarball.md5,
+    }
 
 
 def _capped(values: Sequence[Value]) -> list[Value] | None:
@@ -171,18 +121,27 @@ def study_entry(summary: VisitSummary, dataset_id: str) -> CatalogRecord:
         "dataset_path": summary.visit.id,
         "dirs_from_path": [summary.visit.id],
         "keywords": summary.keywords,
+        "nr_series": len(summary.series),
         "nr_dicoms": summary.dicoms,
-        "tar_bytes": summary.tar_bytes,
-        "tar_size": format_bytes(summary.tar_bytes),
+        "tar_bytes": summary.tarball.size,
+        "tar_size": format_bytes(summary.tarball.size),
     }
 
 
-def entries_of(record: CatalogRecord) -> dict[str, CatalogRecord] | None:
+def entries_of(
+    record: CatalogRecord, *, earlier: bool = False
+) -> dict[str, CatalogRecord] | None:
     """Return what a study page lists, by visit id.
 
     None if the page has another layout, or lists what somebody added by hand.
+
+    Parameters
+    ----------
+    earlier
+        A layout of before will do, too.
     """
-    if record["metadata_sources"]["sources"] != _SOURCES:
+    known = (_SOURCES, *_EARLIER) if earlier else (_SOURCES,)
+    if record["metadata_sources"]["sources"] not in known:
         return None
     listed: list[CatalogRecord] = record.get("subdatasets", [])
     if not all({"keywords", "nr_dicoms", "tar_bytes"} <= {*entry} for entry in listed):
@@ -191,17 +150,28 @@ def entries_of(record: CatalogRecord) -> dict[str, CatalogRecord] | None:
 
 
 def study_record(
-    project: str, dataset_id: str, entries: Iterable[CatalogRecord]
+    project: str,
+    dataset_id: str,
+    entries: Iterable[CatalogRecord],
+    clone_url: str | None = None,
 ) -> CatalogRecord:
-    """Return the record of the study page; `entries` by :func:`study_entry`."""
+    """Return the record of the study page.
+
+    Parameters
+    ----------
+    entries
+        The visits, each by :func:`study_entry`.
+    clone_url
+        Of the dataset that has all visits as subdatasets; None if there is none.
+    """
     listed = sorted(entries, key=lambda entry: str(entry["dataset_path"]))
     keywords = {word for entry in listed for word in entry["keywords"]}
+    more = {"url": clone_url} if clone_url else {}
     return _record(
         dataset_id,
         project,
-        f"DICOM data of the visits of study {project}. Each visit in the Subdatasets tab "
-        "is a DataLad dataset of its own; its page has its size, its series and the "
-        "command that clones it.",
+        f"DICOM data of the visits of study {project}. Each visit is a DataLad dataset "
+        "of its own; its page has its series, its size and the command that clones it.",
         keywords=sorted(keywords)[:MAX_KEYWORDS],
         subdatasets=listed,
         top_display=_top(
@@ -209,6 +179,7 @@ def study_record(
             sum(entry["tar_bytes"] for entry in listed),
             sum(entry["nr_dicoms"] for entry in listed),
         ),
+        **more,
     )
 
 

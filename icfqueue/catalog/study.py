@@ -2,7 +2,7 @@
 
 ::
 
-    <project>/catalog/index.html, assets/, artwork/, templates/   the site, made once
+    <project>/catalog/index.html, assets/, artwork/, README.md    the site, made once
     <project>/catalog/config.json, schema/                        its settings
     <project>/catalog/metadata/super.json                         names the study page
     <project>/catalog/metadata/<id>/latest/<3>/<29>.json          a page, one per visit
@@ -24,18 +24,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from icfqueue.catalog import pages, site
-from icfqueue.catalog.pages import CatalogRecord, VisitSummary
-from icfqueue.core import faultpoint
-from icfqueue.core.errors import PermanentError, StepError, UsageError
+from icfqueue.catalog.pages import CatalogRecord
+from icfqueue.catalog.summary import VisitSummary, summarize
+from icfqueue.core.errors import NotSeen, PermanentError, StepError, UsageError
 from icfqueue.core.guard import UNGUARDED, Guard
 from icfqueue.core.options import Outcome, Results
 from icfqueue.core.settings import Settings
 from icfqueue.core.steps import UPDATE_CATALOG
 from icfqueue.core.visit import Visit
 from icfqueue.outputs import deposit, ids, metadata_files
-from icfqueue.store import swap_folder
 from icfqueue.store.directory import Store
 from icfqueue.store.disk import disk_trouble
+
+WHOLE_PROJECT = "XDLRA--refs"
+"""In the project's folder if it has a dataset of all visits, which can be cloned."""
 
 
 def add_visits(
@@ -46,6 +48,8 @@ def add_visits(
     settings: Settings,
     *,
     guard: Guard = UNGUARDED,
+    vouched: bool = False,
+    superdataset: bool = False,
 ) -> Results:
     """Write the pages of some visits and, once, the study page.
 
@@ -63,6 +67,11 @@ def add_visits(
         Name, logo and colours of a new catalog.
     guard
         Asked before anything appears in the store.
+    vouched
+        The metadata must be there: an earlier step has written them.
+    superdataset
+        The study page shall offer the dataset of all visits though it may not be there
+        yet: it is written next.
 
     Returns
     -------
@@ -80,16 +89,23 @@ def add_visits(
     visits = sorted(set(visits))
     if not visits:
         return {}
-    study = _Study(store, project, store_url, guard)
+    study = _Study(store, project, store_url, guard, vouched, superdataset)
     wanted = visits
     with disk_trouble(f"updating the catalog of {project}"):
+        # Another machine may have written the study page just now: to go on from an older
+        # one would lose what that one lists.
+        store.look_again(study.page(study.id).parent)
         study.recover()
         entries = study.entries()
         if entries is None:
+            kept: dict[Visit, CatalogRecord] = {}
             if study.exists():
                 wanted = sorted({*visits, *_with_metadata(store, project)})
-            results = study.write_whole(wanted, {}, settings)
-            return {visit: results[visit] for visit in visits}
+                kept = study.kept()
+            wanted = [visit for visit in wanted if visit not in kept]
+            results = study.write_whole(wanted, kept, settings)
+            stays = Outcome(worked=False)
+            return {visit: results.get(visit, stays) for visit in visits}
         return study.extend(visits, entries)
 
 
@@ -99,11 +115,18 @@ def rebuild(
     store_url: str,
     settings: Settings,
     guard: Guard = UNGUARDED,
+    *,
+    superdataset: bool = False,
 ) -> Results:
     """Make the whole catalog anew from the metadata files of the project.
 
     Visits that are gone lose their page. A visit whose metadata files were removed but
     whose deposit is there (``--remove-metadata``) keeps the page that it has.
+
+    Parameters
+    ----------
+    superdataset
+        As for :func:`add_visits`.
 
     Returns
     -------
@@ -117,27 +140,22 @@ def rebuild(
     StepError, Withdrawn
         The old catalog stays.
     """
-    if not store.project_dir(project).is_dir():
+    if not store.is_folder(store.project_dir(project)):
         raise UsageError(
             f"{store.project_dir(project)} is not there",
             hint="look at the project's name and at --store-dir",
         )
-    study = _Study(store, project, store_url, guard)
+    study = _Study(store, project, store_url, guard, superdataset=superdataset)
     with disk_trouble(f"writing the catalog of {project}"):
         study.recover()
         visits = _with_metadata(store, project)
-        kept = {
-            visit: entry
-            for visit, entry in (study.entries() or {}).items()
-            if study.keeps(visit, {visit: entry})
-        }
-        return study.write_whole(visits, kept, settings)
+        return study.write_whole(visits, study.kept(), settings)
 
 
 def has_page(store: Store, visit: Visit, store_url: str) -> bool:
     """Return whether the visit has a page; cheap, does not read it."""
     study = _Study(store, visit.project, store_url, UNGUARDED)
-    return study.page(study.id_of(visit)).is_file()
+    return store.exists(study.page(study.id_of(visit)))
 
 
 def listed(store: Store, project: str, store_url: str) -> set[Visit]:
@@ -147,7 +165,7 @@ def listed(store: Store, project: str, store_url: str) -> set[Visit]:
 
 def _with_metadata(store: Store, project: str) -> list[Visit]:
     """Return the visits that have both metadata files, by id."""
-    names = (path.name for path in store.project_dir(project).glob("*_metadata_*.json"))
+    names = (entry.name for entry in store.listing(store.project_dir(project)))
     return metadata_files.visits_with_both(project, names)
 
 
@@ -159,6 +177,8 @@ class _Study:
     project: str
     store_url: str
     guard: Guard
+    vouched: bool = False
+    superdataset: bool = False
     folder: Path = field(init=False)
     id: str = field(init=False)
 
@@ -174,9 +194,9 @@ class _Study:
         PermanentError
             What is there is no catalog: nothing of ours to replace.
         """
-        if not self.folder.exists() or not any(self.folder.iterdir()):
+        if not self.store.listing(self.folder):
             return False
-        if not (self.folder / "metadata").is_dir():
+        if not self.store.is_folder(self.folder / "metadata"):
             raise PermanentError(
                 f"{self.folder} is there but is no DataLad catalog",
                 hint="move it away: the study's catalog is written there",
@@ -190,15 +210,23 @@ class _Study:
         """Return the id of the visit's page: that of its DataLad dataset."""
         return str(ids.dataset_id(self.store_url, visit))
 
-    def entries(self) -> dict[Visit, CatalogRecord] | None:
-        """Return what the study page lists, or None if the catalog cannot be used."""
+    def entries(self, *, earlier: bool = False) -> dict[Visit, CatalogRecord] | None:
+        """Return what the study page lists, or None if the catalog cannot be used.
+
+        Parameters
+        ----------
+        earlier
+            A page of an earlier layout, whose site may lack files, will do.
+        """
         try:
-            home = json.loads((self.folder / site.SUPER).read_bytes())
+            home = json.loads(self.store.read_bytes(self.folder / site.SUPER))
             if home["dataset_id"] != self.id:
                 return None
-            if not all((self.folder / name).is_file() for name in site.LANDMARKS):
+            landmarks = () if earlier else site.LANDMARKS
+            if not all(self.store.exists(self.folder / name) for name in landmarks):
                 return None
-            found = pages.entries_of(json.loads(self.page(self.id).read_bytes()))
+            page = json.loads(self.store.read_bytes(self.page(self.id)))
+            found = pages.entries_of(page, earlier=earlier)
             if found is None:
                 return None
             return {Visit(self.project, name): entry for name, entry in found.items()}
@@ -207,18 +235,23 @@ class _Study:
         except (ValueError, KeyError, TypeError, AttributeError, UsageError):
             return None
 
+    def kept(self) -> dict[Visit, CatalogRecord]:
+        """Return the entries of visits whose pages cannot be made again, and stay."""
+        entries = self.entries(earlier=True) or {}
+        return {visit: entries[visit] for visit in entries if self.keeps(visit, entries)}
+
     def recover(self) -> None:
         """Finish what a writer that died between two renames left behind."""
-        swap_folder.recover(self.folder, self._aside())
+        self.store.recover_folder(self.folder, self._aside())
 
     def keeps(self, visit: Visit, entries: Mapping[Visit, CatalogRecord]) -> bool:
         """Tell whether the visit's page stays, as its metadata files were removed."""
-        wanted = (visit.metadata_tarball, visit.metadata_dicoms)
+        wanted, there = (visit.metadata_tarball, visit.metadata_dicoms), self.store.exists
         return (
             visit in entries
-            and not all(self.store.path(visit, name).exists() for name in wanted)
-            and self.store.path(visit, visit.refs).exists()
-            and self.page(self.id_of(visit)).exists()
+            and not all(there(self.store.path(visit, name)) for name in wanted)
+            and there(self.store.path(visit, visit.refs))
+            and there(self.page(self.id_of(visit)))
         )
 
     def extend(
@@ -238,10 +271,18 @@ class _Study:
                 entries[visit] = made.entry
                 results[visit] = Outcome(worked=new)
             self.store.publish_all(written, self.guard)
-            record = pages.study_record(self.project, self.id, entries.values())
-            study = self._differing(self.id, record, scratch)
+            study = self._differing(self.id, self._record(entries), scratch)
             self.store.publish_all(study, self.guard)
         return results
+
+    def _record(self, entries: Mapping[Visit, CatalogRecord]) -> CatalogRecord:
+        """Return the study page's record, with a clone command if there is a dataset."""
+        whole = self.store.project_dir(self.project) / WHOLE_PROJECT
+        url = deposit.clone_url(self.store_url, self.project)
+        there = self.superdataset or self.store.exists(whole)
+        return pages.study_record(
+            self.project, self.id, entries.values(), url if there else None
+        )
 
     def _differing(
         self, dataset_id: str, record: CatalogRecord, scratch: Path
@@ -249,7 +290,7 @@ class _Study:
         """Write the page of `record`, to be published; nothing if it is there already."""
         content, target = pages.encode(pages.node(record)), self.page(dataset_id)
         try:
-            if target.read_bytes() == content:
+            if self.store.read_bytes(target) == content:
                 return []
         except FileNotFoundError:
             self.store.make_dir(target.parent)
@@ -275,23 +316,25 @@ class _Study:
         entries = dict(kept)
         with self.store.catalog_scratch(self.project) as scratch:
             new = scratch / "catalog"
-            site.make_site(new, project=self.project, dataset_id=self.id, settings=settings)
+            site.make_site(
+                new,
+                project=self.project,
+                dataset_id=self.id,
+                store_url=self.store_url,
+                settings=settings,
+            )
             for visit in kept:
                 dataset_id = self.id_of(visit)
-                _write(new, dataset_id, self.page(dataset_id).read_bytes())
+                _write(new, dataset_id, self.store.read_bytes(self.page(dataset_id)))
             for visit, made in self._pages(visits, results):
                 _write(new, made.dataset_id, pages.encode(pages.node(made.record)))
                 entries[visit] = made.entry
                 results[visit] = Outcome(worked=True)
-            if results and not entries and not self.folder.exists():
+            if results and not entries and not self.store.exists(self.folder):
                 return results  # nothing to show: all failed
-            record = pages.study_record(self.project, self.id, entries.values())
-            _write(new, self.id, pages.encode(pages.node(record)))
+            _write(new, self.id, pages.encode(pages.node(self._record(entries))))
             self.store.share_tree(new)
-            self.guard.before_publish(self.folder.name)
-            faultpoint.reach(f"before {self.folder.name}")
-            swap_folder.put_folder(new, self.folder, self._aside())
-            faultpoint.reach(f"after {self.folder.name}")
+            self.store.swap_folder(new, self.folder, self._aside(), self.guard)
         return results
 
     def _pages(
@@ -308,10 +351,9 @@ class _Study:
                 )
 
     def _made(self, visit: Visit) -> _Made:
-        summary = _read(self.store, visit)
+        summary = _read(self.store, visit, vouched=self.vouched)
         dataset_id = self.id_of(visit)
-        url = deposit.clone_url(self.store_url, visit)
-        record = pages.visit_record(summary, dataset_id, url)
+        record = pages.visit_record(summary, dataset_id, self.store_url)
         site.check_record(record)
         return _Made(dataset_id, record, pages.study_entry(summary, dataset_id))
 
@@ -328,19 +370,20 @@ class _Made:
     entry: CatalogRecord
 
 
-def _read(store: Store, visit: Visit) -> VisitSummary:
+def _read(store: Store, visit: Visit, *, vouched: bool) -> VisitSummary:
     """Return what the visit's metadata files say.
 
     Raises
     ------
     StepError
-        They are missing or damaged.
+        They are missing or damaged; NotSeen if a step vouches for them.
     """
     tarball = metadata_files.read_tarball(store, visit)
     if tarball is None:
-        raise _no_metadata(visit)
+        error = _no_metadata(visit)
+        raise NotSeen(error.message) if vouched else error
     dicoms = metadata_files.read_dicoms(store, visit)
-    return pages.summarize(visit, tarball.size, dicoms)
+    return summarize(visit, tarball, dicoms)
 
 
 def _no_metadata(visit: Visit) -> PermanentError:

@@ -59,20 +59,41 @@ def _foreign(error: Exception) -> int | None:
         # The reader of a pipe went away, as `| head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    if type(error).__module__.partition(".")[0] in {"redis", "kombu"}:
-        from icfqueue.core.errors import Unreachable
-
-        return complain(
-            Unreachable(
-                "the connection to the broker was lost",
-                hint="what was enqueued is kept; try again, or 'icfqueue doctor'",
-            )
-        )
+    made_by = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+    if made_by & {"redis", "kombu"}:
+        return complain(_of_broker(error))
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         said = error.strerror or str(error) or type(error).__name__
         return complain(IcfqueueError(f"{where}{said}", hint="try 'icfqueue doctor'"))
     return None
+
+
+def _of_broker(error: Exception) -> IcfqueueError:
+    """Return what to say of an error of redis or kombu."""
+    from icfqueue.broker import refusals
+    from icfqueue.core.errors import Unreachable
+    from icfqueue.core.plain_text import shown
+    from icfqueue.ledger.stored.spoilt import is_spoilt
+
+    if is_spoilt(error):
+        return Unreachable(
+            f"a key of the broker is not what icfqueue writes there ({shown(error)})",
+            hint="a running worker mends it, as does 'icfqueue reconcile PROJECT'; who "
+            "else writes to this broker? (ops/users.acl)",
+        )
+    if refusals.is_refusal(error):
+        found = refusals.words(error)
+        return Unreachable(f"the broker {found.found}", hint=found.remedy)
+    if refusals.is_answer(error):
+        return Unreachable(
+            f"the broker refused what it was asked ({shown(error)})",
+            hint="'icfqueue doctor' tells whether it is set up as it must be",
+        )
+    return Unreachable(
+        "the connection to the broker was lost",
+        hint="what was enqueued is kept; try again, or 'icfqueue doctor'",
+    )
 
 
 def _hide_password(arguments: list[str]) -> None:

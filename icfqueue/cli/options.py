@@ -8,24 +8,31 @@ from typing import Any, TypeVar
 
 import click
 
+from icfqueue.core.priority import MAX_PRIORITY
+
 F = TypeVar("F", bound=Callable[..., Any])
+
+store_dir_option = click.option(
+    "--store-dir",
+    type=click.Path(path_type=Path),
+    help="Store directory.  [env ICFQUEUE_STORE_DIR; default: this folder]",
+)
+"""For commands that need no broker."""
+
+store_url_option = click.option(
+    "--store-url",
+    metavar="URL",
+    help="Store on the web.  [env ICFQUEUE_STORE_URL; default: https://data.inm-icf.de]",
+)
+"""For commands that need neither a store directory nor a broker."""
 
 
 def where_options(function: F) -> F:
     """Add the options that say where store and broker are."""
     for option in reversed(
         [
-            click.option(
-                "--store-dir",
-                type=click.Path(path_type=Path),
-                help="Store directory.  [env ICFQUEUE_STORE_DIR; default: this folder]",
-            ),
-            click.option(
-                "--store-url",
-                metavar="URL",
-                help="Store on the web.  [env ICFQUEUE_STORE_URL; "
-                "default: https://data.inm-icf.de]",
-            ),
+            store_dir_option,
+            store_url_option,
             click.option(
                 "--broker",
                 metavar="URL",
@@ -44,51 +51,55 @@ def visit_arguments(function: F) -> F:
     return click.argument("project")(function)
 
 
+_WORK = [
+    click.option(
+        "--remote", is_flag=True, help="Add every visit that the store URL lists."
+    ),
+    click.option(
+        "--visits-file",
+        type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+        help="Add the visits that a file names, one a line; '-' is standard input.",
+    ),
+    click.option("--credential", metavar="NAME", help="DataLad credential for the store."),
+    click.option(
+        "--force",
+        is_flag=True,
+        help="Make everything anew; accept a changed tarball.",
+    ),
+    click.option("--no-catalog", is_flag=True, help="Leave the catalog alone."),
+    click.option(
+        "--no-superdataset",
+        is_flag=True,
+        help="Leave the project's dataset of all visits alone.",
+    ),
+    click.option(
+        "--remove-tarball",
+        is_flag=True,
+        help="Remove the tarball here once the deposit is complete and the store "
+        "is known to have the same bytes.",
+    ),
+    click.option(
+        "--remove-metadata",
+        is_flag=True,
+        help="Remove the two JSON files at the end.",
+    ),
+    click.option(
+        "--priority",
+        type=click.IntRange(0, MAX_PRIORITY),
+        default=0,
+        show_default=True,
+        help="Visits of a higher number go first.",
+    ),
+    click.option(
+        "--dry-run",
+        is_flag=True,
+        help="Say what would be done and why; do nothing.",
+    ),
+]
+
+
 def work_options(function: F) -> F:
     """Add the options that ``run`` and ``enqueue`` share."""
-    for option in reversed(
-        [
-            click.option(
-                "--remote", is_flag=True, help="Add every visit that the store URL lists."
-            ),
-            click.option(
-                "--visits-file",
-                type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
-                help="Add the visits that a file names, one a line; '-' is standard input.",
-            ),
-            click.option(
-                "--credential", metavar="NAME", help="DataLad credential for the store."
-            ),
-            click.option(
-                "--force",
-                is_flag=True,
-                help="Make everything anew; accept a changed tarball.",
-            ),
-            click.option("--no-catalog", is_flag=True, help="Leave the catalog alone."),
-            click.option(
-                "--remove-tarball",
-                is_flag=True,
-                help="Remove the tarball here once the deposit is complete and the store "
-                "is known to have the same bytes.",
-            ),
-            click.option(
-                "--remove-metadata",
-                is_flag=True,
-                help="Remove the two JSON files at the end.",
-            ),
-            click.option(
-                "--priority",
-                type=click.IntRange(0, 4),
-                default=0,
-                show_default=True,
-                help="Visits of a higher number go first.",
-            ),
-            click.option(
-                "--dry-run",
-                is_flag=True,
-                help="Say what would be done and why; do nothing.",
-            ),
-        ]
-    ):
+    for option in reversed(_WORK):
         function = option(function)
     return function

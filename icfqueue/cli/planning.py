@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -21,6 +22,16 @@ if TYPE_CHECKING:
     from icfqueue.operations.select_visits import Selection
 
 
+_TOLD = 100
+"""Tarballs without a visit that are named."""
+
+_UNSEEN = 5
+"""Visits that nobody has seen and that are named."""
+
+_WIDTH = 255
+"""Characters of a name that are shown; files have no longer ones."""
+
+
 def options_of(chosen: Settings, wanted: dict[str, Any]) -> Options:
     """Return what the options of ``run`` and ``enqueue`` ask for."""
     from icfqueue.core.options import Options
@@ -32,6 +43,7 @@ def options_of(chosen: Settings, wanted: dict[str, Any]) -> Options:
         catalog=not wanted["no_catalog"],
         remove_tarball=wanted["remove_tarball"],
         remove_metadata=wanted["remove_metadata"],
+        superdataset=chosen.superdataset and not wanted["no_superdataset"],
     )
 
 
@@ -48,6 +60,9 @@ def chosen_visits(
     from icfqueue.operations.select_visits import select_visits
 
     listed = _lines(wanted["visits_file"]) if wanted["visits_file"] else None
+    if wanted["remote"] and sys.stderr.isatty():
+        # It may take minutes, and nothing else is seen of it.
+        click.echo(f"Listing {opened.settings.store_url}/{project}/ …", err=True)
     with ExitStack() as stack:
         remote = stack.enter_context(opened.remote()) if wanted["remote"] else None
         found = select_visits(opened.store, project, named, listed=listed, remote=remote)
@@ -58,10 +73,30 @@ def chosen_visits(
             fg="yellow",
             err=True,
         )
-    for name, why in found.left_out:
-        click.secho(f"left out: {name!r} ({why})", fg="yellow", err=True)
+    _tell_unseen(opened, found)
+    for name, why in found.left_out[:_TOLD]:
+        # `repr` escapes what is not printable.
+        click.secho(f"left out: {name[:_WIDTH]!r} ({why})", fg="yellow", err=True)
+    if more := found.more_left_out + len(found.left_out[_TOLD:]):
+        click.secho(f"left out: {more} more", fg="yellow", err=True)
     found.check_found()
     return found
+
+
+def _tell_unseen(opened: Session, found: Selection) -> None:
+    """Say which of the visits that were named nobody has seen: they may be mistyped."""
+    entries = opened.ledger.get_many(visit for visit, _ in found.unseen)
+    unseen = [one for one, entry in zip(found.unseen, entries, strict=True) if not entry]
+    for visit, near in unseen[:_UNSEEN]:
+        like = f" (here: {', '.join(near)})" if near else ""
+        click.secho(
+            f"{visit.id} has neither tarball nor record here{like}: "
+            "it is looked for at the store URL",
+            fg="yellow",
+            err=True,
+        )
+    if more := len(unseen[_UNSEEN:]):
+        click.secho(f"so are {more} more", fg="yellow", err=True)
 
 
 def _lines(listed: Path) -> list[str]:
@@ -80,13 +115,18 @@ def _lines(listed: Path) -> list[str]:
     return [text for text in texts if text and text[0] != "#"]
 
 
+def counted(count: int, what: str) -> str:
+    """Return a number of things in words: ``1 visit``, ``2 visits``."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def tell_plans(plans: Sequence[Plan]) -> None:
     """Print what would be done, and why."""
     for plan in plans:
         click.echo(f"{plan.visit.id}\t{plan.deed}\t{plan.why}")
     counts = Counter(plan.deed for plan in plans)
     words = ", ".join(f"{count} {deed}" for deed, count in counts.items())
-    click.echo(f"{len(plans)} visits: {words}; nothing was changed")
+    click.echo(f"{counted(len(plans), 'visit')}: {words}; nothing was changed")
 
 
 def tell_enqueued(project: str, done: Enqueued) -> None:
@@ -96,6 +136,8 @@ def tell_enqueued(project: str, done: Enqueued) -> None:
         words.append(f"{done.left} under way already")
     if done.up_to_date:
         words.append(f"{done.up_to_date} up to date")
+    if done.unreadable:
+        words.append(f"{done.unreadable} left alone, whose records cannot be read")
     click.echo(f"{project}: {', '.join(words)}")
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import TypeVar
 
 import click
 import redis
@@ -20,12 +21,15 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from icfqueue.broker.embedded import EmbeddedServer
+from icfqueue.broker.refusals import is_refusal, refused_writes
 from icfqueue.cli import tables
 from icfqueue.cli.session import Session
 from icfqueue.core.errors import Unreachable
-from icfqueue.ledger.ledger import Ledger
+from icfqueue.core.plain_text import escaped
+from icfqueue.ledger.ledger import Entry, Ledger
 from icfqueue.ledger.record import State
-from icfqueue.operations.status import ProjectSummary, summary
+from icfqueue.operations.status import ProjectSummary, error_of, stuck, summary
 from icfqueue.operations.worker_process import WorkerProcess
 
 PAUSE = 0.1
@@ -34,11 +38,11 @@ PAUSE = 0.1
 REASONS_EVERY = 2.0
 """Seconds between two looks at why visits wait."""
 
+STUCK_EVERY = 5.0
+"""Seconds between two looks whether only visits are left that cannot go on."""
+
 REASONS_FROM = 50
 """Visits that are asked for it."""
-
-LAST_MOMENT = 0.3
-"""Seconds that an idle worker has to acknowledge its last messages."""
 
 LINE_EVERY = 10.0
 """Seconds between two lines where the output is no terminal."""
@@ -78,27 +82,8 @@ def run_and_watch(opened: Session, project: str, force: WorkerProcess) -> int:
             err=True,
         )
         return 130
-    _stop(force, _Idle(opened))
+    _stop(force, lambda: opened.ledger.running_count() == 0)
     return _report(opened, project)
-
-
-class _Idle:
-    """Whether nothing is being worked on and every message is acknowledged.
-
-    A worker that was killed may have left a message unacknowledged: that is not waited
-    for longer than :data:`LAST_MOMENT`.
-    """
-
-    def __init__(self, opened: Session) -> None:
-        self.ledger = opened.ledger
-        self.queues = opened.queues()
-        self.since = time.monotonic()
-
-    def __call__(self) -> bool:
-        if self.ledger.running_count():
-            return False
-        late = time.monotonic() > self.since + LAST_MOMENT
-        return late or self.queues.unacknowledged() == 0
 
 
 def _stop(force: WorkerProcess, idle: Callable[[], bool] | None = None) -> None:
@@ -111,13 +96,14 @@ def _stop(force: WorkerProcess, idle: Callable[[], bool] | None = None) -> None:
 def _follow(opened: Session, project: str, force: WorkerProcess) -> None:
     """Show progress until nothing is left to be done."""
     reasons = _Reasons(opened.ledger, project)
+    broker = _BrokerNews(opened)
     with _shown(project) as (show_line, say):
         while True:
             line, running = _look(opened, project, force)
             show_line(line, running)
-            if line.drained:
+            if line.drained or reasons.stuck():
                 return
-            if words := reasons.news(line):
+            if words := broker.news() or reasons.news(line):
                 say(words)
             time.sleep(PAUSE)
 
@@ -132,8 +118,9 @@ def _look(
     """Return how far the project is; waits for a broker that is away."""
     ledger = opened.ledger
     while True:
-        if opened.embedded:
-            opened.embedded.ensure()
+        if opened.embedded and not _is_up(opened.embedded):
+            time.sleep(1.0)
+            continue
         force.look()
         if force.gave_up:
             raise Unreachable(
@@ -147,6 +134,64 @@ def _look(
             time.sleep(1.0)
 
 
+def _is_up(embedded: EmbeddedServer) -> bool:
+    """Bring the embedded broker back if it is gone; False while its disk is full."""
+    try:
+        embedded.ensure()
+    except Unreachable:
+        if not embedded.lacks_room:
+            raise
+        return False
+    return True
+
+
+T = TypeVar("T")
+
+
+def when_accepted(opened: Session, do: Callable[[], T]) -> T:
+    """Return what `do` returns, once the broker accepts what is written.
+
+    Parameters
+    ----------
+    do
+        May be done again.
+    """
+    broker = _BrokerNews(opened)
+    while True:
+        try:
+            return do()
+        except Exception as error:
+            # redis-py's, or what Kombu made of it.
+            if not is_refusal(error):
+                raise
+        if words := broker.news():
+            click.echo(words, err=True)
+        time.sleep(1.0)
+
+
+class _BrokerNews:
+    """What the broker refuses: told when that changes."""
+
+    def __init__(self, opened: Session) -> None:
+        self.opened = opened
+        self.told = ""
+        self.next = 0.0
+
+    def news(self) -> str:
+        """Return a line about the broker, if it is new."""
+        if time.monotonic() < self.next:
+            return ""
+        self.next = time.monotonic() + REASONS_EVERY
+        try:
+            found = refused_writes(self.opened.client)
+        except (redis.ConnectionError, redis.TimeoutError):
+            return ""
+        before, self.told = self.told, found.found if found else ""
+        if self.told == before:
+            return ""
+        return f"waiting: the broker {self.told}" if found else "the broker accepts work"
+
+
 class _Reasons:
     """Why visits wait: each reason is told once."""
 
@@ -155,6 +200,17 @@ class _Reasons:
         self.project = project
         self.told: set[str] = set()
         self.next = 0.0
+        self.next_stuck = time.monotonic() + STUCK_EVERY
+
+    def stuck(self) -> bool:
+        """Return whether only such visits are left whose records cannot be read."""
+        if time.monotonic() < self.next_stuck:
+            return False
+        self.next_stuck = time.monotonic() + STUCK_EVERY
+        try:
+            return bool(stuck(self.ledger, self.project))
+        except (redis.ConnectionError, redis.TimeoutError):
+            return False
 
     def news(self, line: ProjectSummary) -> str:
         """Return a line about the latest error of the visits that wait, if it is new."""
@@ -163,10 +219,11 @@ class _Reasons:
         self.next = time.monotonic() + REASONS_EVERY
         try:
             waiting = self.ledger.visits(self.project, [State.WAITING])[:REASONS_FROM]
-            entries = [entry for entry in self.ledger.get_many(waiting) if entry]
+            entries = list(self.ledger.get_many(waiting))
         except (redis.ConnectionError, redis.TimeoutError):
             return ""
-        records = [entry.record for entry in entries if entry.record.error]
+        known = [entry.record for entry in entries if isinstance(entry, Entry)]
+        records = [record for record in known if record.error]
         if not records:
             return ""
         latest = max(records, key=lambda record: record.due or 0.0)
@@ -176,7 +233,7 @@ class _Reasons:
         if reason in self.told:
             return ""
         self.told.add(reason)
-        return f"waiting: {message}"
+        return f"waiting: {escaped(message)}"
 
 
 Show = Callable[[ProjectSummary, Running], None]
@@ -252,8 +309,13 @@ def _report(opened: Session, project: str) -> int:
         names = ", ".join(visits[:3]) + (
             f" and {len(visits) - 3} more" if visits[3:] else ""
         )
-        click.secho(f"  {names}: {message}", fg="red", err=True)
+        click.secho(f"  {names}: {escaped(message)}", fg="red", err=True)
     # What else failed does so again unless its own hint is followed.
     if any((record.error or {}).get("kind") == "transient" for record in failed):
         click.echo(f"  Then: icfqueue retry {project} && icfqueue run {project}", err=True)
-    return tables.exit_code(opened.ledger, project)
+    left = stuck(opened.ledger, project)
+    for found in left:
+        told = error_of(found)
+        click.secho(f"  {found.visit.id}: {told['message']}", fg="red", err=True)
+        click.echo(f"    {told['hint']}", err=True)
+    return tables.exit_code(opened.ledger, project) or int(bool(left))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from icfqueue.operations.enqueue import Producer
     from icfqueue.remote.client import RemoteStore
     from icfqueue.store.directory import Store
+
+
+LOOK_AGAIN = 1.0
+"""Seconds between two looks at a broker that is waited for."""
 
 
 @dataclass
@@ -65,52 +70,97 @@ class Session:
 
 
 def load_settings(where: dict[str, Any]) -> Settings:
-    """Return the settings, with the options of the command line first."""
+    """Return the settings, with the options of the command line first.
+
+    The broker's password is taken out of the environment: DataLad, which commands import
+    later, starts ``git`` with all of that.
+    """
     from icfqueue.core import settings
 
     given = {name: where.get(name) for name in ("store_dir", "store_url", "credential")}
     broker = where.get("broker")
     if broker and not os.environ.pop("ICFQUEUE_BROKER_FROM_ENVIRONMENT", None):
         given["broker_url"] = broker
-    return settings.load(**given)
+    chosen = settings.load(**given)
+    settings.keep_secrets()
+    return chosen
 
 
 @contextmanager
-def session(where: dict[str, Any], *, asking: bool = False) -> Iterator[Session]:
+def session(
+    where: dict[str, Any],
+    *,
+    asking: bool = False,
+    wait: Callable[[str], None] | None = None,
+) -> Iterator[Session]:
     """Open store and broker for a command.
 
     Parameters
     ----------
     asking
         The command only asks: it must not make a broker's folder where there is none.
+    wait
+        Wait for room on the disk of the embedded broker, and say so by this.
 
     Raises
     ------
     UsageError
-        The store directory is not there.
+        The store directory is not there, or not the one that the broker works for.
     NothingYet
         There is no broker to ask.
     Unreachable
-        The broker does not answer.
+        The broker does not answer, or a newer icfqueue works with it.
     """
     from icfqueue.broker.connection import configured
     from icfqueue.broker.embedded import EmbeddedServer
     from icfqueue.store.directory import Store
 
     chosen = load_settings(where)
-    store = Store(chosen.store_dir)
+    store = Store.of(chosen)
     store.check_is_there()
     with ExitStack() as opened:
         address = configured(chosen)
         embedded = None
         if address is None:
-            if asking and not EmbeddedServer(store.root).folder.exists():
+            if asking and not store.holds(EmbeddedServer(store.root).folder):
                 raise NothingYet(
                     f"nothing was ever enqueued in {store.root}",
                     hint="is --store-dir right? is a broker to be named with --broker?",
                 )
-            embedded = opened.enter_context(EmbeddedServer(store.root))
+            embedded = EmbeddedServer(store.root)
+            _enter(opened, embedded, wait)
             address = embedded.broker
         client = address.check()
         opened.callback(client.close)
-        yield Session(chosen, store, address, client, embedded)
+        made = Session(chosen, store, address, client, embedded)
+        made.ledger.check_layout()
+        # Not sooner: it imports redis, which is done while the embedded server starts.
+        from icfqueue.pipeline.health.store_watch import StoreWatch
+
+        watch = StoreWatch(store, made.ledger)
+        if asking:
+            watch.check_asking()
+        else:
+            watch.check(make=True)
+        yield made
+
+
+def _enter(
+    opened: ExitStack, embedded: EmbeddedServer, wait: Callable[[str], None] | None
+) -> None:
+    """Start the embedded broker; wait for room on its disk if that is wished."""
+    from icfqueue.core.errors import Unreachable
+
+    said = False
+    while True:
+        try:
+            opened.enter_context(embedded)
+        except Unreachable as error:
+            if wait is None or not embedded.lacks_room:
+                raise
+            if not said:
+                wait(f"waiting: {error.message}. {error.hint}")
+            said = True
+            time.sleep(LOOK_AGAIN)
+        else:
+            return

@@ -15,9 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from icfqueue.core.errors import UsageError
+from icfqueue.core.plain_text import escaped
 from icfqueue.core.steps import NAMES
 from icfqueue.core.visit import Visit
-from icfqueue.ledger.ledger import Ledger
+from icfqueue.ledger.ledger import Entry, Ledger, Unreadable
 from icfqueue.ledger.record import Record, State
 from icfqueue.operations import status
 
@@ -46,11 +47,27 @@ MESSAGE_WIDTH = 60
 """Characters of an error in a line of the table; ``status PROJECT VISIT`` has it whole."""
 
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""First characters by which a spreadsheet takes a cell for a formula."""
+
+
+def cell(text: str, style: str = "") -> Text:
+    """Return `text` as it stands: no markup is read out of it, and no terminal obeys it.
+
+    Records come from the broker, to which others may write.
+    """
+    return Text(escaped(text), style=style)
+
+
 def once(
     ledger: Ledger, project: str | None, visit: str | None, state: str | None, form: str
 ) -> int:
     """Print the status once; return the exit code."""
-    if form == "table":
+    line = None
+    if form == "table" and project and not visit:
+        line = status.summary(ledger, project)
+        console().print(_project(line, ledger, project, state, None))
+    elif form == "table":
         console().print(table(ledger, project, visit, state))
     elif form == "json":
         sys.stdout.writelines(json_lines(ledger, project, visit, state))
@@ -58,6 +75,9 @@ def once(
         _csv(ledger, project, visit, state)
     if state not in {None, State.FAILED.value}:
         return 0
+    if line:
+        # Of the counts that are shown; they are not asked for again.
+        return int(line.counts[State.FAILED] > 0)
     return exit_code(ledger, project, visit)
 
 
@@ -127,7 +147,8 @@ def table(
     if project is None:
         return _projects(ledger)
     if visit is None:
-        return _project(ledger, project, state, room)
+        line = status.summary(ledger, project)
+        return _project(line, ledger, project, state, room)
     return _visit(_record(ledger, project, visit))
 
 
@@ -153,7 +174,11 @@ def _projects(ledger: Ledger) -> RenderableType:
         line = status.summary(ledger, name)
         counts = [_count(state, line.counts[state]) for state in State]
         shown.add_row(
-            name, str(line.visits), *counts, decimal(line.tar_bytes), str(line.read_dicoms)
+            cell(name),
+            str(line.visits),
+            *counts,
+            decimal(line.tar_bytes),
+            str(line.read_dicoms),
         )
     if not shown.rows:
         return Text("Nothing was enqueued yet: try 'icfqueue run PROJECT'.")
@@ -166,7 +191,7 @@ def _count(state: State, count: int) -> Text:
 
 def counts_line(line: status.ProjectSummary) -> Text:
     """Return the counts of a project in one line."""
-    text = Text(f"{line.project}: {line.visits} visits  ")
+    text = cell(f"{line.project}: {line.visits} visits  ")
     for state, count in line.counts.items():
         if count:
             text.append(f"  {count} {state.value}", style=COLOURS[state])
@@ -174,16 +199,21 @@ def counts_line(line: status.ProjectSummary) -> Text:
 
 
 def _project(
-    ledger: Ledger, project: str, state: str | None, room: int | None
+    line: status.ProjectSummary,
+    ledger: Ledger,
+    project: str,
+    state: str | None,
+    room: int | None,
 ) -> RenderableType:
     shown = Table("visit", "state", "step", "tries", "DICOMs", "size", "time", "worker")
     shown.add_column("error", overflow="ellipsis")
     for column in ("tries", "DICOMs", "size", "time"):
         next(c for c in shown.columns if c.header == column).justify = "right"
-    line = status.summary(ledger, project)
     wanted = _states(state)
     for record in _shown_first(ledger, project, wanted, room):
-        shown.add_row(*_line(record))
+        shown.add_row(
+            *(_unreadable(record) if isinstance(record, Unreadable) else _line(record))
+        )
     left = sum(line.counts[one] for one in wanted) - len(shown.rows)
     if room is None or left <= 0:
         return Group(counts_line(line), shown)
@@ -192,15 +222,25 @@ def _project(
 
 def _shown_first(
     ledger: Ledger, project: str, wanted: list[State], room: int | None
-) -> list[Record]:
+) -> list[Record | Unreadable]:
     """Return the records to show; of a long project no more are read than have room."""
     if room is None:
-        return ledger.records(project, wanted)
+        return list(status.found_of(ledger, project, wanted))
     chosen: list[Visit] = []
     for state in BY_INTEREST:
         if state in wanted and len(chosen) < room:
             chosen += ledger.visits(project, [state])[: room - len(chosen)]
-    return [entry.record for entry in ledger.get_many(chosen) if entry]
+    found = (entry for entry in ledger.get_many(chosen) if entry)
+    return [entry.record if isinstance(entry, Entry) else entry for entry in found]
+
+
+def _unreadable(found: Unreadable) -> list[str | Text]:
+    return [
+        found.visit.id,
+        Text(status.UNREADABLE, style="red"),
+        *[""] * 6,
+        Text(f"{status.error_of(found)['message']}; {status.error_of(found)['hint']}"),
+    ]
 
 
 def _line(record: Record) -> list[str | Text]:
@@ -217,8 +257,8 @@ def _line(record: Record) -> list[str | Text]:
         "" if record.dicoms is None else str(record.dicoms),
         "" if record.tar_bytes is None else decimal(record.tar_bytes),
         "" if seconds is None else f"{seconds:.1f} s",
-        status.last_worker(record),
-        Text(f"{error['type']}: {message}" if error else ""),
+        cell(status.last_worker(record)),
+        cell(f"{error['type']}: {message}" if error else ""),
     ]
 
 
@@ -237,19 +277,20 @@ def _visit(record: Record) -> RenderableType:
         *((record.refs or {}).items()),
     ):
         if value:
-            facts.add_row(name, value)
+            facts.add_row(cell(name), cell(value))
     steps = Table("step", "state", "tries", "time", "worker")
     for name, step in zip(NAMES, record.steps, strict=True):
         seconds = "" if step.seconds is None else f"{step.seconds:.2f} s"
-        steps.add_row(name, step.state, str(step.attempts), seconds, step.worker or "")
+        worker = cell(step.worker or "")
+        steps.add_row(name, cell(step.state), str(step.attempts), seconds, worker)
     parts: list[RenderableType] = [head, facts, steps]
     if record.error:
         error = record.error
         parts.append(
-            Text(f"{error['kind']} {error['type']} in {error['step']}", style="red")
+            cell(f"{error['kind']} {error['type']} in {error['step']}", style="red")
         )
-        parts.append(Text(error["message"]))
-        parts.append(Text(error["hint"]))
+        parts.append(cell(error["message"]))
+        parts.append(cell(error["hint"]))
     return Group(*parts)
 
 
@@ -260,11 +301,22 @@ def _csv(ledger: Ledger, project: str | None, visit: str | None, state: str | No
         names = ["project", *State, "tar_bytes", "read_bytes", "read_dicoms"]
     else:
         if visit:
-            records = [_record(ledger, project, visit)]
+            rows = [status.visit_row(_record(ledger, project, visit))]
         else:
-            records = ledger.records(project, _states(state))
-        rows = [status.visit_row(record) for record in records]
+            records = status.found_of(ledger, project, _states(state))
+            rows = [status.visit_row(record) for record in records]
         names = list(status.CSV_FIELDS)
     writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: _harmless(row[name]) for name in names} for row in rows)
+
+
+def _harmless(value: Any) -> Any:
+    """Return what a spreadsheet may be shown: text that it takes for text.
+
+    The apostrophe is what spreadsheets themselves write before such a text.
+    """
+    if not isinstance(value, str):
+        return value
+    text = escaped(value)
+    return f"'{text}" if text.startswith(FORMULA) else text

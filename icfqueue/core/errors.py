@@ -5,21 +5,27 @@
     IcfqueueError                    exit code 1
     ├── UsageError                   exit code 2: the command line or a setting is wrong
     │   ├── BadId                    a project or visit id that may not become a path
-    │   └── NothingYet               nothing was ever enqueued in this store directory
+    │   ├── NothingYet               nothing was ever enqueued in this store directory
+    │   └── OtherStore               the folder is not the store that the broker works for
     ├── Unreachable                  exit code 3: broker or store does not answer
+    │   └── NewerLayout              the broker's data are those of a newer icfqueue
+    ├── UnreadableRecord             a visit's record is not what it must be
     ├── StepError                    a step of a visit did not succeed
     │   ├── PermanentError           trying again cannot help
     │   │   ├── BadTarball           the tarball cannot become a dataset
     │   │   ├── BadMetadata          a published metadata file is not what it must be
     │   │   ├── TarballChanged       not the tarball that the outputs were made from
-    │   │   ├── AccessDenied         401 or 403: concerns every visit of the project
+    │   │   ├── AccessDenied         401: concerns every visit of the project; or 403
     │   │   ├── NotInStore           404
+    │   │   ├── UnsafePath           a link or somebody else's folder is in the way
     │   │   └── Crashed              the visit took its worker down too often
     │   └── TransientError           trying again later can help
     │       ├── NetworkTrouble       connection, timeout, 5xx, wrong length
     │       ├── StoreBusy            429 or 503: come back later
     │       ├── TarballTouched       the tarball changed while it was worked on
     │       ├── DiskTrouble          ENOSPC, EIO, ESTALE, EROFS
+    │       ├── NotSeen              another node has written it and it is not seen here yet
+    │       ├── NoRoom               a tarball does not fit: this visit alone waits
     │       ├── ToolFailed           git or git-annex ended with an error
     │       └── Stalled              no progress for longer than the step may
     └── Withdrawn                    no failure: this worker must drop what it does
@@ -29,12 +35,15 @@
         └── PutOff                   trouble is known already: not tried now
 
 The class decides exit code and kind; the message says what was found and where; the
-hint says what to do. Fields survive JSON (:meth:`StepError.to_dict`) and pickle.
+hint says what to do: that of the place where the error is raised, otherwise its class's
+own (``default_hint``). Fields survive JSON (:meth:`StepError.to_dict`) and pickle.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
+
+from icfqueue.core.plain_text import escaped
 
 Kind = Literal["permanent", "transient"]
 
@@ -45,17 +54,20 @@ class IcfqueueError(Exception):
     Parameters
     ----------
     message
-        What was found, with path, member or address.
+        What was found, with path, member or address. It reaches terminals, records and
+        pages, so what no printer prints is escaped, wherever it came from.
     hint
-        What to do next; empty if the message says it all.
+        What to do next: a remedy that works when it is pasted. None is the class's own,
+        an empty one says that the message says it all.
     """
 
     exit_code = 1
+    default_hint: ClassVar[str] = ""
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        self.message = escaped(message)
+        self.hint = escaped(self.default_hint if hint is None else hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return self.message
@@ -80,15 +92,32 @@ class UsageError(IcfqueueError):
 class BadId(UsageError):
     """A project or visit id that must not become a path."""
 
+    default_hint = (
+        "ids have letters, digits, '.', '_' and '-', and do not start with '.' or '-'"
+    )
+
 
 class NothingYet(UsageError):
     """A question about a store directory in which nothing was ever enqueued."""
+
+
+class OtherStore(UsageError):
+    """The store directory is not there, or not the one that the broker works for."""
 
 
 class Unreachable(IcfqueueError):
     """The broker or the store does not answer."""
 
     exit_code = 3
+    default_hint = "is it running? 'icfqueue doctor' looks at broker and store"
+
+
+class NewerLayout(Unreachable):
+    """The broker's data have a layout that only a newer icfqueue knows."""
+
+
+class UnreadableRecord(IcfqueueError):
+    """A visit's record is not what it must be, or of a newer icfqueue; left alone."""
 
 
 class StepError(IcfqueueError):
@@ -100,7 +129,7 @@ class StepError(IcfqueueError):
 
     kind: Kind = "permanent"
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.project = ""
         self.visit = ""
@@ -131,7 +160,21 @@ class PermanentError(StepError):
 
 
 class BadTarball(PermanentError):
-    """The tarball, or one of its members, cannot become a dataset."""
+    """The tarball, or one of its members, cannot become a dataset.
+
+    Parameters
+    ----------
+    may_grow
+        Whether it could be whole once a copy that is under way has ended.
+    """
+
+    default_hint = "obtain the tarball again and compare its MD5 with the archive's"
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, may_grow: bool = True
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.may_grow = may_grow
 
 
 class BadMetadata(PermanentError):
@@ -141,17 +184,57 @@ class BadMetadata(PermanentError):
 class TarballChanged(PermanentError):
     """The tarball is not the one that the existing outputs were made from."""
 
+    default_hint = "put the old tarball back, or use --force to make every output anew"
+
 
 class AccessDenied(PermanentError):
-    """The store answered 401 or 403; no other visit of the project need ask."""
+    """The store answered 401: no other visit of the project need ask; or 403.
+
+    Parameters
+    ----------
+    forbidden
+        It was 403: the store refuses this file, and may give others of the project.
+    elsewhere
+        It was not the store of this worker's settings, which so has refused nothing.
+    """
+
+    default_hint = (
+        "give DataLad a credential for this project (`datalad credentials set NAME …`), "
+        "try it by `icfqueue doctor`, then `icfqueue retry`"
+    )
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        forbidden: bool = False,
+        elsewhere: bool = False,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.forbidden = forbidden
+        self.elsewhere = elsewhere
 
 
 class NotInStore(PermanentError):
     """The tarball is neither in the store directory nor at the store URL."""
 
+    default_hint = (
+        "check project, visit and store URL; the directory listing shows what is there"
+    )
+
+
+class UnsafePath(PermanentError):
+    """A link, or a folder that others may change, is where the store's own should be."""
+
 
 class Crashed(PermanentError):
     """The visit took down its worker as often as the settings allow."""
+
+    default_hint = (
+        "look for that time in the worker's and the node's log (out of memory?); "
+        "then 'icfqueue retry'"
+    )
 
 
 class TransientError(StepError):
@@ -166,14 +249,44 @@ class TransientError(StepError):
     kind: Kind = "transient"
 
     def __init__(
-        self, message: str, *, hint: str = "", retry_after: float | None = None
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message, hint=hint)
         self.retry_after = retry_after
 
 
+class NotSeen(TransientError):
+    """What an earlier step left is not seen here: network file systems take their time."""
+
+    default_hint = (
+        "the visit is tried again; if that does not help, enqueue it anew. Mount options "
+        "that help are in the documentation for administrators"
+    )
+
+
 class NetworkTrouble(TransientError):
-    """Connection refused, reset or stalled; a 5xx; fewer bytes than announced."""
+    """Connection refused, reset or stalled; a 5xx; fewer bytes than announced.
+
+    Parameters
+    ----------
+    slow
+        The worker waited for long in vain, and others would.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        retry_after: float | None = None,
+        slow: bool = False,
+    ) -> None:
+        super().__init__(message, hint=hint, retry_after=retry_after)
+        self.slow = slow
 
 
 class StoreBusy(TransientError):
@@ -194,17 +307,37 @@ class DiskTrouble(TransientError):
         I/O error counts, for it may be one tarball that cannot be read.
     """
 
-    def __init__(self, message: str, *, hint: str = "", full: bool = True) -> None:
+    default_hint = "make room or repair the file system; the visit is tried again"
+
+    def __init__(self, message: str, *, hint: str | None = None, full: bool = True) -> None:
         super().__init__(message, hint=hint)
         self.full = full
+
+
+class NoRoom(TransientError):
+    """A tarball to be downloaded does not fit now; others may. No attempt is counted.
+
+    Parameters
+    ----------
+    size
+        Bytes of the whole tarball.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, size: int = 0) -> None:
+        super().__init__(message, hint=hint)
+        self.size = size
 
 
 class ToolFailed(TransientError):
     """git or git-annex ended with an error; the message has the end of its stderr."""
 
+    default_hint = "'icfqueue doctor' checks git and git-annex; the visit is tried again"
+
 
 class Stalled(TransientError):
     """A step made no progress for longer than the settings allow."""
+
+    default_hint = "the step is tried again; the limit is the setting 'stall'"
 
 
 class Withdrawn(IcfqueueError):

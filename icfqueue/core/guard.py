@@ -7,11 +7,11 @@ progress and raise :class:`~icfqueue.core.errors.Withdrawn` when the work must b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from icfqueue.core.process_groups import end_group
+from icfqueue.core.processes.groups import end_group
 
 if TYPE_CHECKING:
     import subprocess
@@ -35,13 +35,39 @@ class Guard:
         """
 
     def before_publish(self, name: str) -> None:
-        """Ask whether the file `name` may appear in the store now.
+        """Ask whether the store may be changed now: a file appear, or one go.
+
+        Parameters
+        ----------
+        name
+            The file or the visit, for the message.
 
         Raises
         ------
         Withdrawn
             The visit is no longer this worker's: throw the work away.
         """
+
+    def promise_room(self, size: int, free: Callable[[], int]) -> int | None:
+        """Ask for room on the disk until the work is over.
+
+        Others who ask meanwhile are told that it is taken. What :meth:`advance` counts
+        from now on is taken off.
+
+        Parameters
+        ----------
+        size
+            Bytes that are to be written.
+        free
+            Tells how many bytes are free.
+
+        Returns
+        -------
+        int or None
+            None if there is room. Else the bytes of what is free that others were
+            promised.
+        """
+        return None if size <= max(0, free()) else 0
 
     @contextmanager
     def minding(self, process: subprocess.Popen[bytes]) -> Iterator[None]:

@@ -28,6 +28,8 @@ class Options:
         Update the study's catalog.
     remove_tarball, remove_metadata
         What `cleanup` removes.
+    superdataset
+        Renew the project's dataset of all visits.
     """
 
     store_url: str
@@ -36,6 +38,7 @@ class Options:
     catalog: bool = True
     remove_tarball: bool = False
     remove_metadata: bool = False
+    superdataset: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,8 @@ class Outcome:
         Size (bytes) and MD5 (hex) of the tarball, number of DICOM files in it.
     refs
         Ref name to commit, as in the deposit.
+    fingerprint
+        Inode, size (bytes), mtime and ctime (ns) of the tarball that was read.
     note
         What a person may want to know, in a few words; no DICOM value.
     """
@@ -60,6 +65,7 @@ class Outcome:
     dicoms: int | None = None
     refs: dict[str, str] | None = None
     note: str = ""
+    fingerprint: tuple[int, int, int, int] | None = None
 
 
 Results = dict[Visit, Outcome | StepError]

@@ -17,7 +17,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -32,6 +32,13 @@ STALL = {step.name: step.stall for step in STEPS}
 
 CONFIG_FILE = "icfqueue.toml"
 CONFIG_VARIABLE = "ICFQUEUE_CONFIG"
+
+
+SECRETS = ("ICFQUEUE_BROKER_URL", "ICFQUEUE_BROKER", "ICFQUEUE_BROKER_PASSWORD")
+"""Variables that hold the broker's password, or may."""
+
+_kept: dict[str, str] = {}
+"""Those that :func:`keep_secrets` took out of the environment."""
 
 
 class Secret:
@@ -57,72 +64,178 @@ class Secret:
 Count = Annotated[int, Meta(ge=1)]
 Span = Annotated[float, Meta(gt=0)]
 """Seconds, more than none."""
+Pause = Annotated[float, Meta(ge=0)]
+"""Seconds, or none."""
+Size = Annotated[int, Meta(ge=0)]
+"""Bytes."""
 Color = Annotated[str, Meta(pattern=r"^#[0-9a-fA-F]{6}$")]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """All settings; made by :func:`load`, which checks them. Times are seconds.
+    """All settings; made by :func:`load`, which checks them.
 
-    Attributes
-    ----------
-    store_dir, store_url
-        The store directory; where the store is on the web.
-    broker_url, broker_password, broker_ca_file
-        Redis or Valkey (without it the embedded server); its password, so that it can
-        stay out of the address; certificate authority of a ``rediss://`` broker.
-    credential
-        Name of the DataLad credential for the store.
-    max_attempts, retry_base, retry_cap
-        Tries of a step, in all; wait before the first retry; longest wait for one.
-    max_crashes
-        Workers that a visit may take down.
-    lease
-        Trust in a silent worker.
-    stall
-        Longest time without progress, for each step.
-    grace
-        What is left to a step when its worker is asked to stop.
-    disk_pause, store_pause, store_faults
-        Rest on disk trouble; rest when the store fails; faults in a row before that.
-    connect_timeout, read_timeout
-        Longest wait for the store, and between two reads of it.
-    keep_free
-        Bytes that a download leaves free.
-    catalog_name, catalog_logo, catalog_link_color, catalog_link_hover_color
-        What stands above every page; an SVG or PNG file; colors as ``#rrggbb``.
-    catalog_gather
-        Longest wait of a finished visit for its study page.
-    catalog_export
-        Offer each page's metadata for download.
+    The description of each is its documentation: the reference is made of it.
     """
 
-    store_dir: Path = Path()
-    store_url: str = "https://data.inm-icf.de"
-    broker_url: Secret | None = None
-    broker_password: Secret | None = None
-    broker_ca_file: Path | None = None
-    credential: str | None = None
+    store_dir: Annotated[
+        Path,
+        Meta(description="Store directory: the folder of the projects' folders."),
+    ] = Path()
+    store_url: Annotated[
+        str,
+        Meta(description="Where the store is on the web, `http://` or `https://`."),
+    ] = "https://data.inm-icf.de"
+    store_links: Annotated[
+        Literal["none", "projects", "all"],
+        Meta(
+            description="Links in the store directory that are followed: `none`; "
+            "`projects`, whose own folders may be links; `all`, which is those and "
+            "tarballs. Who may write in a project then decides what the workers read."
+        ),
+    ] = "none"
+    broker_url: Annotated[
+        Secret | None,
+        Meta(description="Redis or Valkey; without it an embedded server is started."),
+    ] = None
+    broker_password: Annotated[
+        Secret | None,
+        Meta(description="Password of the broker, so that it can stay out of the address."),
+    ] = None
+    broker_ca_file: Annotated[
+        Path | None,
+        Meta(description="Certificate authority, as PEM, of a `rediss://` broker."),
+    ] = None
+    credential: Annotated[
+        str | None,
+        Meta(description="Name of the DataLad credential for the store."),
+    ] = None
 
-    max_attempts: Count = 5
-    retry_base: Span = 10.0
-    retry_cap: Span = 1800.0
-    max_crashes: Count = 3
-    lease: Annotated[float, Meta(ge=1)] = 30.0
-    stall: dict[str, Span] = msgspec.field(default_factory=lambda: dict(STALL))
-    grace: Annotated[float, Meta(ge=0)] = 20.0
-    disk_pause: Span = 60.0
-    store_pause: Span = 60.0
-    store_faults: Count = 5
-    connect_timeout: Span = 20.0
-    read_timeout: Span = 60.0
-    keep_free: Annotated[int, Meta(ge=0)] = 1 << 30
+    max_attempts: Annotated[
+        Count,
+        Meta(description="Tries of a step, in all, before a visit fails."),
+    ] = 5
+    retry_base: Annotated[
+        Span,
+        Meta(description="Seconds before the first retry; each further wait is longer."),
+    ] = 10.0
+    retry_cap: Annotated[
+        Span,
+        Meta(description="Seconds that a retry waits at most."),
+    ] = 1800.0
+    max_crashes: Annotated[
+        Count,
+        Meta(description="Workers that a visit may take down before it fails."),
+    ] = 3
+    lease: Annotated[
+        float,
+        Meta(
+            ge=1,
+            description="Seconds that a silent worker is trusted; then others take over "
+            "its visits.",
+        ),
+    ] = 30.0
+    stall: Annotated[
+        dict[str, Span],
+        Meta(
+            description="Seconds that each step may go without progress; steps that are "
+            "not named keep their default.",
+        ),
+    ] = msgspec.field(default_factory=lambda: dict(STALL))
+    grace: Annotated[
+        Pause,
+        Meta(
+            description="Seconds that a running step is given when its worker is to stop."
+        ),
+    ] = 20.0
+    disk_pause: Annotated[
+        Span,
+        Meta(description="Seconds that a store directory without room is left alone."),
+    ] = 60.0
+    store_pause: Annotated[
+        Span,
+        Meta(description="Seconds that a failing store on the web is left alone."),
+    ] = 60.0
+    store_faults: Annotated[
+        Count,
+        Meta(description="Faults of the store in a row before it is left alone."),
+    ] = 5
+    connect_timeout: Annotated[
+        Span,
+        Meta(description="Seconds to wait for a connection to the store."),
+    ] = 20.0
+    read_timeout: Annotated[
+        Span,
+        Meta(
+            description="Seconds to wait for the store between two reads; with "
+            "connect_timeout, for a whole answer that has no tarball in it."
+        ),
+    ] = 60.0
+    least_rate: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="Bytes a second that must come from the store, averaged over "
+            "read_timeout.",
+        ),
+    ] = 2000.0
+    seen_within: Annotated[
+        Pause,
+        Meta(
+            description="Seconds within which files that another machine has written are "
+            "seen; until then a visit that misses one waits, and no try counts."
+        ),
+    ] = 120.0
+    settle: Annotated[
+        Pause,
+        Meta(
+            description="Seconds for which a tarball that cannot be read must not have "
+            "changed to count as broken: until then it may be one that is being copied."
+        ),
+    ] = 120.0
+    keep_free: Annotated[
+        Size,
+        Meta(description="Bytes of the disk that a download leaves free."),
+    ] = 1 << 30
 
-    catalog_name: str = "ICF study catalog"
-    catalog_logo: Path | None = None
-    catalog_link_color: Color = "#007eb1"
-    catalog_link_hover_color: Color = "#023d6b"
-    catalog_gather: Annotated[float, Meta(ge=0)] = 2.0
-    catalog_export: bool = True
+    publish_references: Annotated[
+        bool,
+        Meta(
+            description="Whether each new deposit comes with a file that tells fsspec "
+            "where in the tarball each image is."
+        ),
+    ] = False
+
+    catalog_name: Annotated[
+        str,
+        Meta(description="What stands above every page of the catalog."),
+    ] = "ICF study catalog"
+    catalog_logo: Annotated[
+        Path | None,
+        Meta(description="An SVG or PNG file that stands there, too."),
+    ] = None
+    catalog_link_color: Annotated[
+        Color,
+        Meta(description="Color of links, as `#rrggbb`."),
+    ] = "#007eb1"
+    catalog_link_hover_color: Annotated[
+        Color,
+        Meta(description="Color of a link below the pointer, as `#rrggbb`."),
+    ] = "#023d6b"
+    catalog_gather: Annotated[
+        Pause,
+        Meta(description="Seconds that a finished visit waits at most for its study page."),
+    ] = 2.0
+    catalog_export: Annotated[
+        bool,
+        Meta(description="Whether each page's metadata are offered for download."),
+    ] = True
+    superdataset: Annotated[
+        bool,
+        Meta(
+            description="Whether each project has a dataset with all its visits as "
+            "subdatasets, to be cloned in one go."
+        ),
+    ] = True
 
 
 def load(**given: Any) -> Settings:
@@ -167,6 +280,17 @@ def load(**given: Any) -> Settings:
     return chosen
 
 
+def keep_secrets() -> None:
+    """Take the broker's password out of this process' environment; :func:`load` knows it.
+
+    What this process starts from now on, DataLad and its ``git`` among it, is not told.
+    Our own processes are, by :mod:`icfqueue.operations.worker_process`.
+    """
+    for variable in SECRETS:
+        if text := os.environ.pop(variable, None):
+            _kept[variable] = text
+
+
 def _unusable(name: str, what: str) -> UsageError:
     return UsageError(
         f"setting {name}: {what}",
@@ -203,7 +327,7 @@ def _of_environment() -> dict[str, Any]:
     # As the option and the settings file call it.
     known |= {"ICFQUEUE_BROKER": "broker_url"}
     for variable, name in known.items():
-        if text := os.environ.get(variable):
+        if text := os.environ.get(variable) or _kept.get(variable):
             found.setdefault(name, text)
     for variable in os.environ:
         if variable.startswith("ICFQUEUE_") and variable not in known:

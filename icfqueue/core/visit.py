@@ -19,6 +19,12 @@ MAX_ID = 200
 """Longest id, in characters: the longest file name made of one stays under 255 bytes."""
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*", re.ASCII)
+_STORE_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+
+
+def is_store_id(text: str) -> bool:
+    """Tell whether `text` is the id of a store directory: 32 hexadecimal digits."""
+    return _STORE_ID.fullmatch(text) is not None
 
 
 def check_id(value: str, what: str) -> str:
@@ -111,6 +117,10 @@ class Visit:
     @property
     def metadata_dicoms(self) -> str:
         return f"{self.id}_metadata_dicoms.json"
+
+    @property
+    def metadata_references(self) -> str:
+        return f"{self.id}_metadata_references.json"
 
     @property
     def refs(self) -> str:

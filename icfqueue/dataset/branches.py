@@ -6,7 +6,7 @@
                 icf/<visit>_dicom.tar -> annex key of the tarball
                 <member path>         -> annex key of the DICOM file
     git-annex   uuid.log, remote.log: the special remotes `uncurl` and `archivist`
-                <hash directory>/<key>.log, .log.web, .log.met
+                <hash directory>/<key>.log, .log.web, .log.met, .log.rmt
 
 Sources: https://git-annex.branchable.com/internals/ (branch layout and log formats;
 what the page leaves open was read off a branch that git-annex wrote, and is compared
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -27,6 +27,8 @@ from uuid import UUID
 
 from icfqueue.core.guard import Guard
 from icfqueue.dataset.annex_keys import AnnexKey
+from icfqueue.dataset.history import Base, gone_logs
+from icfqueue.dataset.member_state import state_log
 from icfqueue.tarball.dicom_walk import NAMES
 
 UNCURL = "uncurl"
@@ -59,12 +61,16 @@ _LINK = b"120000"
 
 @dataclass(frozen=True, slots=True)
 class Dicom:
-    """A DICOM file: path in tar and dataset, key, size (bytes), metadata fields."""
+    """A DICOM file: path in tar and dataset, key, size (bytes), metadata fields.
+
+    `offset` is the byte of the tarball at which its content begins; None if unknown.
+    """
 
     path: bytes
     key: AnnexKey
     size: int
     fields: Fields
+    offset: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,8 @@ class Contents:
         Ids of the dataset and of its two special remotes.
     tarball, tarball_path, tarball_url
         The tarball's key, its path in the dataset, where it is downloaded from.
+    base
+        The dataset to build upon; `when` is later than its date. None begins anew.
     dicoms
         In tar order; no path twice. Gone through twice, and may be named as they are
         gone through first (:class:`Named`).
@@ -95,6 +103,7 @@ class Contents:
     tarball_path: bytes
     tarball_url: bytes
     dicoms: Collection[Dicom]
+    base: Base | None = None
 
 
 class Named(Collection[Dicom]):
@@ -175,11 +184,16 @@ def _chunks(parts: Iterator[bytes]) -> Iterator[list[bytes]]:
 
 def _commit(contents: Contents, branch: bytes) -> bytes:
     message = f"{contents.title}: {len(contents.dicoms)} DICOM files\n".encode()
-    return b"commit refs/heads/%s\ncommitter %s %d +0000\n%s" % (
+    parent = b""
+    if contents.base is not None:
+        before = contents.base.refs[f"refs/heads/{branch.decode()}"].encode()
+        parent = b"from %s\ndeleteall\n" % before
+    return b"commit refs/heads/%s\ncommitter %s %d +0000\n%s%s" % (
         branch,
         COMMITTER,
         contents.when,
         _data(message),
+        parent,
     )
 
 
@@ -225,8 +239,11 @@ class _Logs:
     key: AnnexKey
     urls: tuple[bytes, ...]
     fields: Fields
+    offsets: tuple[int, ...]
 
-    def add(self, url: bytes, fields: Fields) -> None:
+    def add(self, url: bytes, fields: Fields, offset: int | None) -> None:
+        if offset is not None:
+            self.offsets = (*self.offsets, offset)
         self.urls = tuple(sorted({*self.urls, url}))
         union = dict(self.fields)
         for name, values in fields:
@@ -245,8 +262,10 @@ def _annex(contents: Contents) -> Iterator[bytes]:
     yield _commit(contents, b"git-annex")
     yield from _remotes(contents)
     yield from _logs(contents)
-    keys = [contents.tarball, *(dicom.key for dicom in contents.dicoms)]
-    for top in dict.fromkeys(key.lower.partition(b"/")[0] for key in keys):
+    places = [contents.tarball.lower, *(dicom.key.lower for dicom in contents.dicoms)]
+    if contents.base is not None:
+        places += [logs.place for logs in contents.base.logs.values()]
+    for top in dict.fromkeys(place.partition(b"/")[0] for place in places):
         yield b"R %s/%s %s\n" % (_digit(top), top, top)
 
 
@@ -260,27 +279,53 @@ def _digit(lower: bytes) -> bytes:
 
 
 def _logs(contents: Contents) -> Iterator[bytes]:
-    stamp = b"%ds" % contents.when
-    place = _place(contents.tarball)
-    present = b"%s 1 %s\n" % (stamp, str(contents.uncurl).encode())
-    yield _entry(_FILE, place + b".log", present)
-    yield _entry(_FILE, place + b".log.web", b"%s 1 :%s\n" % (stamp, contents.tarball_url))
-    present = b"%s 1 %s\n" % (stamp, str(contents.archivist).encode())
-    for logs in _by_key(contents):
-        place = _place(logs.key)
-        yield _entry(_FILE, place + b".log", present)
-        # The leading colon marks a URL that is not git-annex's own to download.
-        web = b"".join(b"%s 1 :%s\n" % (stamp, url) for url in logs.urls)
-        yield _entry(_FILE, place + b".log.web", web)
+    """Yield the entries of all logs; what an old dataset says in the same words stays."""
+    base, stamp = contents.base, b"%ds" % contents.when
+    for path, content in _logs_anew(contents, stamp):
+        said = base.unless_new(path, content, stamp) if base else content
+        yield _entry(_FILE, b"%s/%s" % (_digit(path), path), said)
+
+
+def _logs_anew(contents: Contents, stamp: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield path and content of all logs, as of the time `stamp`."""
+    place = contents.tarball.lower + contents.tarball.name
+    yield place + b".log", b"%s 1 %s\n" % (stamp, str(contents.uncurl).encode())
+    urls = _urls(contents, contents.tarball, (contents.tarball_url,), stamp)
+    yield place + b".log.web", urls
+    archivist = str(contents.archivist).encode()
+    present = b"%s 1 %s\n" % (stamp, archivist)
+    by_key = _by_key(contents)
+    for logs in by_key:
+        place = logs.key.lower + logs.key.name
+        yield place + b".log", present
+        yield place + b".log.web", _urls(contents, logs.key, logs.urls, stamp)
         if logs.fields:
-            yield _entry(_FILE, place + b".log.met", metadata_log(stamp, logs.fields))
+            yield place + b".log.met", metadata_log(stamp, logs.fields)
+    # Files alike one after the other: git keeps of each what differs from the one before.
+    for logs in by_key:
+        if logs.offsets:
+            place = logs.key.lower + logs.key.name
+            yield place + b".log.rmt", state_log(stamp, archivist, logs.offsets)
+    if contents.base is not None:
+        kept = {contents.tarball.name, *(logs.key.name for logs in by_key)}
+        yield from gone_logs(contents.base, kept, stamp)
 
 
-def _place(key: AnnexKey) -> bytes:
-    return b"%s/%s%s" % (_digit(key.lower), key.lower, key.name)
+def _urls(
+    contents: Contents, key: AnnexKey, urls: tuple[bytes, ...], stamp: bytes
+) -> bytes:
+    """Return the content of a ``.log.web`` file; old URLs that are no more are unset.
+
+    The leading colon marks a URL that is not git-annex's own to download.
+    """
+    now = {b":" + url for url in urls}
+    old = contents.base.logs.get(key.name) if contents.base else None
+    gone = sorted(old.urls - now) if old else []
+    set_now = b"".join(b"%s 1 :%s\n" % (stamp, url) for url in urls)
+    return set_now + b"".join(b"%s 0 %s\n" % (stamp, url) for url in gone)
 
 
-def _by_key(contents: Contents) -> Iterable[_Logs]:
+def _by_key(contents: Contents) -> Collection[_Logs]:
     found: dict[bytes, _Logs] = {}
     for dicom in contents.dicoms:
         url = b"dl+archive:%s#path=%s&size=%d" % (
@@ -289,9 +334,10 @@ def _by_key(contents: Contents) -> Iterable[_Logs]:
             dicom.size,
         )
         if logs := found.get(dicom.key.name):
-            logs.add(url, dicom.fields)
+            logs.add(url, dicom.fields, dicom.offset)
         else:
-            found[dicom.key.name] = _Logs(dicom.key, (url,), dicom.fields)
+            places = () if dicom.offset is None else (dicom.offset,)
+            found[dicom.key.name] = _Logs(dicom.key, (url,), dicom.fields, places)
     return found.values()
 
 

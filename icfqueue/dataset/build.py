@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 
 from icfqueue.core.errors import BadTarball
@@ -13,6 +13,7 @@ from icfqueue.core.visit import Visit
 from icfqueue.dataset import branches, repository
 from icfqueue.dataset.annex_keys import AnnexKey, KeySource, WantedKey
 from icfqueue.dataset.branches import Contents, Dicom, Fields
+from icfqueue.dataset.history import Base
 from icfqueue.outputs import deposit
 from icfqueue.outputs.deposit import Source
 from icfqueue.outputs.ids import dataset_id, remote_uuid
@@ -29,6 +30,8 @@ def build(
     source: Source,
     records: list[DicomRecord],
     *,
+    offsets: Sequence[int] | None = None,
+    base: Base | None = None,
     keys: KeySource | None = None,
     guard: Guard = UNGUARDED,
 ) -> None:
@@ -41,6 +44,10 @@ def build(
     source, records
         What the dataset is made from. `records` is emptied: it is the largest part of
         what a large visit needs of memory.
+    offsets
+        For each record the byte of the tarball at which its content begins, if known.
+    base
+        The dataset, in the same repository, to build upon.
     keys
         A running git-annex; without it one is started and ended.
     guard
@@ -62,7 +69,16 @@ def build(
     records.clear()
     with nullcontext(keys) if keys else KeySource(repo) as source_of_keys:
         named = source_of_keys.keys(wanted, guard)
-        contents = _contents(visit, store_url, source, wanted, tags=tags, named=named)
+        contents = _contents(
+            visit,
+            store_url,
+            source,
+            wanted,
+            tags=tags,
+            named=named,
+            offsets=offsets,
+            base=base,
+        )
         repository.fast_import(repo, branches.stream(contents, guard), guard)
     repository.check_tree(repo, deposit.HEAD, guard)
 
@@ -75,14 +91,18 @@ def _contents(
     *,
     tags: list[Fields],
     named: Iterator[AnnexKey],
+    offsets: Sequence[int] | None,
+    base: Base | None,
 ) -> Contents:
     """Return what the dataset holds; its DICOM files are named as it is written."""
     tarball = next(named)
-    made = zip(islice(wanted, 1, None), named, tags, strict=True)
-    dicoms = (Dicom(item.path, key, item.size, fields) for item, key, fields in made)
+    places: Iterable[int | None] = offsets or repeat(None, len(tags))
+    made = zip(islice(wanted, 1, None), named, tags, places, strict=True)
+    dicoms = (Dicom(w.path, key, w.size, fields, at) for w, key, fields, at in made)
     return Contents(
         title=f"{visit.project} {visit.id}",
-        when=source.newest,
+        # Later than all that the old dataset says, or it would not count.
+        when=max(source.newest, base.when + 1) if base else source.newest,
         dataset=dataset_id(url, visit),
         uncurl=remote_uuid(url, visit, branches.UNCURL),
         archivist=remote_uuid(url, visit, branches.ARCHIVIST),
@@ -90,6 +110,7 @@ def _contents(
         tarball_path=wanted[0].path,
         tarball_url=source.url.encode(),
         dicoms=branches.Named(len(tags), dicoms),
+        base=base,
     )
 
 

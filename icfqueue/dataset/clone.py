@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from icfqueue.core.errors import UsageError
+from icfqueue.core.processes.groups import without_secrets
 from icfqueue.dataset import programs
+from icfqueue.remote import quiet_datalad
 
 OF_A_REPOSITORY = (
     "GIT_DIR",
@@ -37,7 +39,7 @@ def folder_of_its_own(prefix: str) -> Path:
         There is none.
     """
     for base in dict.fromkeys((tempfile.gettempdir(), "/var/tmp", "/tmp", "/dev/shm")):  # noqa: S108 - mkdtemp is safe there
-        if os.access(base, os.W_OK | os.X_OK) and not _in_repository(Path(base)):
+        if os.access(base, os.W_OK | os.X_OK) and not in_repository(Path(base)):
             return Path(tempfile.mkdtemp(prefix=prefix, dir=base))
     raise UsageError(
         f"{tempfile.gettempdir()} lies in a Git repository, which a clone would change",
@@ -45,7 +47,8 @@ def folder_of_its_own(prefix: str) -> Path:
     )
 
 
-def _in_repository(folder: Path) -> bool:
+def in_repository(folder: Path) -> bool:
+    """Return whether `folder` lies in a Git repository, anybody's."""
     # Git itself does not tell of one that belongs to another user.
     whole = folder.resolve()
     if any((place / ".git").exists() for place in (whole, *whole.parents)):
@@ -53,7 +56,7 @@ def _in_repository(folder: Path) -> bool:
     asked = subprocess.run(
         [programs.find_program("git"), "rev-parse", "--git-dir"],
         cwd=whole,
-        env=without_repository(os.environ),
+        env=without_repository(without_secrets(os.environ)),
         capture_output=True,
         check=False,
     )
@@ -81,6 +84,7 @@ def login_of(name: str | None, realm: str) -> dict[str, str]:
     """
     if name is None or not realm:
         return {}
+    quiet_datalad.prepare()
     from datalad_next.config import ConfigManager
 
     from icfqueue.remote.login import no_prompt, silent_manager

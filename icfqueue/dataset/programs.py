@@ -25,7 +25,7 @@ from typing import IO, cast
 
 from icfqueue.core.errors import DiskTrouble, PermanentError, ToolFailed
 from icfqueue.core.guard import Guard
-from icfqueue.core.process_groups import end_group
+from icfqueue.core.processes.groups import end_group, without_secrets
 from icfqueue.store.disk import of_last_words
 
 TAIL = 2048
@@ -41,15 +41,27 @@ compresses each object with buffers of its own, of 256 kB: by default these are 
 the kernel and given back each time, which took two thirds of the time of small visits."""
 
 
-def environment(repo: Path | None = None) -> dict[str, str]:
+NOTHING_ELSE = {
+    "GIT_CONFIG_COUNT": "1",
+    "GIT_CONFIG_KEY_0": "core.hooksPath",
+    "GIT_CONFIG_VALUE_0": os.devnull,
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_ALLOW_PROTOCOL": "none",
+}
+"""No hook of a repository is run and nothing is fetched, whatever its ``config`` says."""
+
+
+def environment(*, in_repository: bool = False) -> dict[str, str]:
     """Return the environment in which git and git-annex run.
 
     Parameters
     ----------
-    repo
-        The only repository that they may use.
+    in_repository
+        Their working directory is the only repository that they may use. So it is named
+        by no path, which could lead elsewhere by the time it is used.
     """
-    env = {name: value for name, value in os.environ.items() if name[:4] != "GIT_"}
+    env = without_secrets(os.environ)
+    env = {name: value for name, value in env.items() if not name.startswith("GIT_")}
     env.update(
         PATH=search_path(),
         LC_ALL="C.UTF-8",
@@ -60,8 +72,9 @@ def environment(repo: Path | None = None) -> dict[str, str]:
         GIT_TERMINAL_PROMPT="0",
     )
     env.update(MALLOC)
-    if repo is not None:
-        env["GIT_DIR"] = str(repo)
+    env.update(NOTHING_ELSE)
+    if in_repository:
+        env["GIT_DIR"] = "."
     return env
 
 
@@ -90,7 +103,7 @@ def find_program(name: str) -> str:
     return found
 
 
-def run(args: list[str], *, repo: Path, guard: Guard) -> bytes:
+def run(args: list[str], *, repo: Path, guard: Guard, stdin: bytes = b"") -> bytes:
     """Run a program to its end and return its stdout.
 
     Parameters
@@ -99,6 +112,8 @@ def run(args: list[str], *, repo: Path, guard: Guard) -> bytes:
         ``["git", …]`` or ``["git-annex", …]``.
     repo
         The bare repository that it works on, also its working directory.
+    stdin
+        What it reads.
 
     Raises
     ------
@@ -108,8 +123,15 @@ def run(args: list[str], *, repo: Path, guard: Guard) -> bytes:
         It is not installed.
     """
     with _running(args, repo, guard) as child:
-        child.stdin.close()
-        return child.stdout.read()
+        if not stdin:
+            child.stdin.close()
+            return child.stdout.read()
+        # A pipe holds 64 kB: writing and reading must go on at the same time.
+        writer = threading.Thread(target=child.write_all, args=(stdin,), daemon=True)
+        writer.start()
+        told = child.stdout.read()
+        writer.join()
+        return told
 
 
 def feed(args: list[str], chunks: Iterable[bytes], *, repo: Path, guard: Guard) -> None:
@@ -134,15 +156,16 @@ class _Child:
             self.process = subprocess.Popen(
                 args,
                 cwd=repo,
-                env=environment(repo),
+                env=environment(in_repository=True),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 # A group of its own, so that all that it starts can be ended with it.
                 start_new_session=True,
             )
-        except FileNotFoundError as error:
-            if error.filename == str(repo):
+        except FileNotFoundError:
+            # Python names the program even where the working directory is what is gone.
+            if not repo.is_dir():
                 raise
             raise _missing(args[0]) from None
         self.stdin = cast("IO[bytes]", self.process.stdin)
@@ -167,6 +190,12 @@ class _Child:
                 return
         with suppress(BrokenPipeError, ValueError):
             self.stdin.flush()
+
+    def write_all(self, content: bytes) -> None:
+        """Write `content` to stdin, and close it."""
+        self.write([content])
+        with suppress(BrokenPipeError, ValueError):
+            self.stdin.close()
 
     def wait(self) -> int:
         """Close stdin, wait for the end and return the exit code."""

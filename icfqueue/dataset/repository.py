@@ -60,7 +60,7 @@ def check_tree(repo: Path, ref: str, guard: Guard) -> None:
     strict = ["-c", "core.protectNTFS=true", "-c", "core.protectHFS=true"]
     try:
         run(
-            ["git", *strict, "read-tree", f"--index-output={repo / 'index'}", ref],
+            ["git", *strict, "read-tree", "--index-output=index", ref],
             repo=repo,
             guard=guard,
         )
@@ -68,8 +68,22 @@ def check_tree(repo: Path, ref: str, guard: Guard) -> None:
         refused = re.search(r"invalid path '(.*)'", error.message, re.DOTALL)
         if refused is None:
             raise
+        # An error's words are escaped already, but for the ends of lines.
+        member = refused[1].replace("\n", "\\n")
         raise BadTarball(
-            f"member {refused[1]!r} has a name that git refuses to check out",
+            f"member '{member}' has a name that git refuses to check out",
             hint="the tarball must be made anew without it",
         ) from error
     (repo / "index").unlink(missing_ok=True)
+
+
+def check_objects(repo: Path, commits: Iterable[str], guard: Guard) -> None:
+    """Ask git whether every object of `commits` is there and whole.
+
+    Raises
+    ------
+    ToolFailed
+        One is missing or damaged.
+    """
+    args = ["git", "fsck", "--full", "--no-dangling", "--no-progress", *commits]
+    run(args, repo=repo, guard=guard)

@@ -207,10 +207,7 @@ def _farewell(folder: Path, seconds: float, stage: Stage) -> None:
     script = Path(sys.executable).with_name("icfqueue")
     # Nothing here is in the PATH of somebody who only typed `make demo`.
     program = shlex.quote(str(script)) if script.exists() else f"{python} -m icfqueue"
-    pages = shlex.quote(str(store / PROJECT / "catalog"))
     where = shlex.quote(str(store))
     stage.line(f"{program} status {PROJECT} visit_01 --store-dir {where}")
-    stage.line(
-        f"{python} -m http.server -d {pages} 8000   # and open http://localhost:8000"
-    )
+    stage.line(f"{program} serve --store-dir {where}   # and open http://127.0.0.1:8000")
     stage.line(f"{program} run --help   # your own project")

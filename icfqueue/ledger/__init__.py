@@ -1,1 +1,1 @@
-"""The visits' records: what they may become, and where they are kept."""
+"""The visits' records and all that workers share: locks, notes, room, whose turn it is."""

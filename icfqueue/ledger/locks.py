@@ -1,4 +1,4 @@
-"""Locks with an end of their own: whoever vanishes holds none for long."""
+"""Locks by name, each with an end of its own: whoever vanishes holds none for long."""
 
 from __future__ import annotations
 
@@ -8,18 +8,35 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from icfqueue.ledger import lua_scripts
 from icfqueue.ledger.keys import key
+from icfqueue.ledger.stored import lua_scripts, spoilt
 
 if TYPE_CHECKING:
     import redis
 
 
+_LONG = 60.0
+"""Seconds up to which a lease is nothing special: locks that are held for a lease's
+length by workers of other settings are left alone."""
+
+
+_WAS_NONE = 2
+"""Answer of :data:`lua_scripts.LOCK` where something else had the lock's name."""
+
+
 class Locks(Protocol):
     """Locks by name; each is held with a token, for so many seconds."""
 
-    def take(self, name: str, token: str, seconds: float) -> bool:
-        """Take the lock `name`, or renew it if `token` holds it."""
+    def take(self, name: str, token: str, seconds: float, longest: float = 0.0) -> bool:
+        """Take the lock `name`, or renew it if `token` holds it.
+
+        Parameters
+        ----------
+        longest
+            Seconds that nobody takes it for longer than: should it be held beyond, the
+            server's clock was set back, and it is held for no longer than this. 0 if
+            that is not known.
+        """
 
     def renew(self, name: str, token: str, seconds: float) -> bool:
         """Prolong the lock `name`; False if it was lost, even if it is free again."""
@@ -49,10 +66,14 @@ class RedisLocks:
         self._renew = lua_scripts.Script(client, lua_scripts.RENEW_LOCK)
         self._release = lua_scripts.Script(client, lua_scripts.UNLOCK)
 
-    def take(self, name: str, token: str, seconds: float) -> bool:
+    def take(self, name: str, token: str, seconds: float, longest: float = 0.0) -> bool:
         """Take the lock `name`, or renew it if `token` holds it."""
-        args = [token, int(seconds * 1000)]
-        return bool(self._take(keys=[key("lock", name)], args=args))
+        args = [token, int(seconds * 1000), int(longest * 1000)]
+        where = key("lock", name)
+        got = int(self._take(keys=[where], args=args))
+        if got == _WAS_NONE:
+            spoilt.say(where, "it was no lock; taken for absent")
+        return bool(got)
 
     def renew(self, name: str, token: str, seconds: float) -> bool:
         """Prolong the lock `name`; False if it was lost, even if it is free again."""
@@ -68,7 +89,10 @@ class RedisLocks:
         """Hold the lock `name`; yields its token, or None if it is not to be had."""
         token = secrets.token_hex(8)
         end = time.monotonic() + wait
-        while not (got := self.take(name, token, seconds)) and time.monotonic() < end:
+        longest = 2 * max(seconds, _LONG)
+        while (
+            not (got := self.take(name, token, seconds, longest)) and time.monotonic() < end
+        ):
             time.sleep(0.1)
         try:
             yield token if got else None

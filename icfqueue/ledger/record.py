@@ -8,9 +8,9 @@ kept nowhere else.
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 from icfqueue.core.errors import Cancelled, LeaseLost, StepError
@@ -18,6 +18,8 @@ from icfqueue.core.options import Options, Outcome
 from icfqueue.core.steps import NAMES
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.retry_policy import Fail, RetryIn
+from icfqueue.ledger.stored import record_json
+from icfqueue.ledger.stored.record_json import Unknown
 
 
 class State(StrEnum):
@@ -42,9 +44,6 @@ ACTIVE = (State.QUEUED, State.RUNNING, State.WAITING)
 
 PENDING = "pending"
 """State of a step whose turn has not come; the others are those of :class:`State`."""
-
-MAX_PRIORITY = 4
-"""Priorities of visits go from 0 (the default) to this, the most urgent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +74,49 @@ class StepRecord:
     worker: str | None = None
 
 
+_FIELDS_OF_STEP = attrgetter(*StepRecord.__dataclass_fields__)
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One visit.
+    """One visit. Times are seconds since 1970; None is not yet, or not now.
 
     Attributes
     ----------
+    visit
+        Whose record it is: ``project/visit``.
+    options
+        What was asked for when it was enqueued.
+    priority
+        0 to 4, the most urgent (:mod:`icfqueue.core.priority`).
     generation
         Raised whenever the visit is handed out anew or cancelled; a message or worker
         of an older one is ignored.
-    token
-        Proof of the lease, known to its holder alone; empty if nobody holds it.
+    steps
+        How each step fared, in order.
+    queued_at
+        When it was last enqueued.
+    started_at, finished_at
+        When its first step began, and when it was done, failed or cancelled.
     due
-        When a waiting visit is tried again; seconds since 1970, as all times here.
+        When a waiting visit is tried again.
     began
         When the running attempt began.
+    fingerprint
+        Inode, size (bytes), mtime and ctime (ns) of the tarball that was read; None if
+        that is not known, as after a step by an older release.
+    unknown
+        Fields of a newer release, kept for it.
+    token
+        Proof of the lease, known to its holder alone; empty if nobody holds it.
+    tar_bytes, tar_md5
+        Size of the tarball, and its MD5 in hex.
+    dicoms
+        How many DICOM files it holds.
+    refs
+        Ref name to commit, as in the deposit.
+    error
+        The last error: step, kind, type, message and hint.
     """
 
     visit: Visit
@@ -108,6 +135,8 @@ class Record:
     dicoms: int | None = None
     refs: dict[str, str] | None = None
     error: dict[str, str] | None = None
+    fingerprint: tuple[int, int, int, int] | None = None
+    unknown: Unknown | None = None
 
     @property
     def position(self) -> int:
@@ -151,55 +180,58 @@ class Record:
         return replace(self, steps=tuple(steps))
 
     def with_size(self, size: int) -> Record:
-        """Return the record with the size (bytes) of the tarball."""
-        return replace(self, tar_bytes=size)
+        """Return the record with the size (bytes) of the tarball, if it may have that."""
+        return replace(self, tar_bytes=size if 0 <= size < record_json.MOST else None)
 
     def to_json(self) -> str:
-        """Return the record as it is kept; about 1 kB."""
-        steps = [
-            [s.state, s.attempts, s.faults, s.crashes, s.seconds, s.worker]
-            for s in self.steps
-        ]
-        fields = {
-            name: getattr(self, name) for name in _PLAIN if getattr(self, name) is not None
-        }
-        return json.dumps(
-            {
-                "visit": str(self.visit),
-                "options": asdict(self.options),
-                "steps": steps,
-                **fields,
-            },
-            separators=(",", ":"),
-        )
+        """Return the record as every release reads it; ValueError if none could."""
+        fields = {name: getattr(self, name) for name in record_json.PLAIN}
+        steps = [list(_FIELDS_OF_STEP(step)) for step in self.steps]
+        return record_json.write(self.visit, self.options, steps, fields, self.unknown)
+
+    def more_json(self, version: str) -> str:
+        """Return what older releases do not read; empty if there is nothing.
+
+        Parameters
+        ----------
+        version
+            The one that the record gets when this is written.
+        """
+        return record_json.write_more(version, self.options, self.fingerprint, self.unknown)
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> Record:
-        """Return the record that :meth:`to_json` gave `text`."""
-        fields = json.loads(text)
+    def from_json(
+        cls,
+        text: str | bytes,
+        visit: Visit | None = None,
+        more: str | None = None,
+        version: str = "",
+    ) -> Record:
+        """Return the record that :meth:`to_json` and :meth:`more_json` gave the texts of.
+
+        Parameters
+        ----------
+        visit
+            Whose record it is, where that is known.
+
+        Raises
+        ------
+        UnreadableRecord
+            It is not what it must be.
+        """
+        read = record_json.read(text, visit, more, version)
+        fields = {name: getattr(read.known, name) for name in record_json.PLAIN}
         return cls(
-            visit=Visit.parse(fields.pop("visit")),
-            options=Options(**fields.pop("options")),
-            steps=tuple(StepRecord(*step) for step in fields.pop("steps")),
+            visit=visit or Visit.parse(read.known.visit),
+            options=read.known.options,
+            steps=tuple(
+                StepRecord(s.state, s.attempts, s.faults, s.crashes, s.seconds, s.worker)
+                for s in read.known.steps
+            ),
+            fingerprint=read.more.fingerprint if read.more else None,
+            unknown=read.unknown,
             **fields,
         )
-
-
-_PLAIN = (
-    "priority",
-    "generation",
-    "queued_at",
-    "started_at",
-    "finished_at",
-    "due",
-    "began",
-    "token",
-    "tar_bytes",
-    "tar_md5",
-    "dicoms",
-    "refs",
-    "error",
-)
 
 
 def new(visit: Visit, options: Options, priority: int, now: float) -> Record:
@@ -210,7 +242,13 @@ def new(visit: Visit, options: Options, priority: int, now: float) -> Record:
 def enqueued(record: Record, options: Options, priority: int, now: float) -> Record:
     """Return the record of a known visit that is enqueued again, from the first step."""
     fresh = new(record.visit, options, priority, now)
-    return replace(fresh, generation=record.generation + 1)
+    # What is known of the tarball: unless it has changed, it need not be read again.
+    return replace(
+        fresh,
+        generation=record.generation + 1,
+        fingerprint=record.fingerprint,
+        tar_md5=record.tar_md5 if record.fingerprint else None,
+    )
 
 
 def resumed(record: Record, now: float) -> Record:
@@ -239,7 +277,7 @@ def cancelled(record: Record, now: float) -> Record:
         token="",
         due=None,
         began=None,
-        finished_at=now,
+        finished_at=_ended(record, now),
     )
     return changed.at(state=State.CANCELLED)
 
@@ -256,7 +294,9 @@ def claimable(record: Record, step: str, generation: int) -> bool:
 def claimed(record: Record, token: str, worker: str, now: float) -> Record:
     """Return the record of a queued visit that `worker` begins to work on."""
     current = record.steps[record.position]
-    changed = replace(record, token=token, began=now, started_at=record.started_at or now)
+    # Older releases took the time of each machine.
+    started = record.started_at or max(now, record.queued_at or now)
+    changed = replace(record, token=token, began=now, started_at=started)
     return changed.at(state=State.RUNNING, attempts=current.attempts + 1, worker=worker)
 
 
@@ -278,7 +318,6 @@ def check_held(record: Record, token: str, generation: int) -> None:
 
 def finished(record: Record, outcome: Outcome, now: float) -> Record:
     """Return the record after the running step succeeded; the next one is queued."""
-    seconds = now - (record.began or now)
     changed = replace(
         record,
         token="",
@@ -288,9 +327,10 @@ def finished(record: Record, outcome: Outcome, now: float) -> Record:
         tar_md5=_newer(outcome.tar_md5, record.tar_md5),
         dicoms=_newer(outcome.dicoms, record.dicoms),
         refs=_newer(outcome.refs, record.refs),
-    ).at(state=State.DONE, seconds=round(seconds, 4))
+        fingerprint=_newer(outcome.fingerprint, record.fingerprint),
+    ).at(state=State.DONE, seconds=_seconds(record, now))
     if changed.position == len(NAMES):
-        return replace(changed, finished_at=now)
+        return replace(changed, finished_at=_ended(record, now))
     return changed.at(state=State.QUEUED)
 
 
@@ -299,12 +339,12 @@ def failed(
 ) -> Record:
     """Return the record after the running step failed."""
     current = record.steps[record.position]
-    seconds = round(now - (record.began or now), 4)
+    seconds = _seconds(record, now)
     changed = replace(record, token="", began=None, error=error.to_dict())
     if isinstance(decision, RetryIn):
         changed = replace(changed, due=now + decision.seconds)
         return changed.at(state=State.WAITING, faults=current.faults + 1, seconds=seconds)
-    changed = replace(changed, finished_at=now)
+    changed = replace(changed, finished_at=_ended(record, now))
     return changed.at(state=State.FAILED, faults=current.faults + 1, seconds=seconds)
 
 
@@ -341,6 +381,15 @@ def orphaned(record: Record) -> Record:
     current = record.steps[record.position]
     changed = replace(record, token="", began=None)
     return changed.at(state=State.QUEUED, crashes=current.crashes + 1)
+
+
+def _seconds(record: Record, now: float) -> float:
+    return round(max(0.0, now - (record.began or now)), 4)
+
+
+def _ended(record: Record, now: float) -> float:
+    """Return `now`, or when the visit began if that is later by another clock."""
+    return max(now, record.started_at or 0.0, record.queued_at or 0.0)
 
 
 def _newer(new_value: Any, old: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from icfqueue.core.errors import DiskTrouble, StepError, TransientError
+from icfqueue.core.errors import DiskTrouble, NoRoom, StepError, TransientError
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +69,12 @@ def decide(error: StepError, faults: int, policy: RetryPolicy, jitter: float) ->
     Returns
     -------
     Fail, RetryIn or PostponeBy
-        A full disk is no visit's fault, and neither is a store that says when to come
-        back (`retry_after`): such attempts are not counted.
+        A full disk is no visit's fault, nor is a tarball that does not fit, and neither is
+        a store that says when to come back (`retry_after`): such attempts do not count.
     """
     if not isinstance(error, TransientError):
         return Fail()
-    if isinstance(error, DiskTrouble) and error.full:
+    if isinstance(error, NoRoom) or (isinstance(error, DiskTrouble) and error.full):
         return PostponeBy(policy.disk_pause)
     # "Retry-After: 0" names no time: taken at its word, it would be tried without end.
     if error.retry_after:

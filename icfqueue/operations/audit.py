@@ -1,12 +1,12 @@
 """Whether everything that speaks of a visit says the same.
 
-Record, tarball here and at the store, metadata, dataset and catalog are compared; what
-differs is named, with what to do. Nothing is changed.
+Record, tarball here and at the store, metadata, dataset, catalog and superdataset are
+compared; what differs is named, with what to do. Nothing is changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from icfqueue.catalog import study
@@ -18,13 +18,16 @@ from icfqueue.core.errors import (
     StoreBusy,
 )
 from icfqueue.core.visit import Visit
+from icfqueue.dataset.superdataset import entries
+from icfqueue.dataset.superdataset.renewal import Found
 from icfqueue.ledger.ledger import Entry
 from icfqueue.ledger.record import Record, State
 from icfqueue.outputs import completeness, freshness, metadata_files
+from icfqueue.outputs.freshness import KnownTarball
 from icfqueue.remote.client import RemoteStore
 from icfqueue.steps.job import Job
-from icfqueue.store.directory import HIDDEN, Store
-from icfqueue.store.fingerprint import Fingerprint
+from icfqueue.store.beneath.walk import HIDDEN
+from icfqueue.store.directory import Store
 from icfqueue.store.inventory import OF_A_STORE, present
 
 
@@ -35,7 +38,8 @@ class Difference:
     Attributes
     ----------
     where
-        ``record``, ``tarball``, ``store``, ``metadata``, ``dataset``, ``catalog``.
+        ``record``, ``tarball``, ``store``, ``metadata``, ``dataset``, ``catalog``,
+        ``superdataset``.
     what
         What was found.
     hint
@@ -60,6 +64,8 @@ def differences(
     listed: set[Visit],
     remote: RemoteStore | None,
     silent: Difference | None = None,
+    *,
+    commits: Mapping[Visit, str] | None = None,
 ) -> list[Difference]:
     """Return what does not agree for one visit.
 
@@ -74,6 +80,8 @@ def differences(
     silent
         What was found when the store was asked before and did not answer: it is not
         asked again, for each question may take as long as a connection may.
+    commits
+        Visit to commit, as the project's superdataset has them; None if it has none.
     """
     found = entry.record if entry else None
     if found and found.active:
@@ -83,9 +91,10 @@ def differences(
         _record(found),
         _dataset(job, found),
         _metadata(job, found),
-        _tarball(job),
+        _tarball(job, found),
         [silent] if silent else _store(job, remote),
         _catalog(job, found, listed),
+        _superdataset(job, found, commits),
     )
     return [difference for part in parts for difference in part]
 
@@ -118,7 +127,7 @@ def _dataset(job: Job, found: Record | None) -> Iterator[Difference]:
 def _metadata(job: Job, found: Record | None) -> Iterator[Difference]:
     store, visit = job.store, job.visit
     names = [visit.metadata_tarball, visit.metadata_dicoms]
-    missing = [name for name in names if not store.path(visit, name).exists()]
+    missing = [name for name in names if not store.exists(store.path(visit, name))]
     removed = found is not None and found.options.remove_metadata
     if missing and not (removed and len(missing) == len(names)):
         yield Difference("metadata", f"missing: {', '.join(missing)}", AGAIN)
@@ -135,19 +144,19 @@ def _metadata(job: Job, found: Record | None) -> Iterator[Difference]:
         yield Difference("metadata", words, REDO)
 
 
-def _tarball(job: Job) -> Iterator[Difference]:
-    """Compare the tarball here; read only if it was touched since."""
+def _tarball(job: Job, found: Record | None) -> Iterator[Difference]:
+    """Compare the tarball here; read unless the record knows it."""
     store, visit = job.store, job.visit
-    here = Fingerprint.of(store.path(visit, visit.tarball))
+    here = store.fingerprint(store.path(visit, visit.tarball))
     recorded = completeness.recorded(store, visit)
     if here is None or recorded is None:
         return
-    change = freshness.change_here(store, visit, here, recorded, job.guard)
+    known = KnownTarball.of(found.fingerprint, found.tar_md5) if found else None
+    change = freshness.change_here(store, visit, here, recorded, job.guard, known=known)
     if change is None:
         return
     was = f"was {change.recorded} when the dataset was made"
-    what = f"{change.found} bytes" if change.what == "size" else f"MD5 {change.found}"
-    yield Difference("tarball", f"{what}, {was}", REDO)
+    yield Difference("tarball", f"{change.words()[0]}, {was}", REDO)
 
 
 def _store(job: Job, remote: RemoteStore | None) -> Iterator[Difference]:
@@ -168,8 +177,7 @@ def _store(job: Job, remote: RemoteStore | None) -> Iterator[Difference]:
     if change is None:
         return
     made = f"the dataset was made from {change.recorded}"
-    what = f"{change.found} bytes" if change.what == "size" else f"MD5 {change.found}"
-    yield Difference("store", f"{url} has {what}, {made}", REDO)
+    yield Difference("store", f"{url} has {change.words()[0]}, {made}", REDO)
 
 
 def _catalog(job: Job, found: Record | None, listed: set[Visit]) -> Iterator[Difference]:
@@ -180,6 +188,53 @@ def _catalog(job: Job, found: Record | None, listed: set[Visit]) -> Iterator[Dif
         yield Difference("catalog", "its page is missing", again)
     elif job.visit not in listed:
         yield Difference("catalog", "the study page does not list it", again)
+
+
+def _superdataset(
+    job: Job, found: Record | None, commits: Mapping[Visit, str] | None
+) -> Iterator[Difference]:
+    if commits is None or not expects_superdataset(found):
+        return
+    deposited = entries.read(job.store, job.visit)
+    if deposited is None or commits.get(job.visit) == deposited.commit:
+        return
+    there = job.visit in commits
+    words = "it has another commit of the visit" if there else "it does not list the visit"
+    yield Difference("superdataset", words, _renew(job.visit.project))
+
+
+def expects_superdataset(found: Record | None) -> bool:
+    """Return whether a visit with this record is to be in the superdataset."""
+    return found is not None and found.state == State.DONE and found.options.superdataset
+
+
+def of_superdataset(
+    store: Store, project: str, found: Found | None, *, wanted: bool
+) -> Iterator[Difference]:
+    """Yield what is wrong with a project's superdataset as a whole.
+
+    Parameters
+    ----------
+    found
+        What is there; None if nothing, or nothing that can be read.
+    wanted
+        Whether there should be one.
+    """
+    hint = _renew(project)
+    if found is None or found.commits is None:
+        if wanted:
+            yield Difference("superdataset", "there is none, or it is damaged", hint)
+        return
+    if found.refs != found.commit:
+        words = "its two files do not belong together: clones are not told of its newest"
+        yield Difference("superdataset", words, hint)
+    for visit in sorted(found.commits.keys() - entries.deposited(store, project)):
+        words = f"it lists {visit.id}, which has no deposit"
+        yield Difference("superdataset", words, hint)
+
+
+def _renew(project: str) -> str:
+    return f"icfqueue catalog {project} renews it"
 
 
 def orphans(
@@ -195,8 +250,9 @@ def orphans(
         )
     work = store.project_dir(project) / HIDDEN
     busy = {visit.id for visit in active}
-    for path in sorted(work.iterdir()) if work.is_dir() else []:
-        if path.name not in busy and path.name not in OF_A_STORE:
+    for name in sorted(entry.name for entry in store.listing(work)):
+        path = work / name
+        if name not in busy and name not in OF_A_STORE:
             words = f"{path} was left behind by a visit that is not active"
             found.append(
                 Difference("work folder", words, f"icfqueue retry, or remove {path}")

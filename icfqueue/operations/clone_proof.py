@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from icfqueue.core.visit import Visit
 from icfqueue.dataset import programs
 from icfqueue.dataset.clone import folder_of_its_own, remove, without_repository
 from icfqueue.outputs import deposit, metadata_files
+from icfqueue.remote import quiet_datalad
 from icfqueue.store.directory import Store
 
 TAIL = 400
@@ -67,7 +69,7 @@ def prove(
         return Proof(visit, good=False, words="there is no whole deposit", hint=REDO)
     folder = folder_of_its_own("icfqueue-verify-")
     try:
-        words = _prove(store, visit, folder, sample, _environment(login or {}))
+        words = _prove(store, visit, folder, sample, login or {})
         return Proof(visit, good=True, words=words)
     except _NotProvenError as error:
         return Proof(visit, good=False, words=str(error), hint=error.hint)
@@ -76,12 +78,15 @@ def prove(
 
 
 def _prove(
-    store: Store, visit: Visit, folder: Path, sample: int, environment: dict[str, str]
+    store: Store, visit: Visit, folder: Path, sample: int, login: Mapping[str, str]
 ) -> str:
     """Clone, check, get and compare; return what was proven."""
+    environment = _environment()
     clone = folder / "clone"
-    # Cloned from the folder, as it lies here: what users see once it is served.
-    url = deposit.clone_url(store.root.as_uri(), visit)
+    # Cloned from its bytes as they lie here: what users see once they are served.
+    served = folder / "served"
+    _copy_deposit(store, visit, served)
+    url = deposit.clone_url(served.as_uri(), visit)
     command = ["datalad", "clone", url, str(clone)]
     _call("clone", command, folder, environment, LOOK)
     _call("git annex fsck --fast", ["git", "annex", "fsck", "--fast"], clone, environment)
@@ -91,11 +96,22 @@ def _prove(
     chosen = random.sample(sorted(promised), min(sample, len(promised)))
     for path in chosen:
         command = ["datalad", "get", "--", path]
-        _call(f"datalad get {path!r}", command, clone, environment, LOOK)
+        _call(f"datalad get {path!r}", command, clone, _environment_to_get(login), LOOK)
         found = hashlib.md5((clone / path).read_bytes()).hexdigest()
         if found != promised[path]:
             raise _NotProvenError(f"{path!r} has MD5 {found}, promised is {promised[path]}")
     return f"{len(promised)} DICOMs promised, {len(chosen)} got back with the right MD5"
+
+
+def _copy_deposit(store: Store, visit: Visit, served: Path) -> None:
+    """Copy both files of the deposit: DataLad would follow links in the store."""
+    (served / visit.project).mkdir(parents=True)
+    for name in (visit.refs, visit.repo_export):
+        with (
+            store.open_read(store.path(visit, name)) as source,
+            (served / visit.project / name).open("wb") as target,
+        ):
+            shutil.copyfileobj(source, target, 1 << 20)
 
 
 def _promised(clone: Path, environment: dict[str, str]) -> dict[str, str]:
@@ -142,10 +158,27 @@ def _call(
     return done.stdout.decode(errors="surrogateescape")
 
 
-def _environment(login: Mapping[str, str]) -> dict[str, str]:
-    """Return the user's environment, in which DataLad asks nothing and finds its own."""
+def _environment() -> dict[str, str]:
+    """Return the user's environment, in which DataLad asks nothing and needs no log-in."""
+    return _silent(quiet_datalad.without_login(os.environ))
+
+
+def _environment_to_get(login: Mapping[str, str]) -> dict[str, str]:
+    """Return the user's environment, in which DataLad asks nothing and finds its own.
+
+    git-annex has it too then, for it starts the program that downloads.
+    """
+    environment = _silent(quiet_datalad.with_login(os.environ))
+    if login:
+        # By the environment, which no other user reads.
+        given = json.loads(environment.get("DATALAD_CONFIG_OVERRIDES_JSON") or "{}")
+        environment["DATALAD_CONFIG_OVERRIDES_JSON"] = json.dumps(given | dict(login))
+    return environment
+
+
+def _silent(told: Mapping[str, str]) -> dict[str, str]:
     environment = {
-        **without_repository(os.environ),
+        **without_repository(told),
         "PATH": programs.search_path(),
         "DATALAD_UI_PROGRESSBAR": "none",
         "DATALAD_LOG_LEVEL": "error",
@@ -154,8 +187,4 @@ def _environment(login: Mapping[str, str]) -> dict[str, str]:
     for name in ("GIT_AUTHOR", "GIT_COMMITTER"):
         environment.setdefault(f"{name}_NAME", "icfqueue verify")
         environment.setdefault(f"{name}_EMAIL", "verify@icfqueue.invalid")
-    if login:
-        # By the environment, which no other user reads.
-        given = json.loads(environment.get("DATALAD_CONFIG_OVERRIDES_JSON") or "{}")
-        environment["DATALAD_CONFIG_OVERRIDES_JSON"] = json.dumps(given | dict(login))
     return environment

@@ -7,21 +7,32 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import redis
 
-from icfqueue.broker import connection
+from icfqueue.broker import aside, connection, refusals
 from icfqueue.broker.embedded import EmbeddedServer
-from icfqueue.core.errors import IcfqueueError
+from icfqueue.core.errors import IcfqueueError, NewerLayout, StepError, Unreachable
+from icfqueue.core.processes.groups import without_secrets
 from icfqueue.core.settings import Settings
 from icfqueue.dataset import programs
+from icfqueue.ledger.redis_ledger import RedisLedger
+from icfqueue.operations.status import unreadable
+from icfqueue.remote import quiet_datalad
+from icfqueue.store.beneath import sharing
 from icfqueue.store.directory import Store
 
 SPECIAL_REMOTES = ("git-annex-remote-uncurl", "git-annex-remote-archivist")
+NOTES = 10
+"""Strange messages that are shown."""
+
 OLDEST_GIT = (2, 28)
 """``git init --initial-branch``, and what DataLad asks for."""
 
@@ -63,6 +74,8 @@ def examine(settings: Settings, project: str | None = None) -> Iterator[Finding]
         "git-annex": _git_annex,
         "DataLad": _datalad,
         "broker": lambda: _broker(settings),
+        "records": lambda: _records(settings),
+        "strange messages": lambda: _strange(settings),
         "store directory": lambda: _store_dir(settings),
         "shared by workers": lambda: _shared(settings),
         "credential": lambda: _credential(settings),
@@ -75,6 +88,7 @@ def examine(settings: Settings, project: str | None = None) -> Iterator[Finding]
             yield Finding(
                 name, error.message, error.hint, bad=True, exit_code=error.exit_code
             )
+    yield from _umask(settings)
 
 
 def _git() -> Finding:
@@ -104,33 +118,91 @@ def _datalad() -> Finding:
     return Finding("DataLad", versions)
 
 
-def _broker(settings: Settings) -> Finding:
+@contextmanager
+def _opened(settings: Settings) -> Iterator[tuple[redis.Redis, str]]:
+    """Yield a connection to the broker, and what is to be shown of it."""
     address = connection.configured(settings)
-    if address is None:
-        with EmbeddedServer(settings.store_dir) as server:
-            version = server.broker.check().info("server")
-        words = f"embedded, Valkey {version.get('valkey_version', '?')}, {server.folder}"
-        return Finding("broker", words)
-    client = address.check()
-    try:
-        wrong = connection.faults(client)
-    except redis.RedisError as error:
-        return Finding(
-            "broker",
-            f"{address.shown} answers, but not to INFO ({type(error).__name__})",
-            "the user of the broker needs the INFO command",
-            note=True,
-        )
+    with ExitStack() as opened:
+        where = address.shown if address else ""
+        if address is None:
+            server = opened.enter_context(EmbeddedServer(settings.store_dir))
+            address, where = server.broker, f"embedded, {server.folder}"
+        yield opened.enter_context(address.check()), where
+
+
+def _broker(settings: Settings) -> Finding:
+    with _opened(settings) as (client, where):
+        if refused := refusals.refused_writes(client):
+            found = f"{where}: it {refused.found}"
+            return Finding("broker", found, refused.remedy, bad=True, exit_code=3)
+        try:
+            info: Any = client.info()
+            wrong = connection.faults(client)
+        except redis.RedisError as error:
+            return Finding(
+                "broker",
+                f"{where} answers, but not to INFO ({type(error).__name__})",
+                "the user of the broker needs the INFO command",
+                note=True,
+            )
+    if connection.configured(settings) is None:
+        version = info.get("valkey_version", "?")
+        return Finding("broker", where.replace(",", f", Valkey {version},", 1))
     if wrong:
         found = "; ".join(fault for fault, _ in wrong)
         remedy = "; ".join(cure for _, cure in wrong)
         return Finding(
-            "broker",
-            f"{address.shown}: {found}",
-            f"{remedy} (see ops/valkey.conf)",
-            bad=True,
+            "broker", f"{where}: {found}", f"{remedy} (see ops/valkey.conf)", bad=True
         )
-    return Finding("broker", f"{address.shown} answers, keeps its data")
+    return Finding("broker", f"{where} answers, keeps its data")
+
+
+def _strange(settings: Settings) -> Finding:
+    """Tell of what lay in the queues and was none of ours."""
+    try:
+        with _opened(settings) as (client, _):
+            count, notes = aside.notes(client)
+    except (redis.RedisError, Unreachable):
+        return Finding("strange messages", "the broker cannot be asked", note=True)
+    if not count:
+        return Finding("strange messages", "none was put aside")
+    lines = [
+        f"\n      {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(note.when))} UTC, "
+        f"{note.queue}, {note.size} bytes, {note.why}: "
+        f"{note.first}"
+        for note in notes[:NOTES]
+    ]
+    return Finding(
+        "strange messages",
+        f"{count} put aside, for none is icfqueue's; the latest:{''.join(lines)}",
+        "somebody else writes to this broker: give it a password and users of its own "
+        "(ops/users.acl)",
+        note=True,
+    )
+
+
+def _records(settings: Settings) -> Finding:
+    try:
+        with _opened(settings) as (client, _):
+            ledger = RedisLedger(client)
+            ledger.check_layout()
+            found = [one for name in ledger.projects() for one in unreadable(ledger, name)]
+    except NewerLayout:
+        raise
+    except Unreachable:
+        # That was said already.
+        return Finding("records", "not read: the broker does not answer", note=True)
+    if not found:
+        return Finding("records", "all can be read")
+    first = found[0]
+    return Finding(
+        "records",
+        f"{len(found)} cannot be read; {first.visit}: {first.why}",
+        first.hint
+        or f"icfqueue reconcile {first.visit.project}, or icfqueue forget "
+        f"{first.visit.project} {first.visit.id}",
+        bad=True,
+    )
 
 
 def _store_dir(settings: Settings) -> Finding:
@@ -173,6 +245,20 @@ def _shared(settings: Settings) -> Finding:
     )
 
 
+def _umask(settings: Settings) -> Iterator[Finding]:
+    """Yield a finding if the umask takes rights from the group that shares the store."""
+    root = Store(settings.store_dir).root
+    if taken := sharing.taken_by_umask(root):
+        yield Finding(
+            "umask",
+            f"{sharing.UMASK:03o} takes rights from the group that may write in {root}: "
+            f"{taken}",
+            f"{sharing.umask_remedy()} (what the workers make is the group's all the same; "
+            "what else is copied there is not)",
+            note=True,
+        )
+
+
 def _file_system(path: Path) -> str:
     """Return the type of the file system that `path` is on, as ``/proc/mounts`` says."""
     best = ("", "unknown")
@@ -196,6 +282,7 @@ def _credential(settings: Settings) -> Finding:
             "name one with --credential if there are several",
             note=True,
         )
+    quiet_datalad.prepare()
     from datalad.config import ConfigManager
 
     from icfqueue.remote.login import silent_manager
@@ -212,32 +299,33 @@ def _credential(settings: Settings) -> Finding:
 
 
 def _store_url(settings: Settings, project: str | None) -> Finding:
-    import requests
+    from icfqueue.remote.client import RemoteStore
 
-    if project is None:
+    url = settings.store_url
+    with RemoteStore.of(settings) as remote:
+        if project is not None:
+            count = len(remote.visits(project))
+            return Finding("store URL", f"{url}/{project} lists {count} visits")
         try:
-            answer = requests.head(
-                settings.store_url + "/", timeout=10, allow_redirects=False
-            )
-        except requests.RequestException as error:
+            return Finding("store URL", f"{url} answers ({remote.knock()})")
+        except StepError as error:
             return Finding(
                 "store URL",
-                f"{settings.store_url} does not answer ({type(error).__name__})",
-                "needed for downloads and by those who clone; is the address right?",
+                error.message,
+                f"{error.hint or 'is the address right?'} (it is needed for downloads, and "
+                "by those who clone)",
                 bad=True,
                 exit_code=3,
             )
-        return Finding("store URL", f"{settings.store_url} answers ({answer.status_code})")
-    from icfqueue.remote.client import RemoteStore
-
-    with RemoteStore.of(settings) as remote:
-        count = len(remote.visits(project))
-    return Finding("store URL", f"{settings.store_url}/{project} lists {count} visits")
 
 
 def _first_line(command: list[str]) -> str:
     program = programs.find_program(command[0])
     done = subprocess.run(
-        [program, *command[1:]], capture_output=True, check=False, text=True
+        [program, *command[1:]],
+        env=without_secrets(os.environ),
+        capture_output=True,
+        check=False,
+        text=True,
     )
     return (done.stdout or done.stderr).partition("\n")[0]

@@ -5,24 +5,23 @@ Planning looks at store and records and changes nothing; ``--dry-run`` ends ther
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
 from icfqueue.core import steps
+from icfqueue.core.errors import StepError, UnreadableRecord, UnsafePath
 from icfqueue.core.options import Options
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
-from icfqueue.ledger.ledger import Entry, Ledger
+from icfqueue.ledger.ledger import Entry, Ledger, Unreadable
 from icfqueue.ledger.record import Record, State
-from icfqueue.outputs.freshness import is_vouched
 from icfqueue.pipeline.catalog_schedule import send_flush
-from icfqueue.pipeline.circuit_breaker import CircuitBreaker
+from icfqueue.pipeline.health.circuit_breaker import CircuitBreaker
 from icfqueue.pipeline.messages import Messages
 from icfqueue.store.directory import Store
-from icfqueue.store.fingerprint import Fingerprint
 
 CHUNK = 500
 """Visits that are written and sent together, so that the first is soon under way."""
@@ -37,6 +36,8 @@ class Deed(StrEnum):
     """It is queued, running or waiting already."""
     UP_TO_DATE = "up to date"
     """It is complete."""
+    UNREADABLE = "left alone"
+    """Its record cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class Enqueued:
     enqueued: int
     left: int
     up_to_date: int
+    unreadable: int = 0
 
 
 @dataclass
@@ -82,9 +84,18 @@ class Producer:
         """Return what enqueueing `visits` with `options` would do."""
         entries = self.ledger.get_many(visits)
         return [
-            self._plan(visit, entry, options)
+            _left_alone(entry)
+            if isinstance(entry, Unreadable)
+            else self._plan_any(visit, entry, options)
             for visit, entry in zip(visits, entries, strict=True)
         ]
+
+    def _plan_any(self, visit: Visit, entry: Entry | None, options: Options) -> Plan:
+        try:
+            return self._plan(visit, entry, options)
+        except StepError as error:
+            # Its steps will say the same of it, and the others are planned.
+            return Plan(visit, Deed.ENQUEUE, error.message, entry)
 
     def _plan(self, visit: Visit, entry: Entry | None, options: Options) -> Plan:
         found = entry.record if entry else None
@@ -98,7 +109,7 @@ class Producer:
             return Plan(visit, Deed.ENQUEUE, missing, entry)
         if found:
             return Plan(visit, Deed.UP_TO_DATE, "every output is there", entry)
-        here = self.store.path(visit, visit.tarball).exists()
+        here = self._has(visit, visit.tarball)
         why = "new" if here else "new, to be downloaded"
         return Plan(visit, Deed.ENQUEUE, why, entry)
 
@@ -108,36 +119,39 @@ class Producer:
         return next(filter(None, (check(visit, found, options) for check in checks)), "")
 
     def _tarball_differs(self, visit: Visit, found: Record, options: Options) -> str:
-        here = Fingerprint.of(self.store.path(visit, visit.tarball))
+        here = self.store.fingerprint(self.store.path(visit, visit.tarball))
         if options.store_url != found.options.store_url:
             return "the dataset is to name another store URL"
         if here and here.size != found.tar_bytes:
             return "the tarball has changed"
-        if here and not is_vouched(self.store, visit, here):
+        if here and here != found.fingerprint:
             return "the tarball was touched: its MD5 is to be compared"
         return ""
 
     def _output_missing(self, visit: Visit, found: Record, options: Options) -> str:
         from icfqueue.catalog import study
-        from icfqueue.outputs import deposit
+        from icfqueue.outputs import completeness, deposit
 
-        if deposit.read(self.store, visit) is None:
+        there = deposit.read(self.store, visit)
+        if there is None:
             return "the dataset is missing"
+        if there.source and completeness.is_outdated(there.source, self.store, visit):
+            return "the dataset is of an older format"
         if not (options.remove_metadata or found.options.remove_metadata):
             for name in (visit.metadata_tarball, visit.metadata_dicoms):
-                if not self.store.path(visit, name).exists():
+                if not self._has(visit, name):
                     return f"{name} is missing"
         if options.catalog and not study.has_page(self.store, visit, options.store_url):
             return "its catalog page is missing"
         return ""
 
+    def _has(self, visit: Visit, name: str) -> bool:
+        return self.store.exists(self.store.path(visit, name))
+
     def _still_to_remove(self, visit: Visit, _: Record, options: Options) -> str:
-        if options.remove_tarball and self.store.path(visit, visit.tarball).exists():
+        if options.remove_tarball and self._has(visit, visit.tarball):
             return "the tarball is to be removed"
-        if (
-            options.remove_metadata
-            and self.store.path(visit, visit.metadata_tarball).exists()
-        ):
+        if options.remove_metadata and self._has(visit, visit.metadata_tarball):
             return "the metadata are to be removed"
         return ""
 
@@ -159,7 +173,7 @@ class Producer:
         if wanted:
             self.breaker.reset(wanted[0].visit.project)
         for start in range(0, len(wanted), CHUNK):
-            now = time.time()
+            now = self.ledger.now()
             pairs = [
                 (plan.entry, self._new_record(plan, options, priority, now))
                 for plan in wanted[start : start + CHUNK]
@@ -173,7 +187,12 @@ class Producer:
             self.messages.send_many(fresh)
             counts[Deed.ENQUEUE] += len(fresh)
             counts[Deed.LEAVE] += len(pairs) - len(fresh)
-        return Enqueued(counts[Deed.ENQUEUE], counts[Deed.LEAVE], counts[Deed.UP_TO_DATE])
+        return Enqueued(
+            counts[Deed.ENQUEUE],
+            counts[Deed.LEAVE],
+            counts[Deed.UP_TO_DATE],
+            counts[Deed.UNREADABLE],
+        )
 
     def _new_record(
         self, plan: Plan, options: Options, priority: int, now: float
@@ -182,31 +201,34 @@ class Producer:
             fresh = record.enqueued(plan.entry.record, options, priority, now)
         else:
             fresh = record.new(plan.visit, options, priority, now)
-        present = Fingerprint.of(self.store.path(plan.visit, plan.visit.tarball))
-        return fresh.with_size(present.size) if present else fresh
+        try:
+            present = self.store.stat(self.store.path(plan.visit, plan.visit.tarball))
+        except UnsafePath:
+            return fresh
+        return fresh.with_size(present.st_size) if present else fresh
 
     def _forced(
         self, missed: Iterable[Record], options: Options, priority: int, now: float
     ) -> list[Record]:
         """Enqueue those whose record changed after it was planned, as it is by now."""
-        tried = (
-            self.ledger.update(new.visit, _anew(new, options, priority, now))
-            for new in missed
-        )
-        return [changed for changed in tried if changed]
+        changes = {new.visit: _anew(new, options, priority, now) for new in missed}
+        found = self.ledger.update_many(changes)
+        return [entry.record for entry in found.values() if entry]
 
     def retry(self, visits: Iterable[Visit], states: Iterable[State]) -> list[Visit]:
         """Let those of `visits` that are in `states` go on from where they stopped."""
         wanted = set(states)
-        now = time.time()
+        now = self.ledger.now()
         again = []
         for visit in visits:
-            changed = self.ledger.update(
-                visit,
-                lambda found: record.resumed(found, now) if found.state in wanted else None,
-            )
-            if changed:
-                again.append(changed)
+            # One that cannot be read is left alone: the caller sees which were not done.
+            with suppress(UnreadableRecord):
+                changed = self.ledger.update(
+                    visit,
+                    lambda r: record.resumed(r, now) if r.state in wanted else None,
+                )
+                if changed:
+                    again.append(changed)
         for project in {changed.visit.project for changed in again}:
             self.breaker.reset(project)
             send_flush(self.ledger, self.messages, project)
@@ -217,20 +239,31 @@ class Producer:
 
     def cancel(self, visits: Iterable[Visit]) -> list[Visit]:
         """Withdraw those of `visits` that are still to be done; works with no worker."""
-        now = time.time()
+        now = self.ledger.now()
         gone = []
         for visit in visits:
-            entry = self.ledger.get(visit)
-            changed = self.ledger.update(
-                visit, lambda found: record.cancelled(found, now) if found.active else None
-            )
-            if changed is None:
-                continue
-            gone.append(visit)
-            # The worker of a running visit does this when it notices.
-            if entry and entry.record.state != State.RUNNING:
-                self.store.forget_work(visit)
+            # One that cannot be read is left alone: the caller sees which were not done.
+            with suppress(UnreadableRecord):
+                if self._cancel(visit, now):
+                    gone.append(visit)
         return gone
+
+    def _cancel(self, visit: Visit, now: float) -> bool:
+        entry = self.ledger.get(visit)
+        changed = self.ledger.update(
+            visit, lambda found: record.cancelled(found, now) if found.active else None
+        )
+        # The worker of a running visit does this when it notices.
+        if changed and entry and entry.record.state != State.RUNNING:
+            self.store.try_forget_work(visit)
+        return changed is not None
+
+
+def _left_alone(found: Unreadable) -> Plan:
+    """Return the plan for a visit whose record cannot be read."""
+    hint = found.hint or f"icfqueue forget {found.visit.project} {found.visit.id}"
+    why = f"its record cannot be read: {found.why} ({hint})"
+    return Plan(found.visit, Deed.UNREADABLE, why)
 
 
 def _anew(

@@ -28,6 +28,11 @@ class Selection:
     mistyped
         Visits that were named and have no tarball here, and one here that is called
         almost the same.
+    unseen
+        Other visits that were named and are neither here nor in the listing, with those
+        here that are called much the same.
+    more_left_out
+        How many more than `left_out` there are, which are not named.
     """
 
     store: Store
@@ -35,6 +40,8 @@ class Selection:
     visits: list[Visit] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
     mistyped: list[tuple[Visit, str]] = field(default_factory=list)
+    more_left_out: int = 0
+    unseen: list[tuple[Visit, list[str]]] = field(default_factory=list)
 
     def check_found(self) -> None:
         """Raise if there is no visit.
@@ -52,8 +59,8 @@ class Selection:
             )
 
     def _near(self) -> str:
-        folders = [path.name for path in self.store.root.iterdir() if path.is_dir()]
-        near = difflib.get_close_matches(self.project, folders, 1)
+        others = [name for name in self.store.projects() if name != self.project]
+        near = difflib.get_close_matches(self.project, others, 1)
         return f". Did you mean {near[0]}?" if near else ""
 
 
@@ -85,30 +92,45 @@ def select_visits(
     """
     check_id(project, "project")
     found = {Visit(project, name) for name in named}
-    mistyped = _mistyped(store, found)
+    away = [v for v in sorted(found) if not store.holds(store.path(v, v.tarball))]
     found |= {Visit(project, name) for name in listed or ()}
     unusable: set[str] = set()
+    more = 0
     if remote is not None:
-        found |= set(remote.visits(project))
+        there = set(remote.visits(project))
+        away = [visit for visit in away if visit not in there]
+        found |= there
         unusable |= set(remote.left_out)
+        more = remote.more_left_out
     if not named and listed is None:
         found |= set(store.visits(project))
         unusable |= set(store.unusable(project))
     left_out = [(name, _why_left_out(project, name)) for name in sorted(unusable)]
-    return Selection(store, project, sorted(found), left_out, mistyped)
+    made = Selection(store, project, sorted(found), left_out, more_left_out=more)
+    if away:
+        _compare(made, away, [other.id for other in store.visits(project)])
+    return made
 
 
-def _mistyped(store: Store, named: Iterable[Visit]) -> list[tuple[Visit, str]]:
-    """Return the visits that are called almost like one that is here.
+def _compare(made: Selection, away: Iterable[Visit], here: Sequence[str]) -> None:
+    """Say of the visits `away` what is `here` that they are called like.
 
-    Almost is what differs in case and leading zeros; visits are numbered, so that any
-    other is like many.
+    Almost the same is what differs in case and leading zeros; visits are numbered, so
+    that any other is like many.
     """
-    away = [v for v in named if not store.path(v, v.tarball).exists()]
-    if not away:
-        return []
-    here = {_plain(other.id): other.id for other in store.visits(away[0].project)}
-    return [(visit, near) for visit in sorted(away) if (near := here.get(_plain(visit.id)))]
+    plain = {_plain(name): name for name in here}
+    for visit in away:
+        if near := plain.get(_plain(visit.id)):
+            made.mistyped.append((visit, near))
+        else:
+            made.unseen.append((visit, near_names(visit.id, here)))
+
+
+def near_names(name: str, others: Iterable[str]) -> list[str]:
+    """Return up to three of `others` that `name` may have been meant for."""
+    known = list(others)
+    same = [other for other in known if _plain(other) == _plain(name)]
+    return same or difflib.get_close_matches(name, known, 3)
 
 
 def _plain(name: str) -> str:
@@ -117,7 +139,7 @@ def _plain(name: str) -> str:
 
 def _why_left_out(project: str, name: str) -> str:
     if Visit.of_tarball(project, name):
-        return "it is no file; a broken link?"
+        return "it is no file; a link? (see the setting store_links)"
     return "ids have letters, digits, '.', '_' and '-', and do not start with '.' or '-'"
 
 
@@ -137,8 +159,11 @@ def select_recorded(
     visits = [Visit(project, name) for name in named]
     for visit, entry in zip(visits, ledger.get_many(visits), strict=True):
         if entry is None:
+            near = near_names(visit.id, (v.id for v in ledger.visits(project)))
+            guess = f"did you mean {' or '.join(near)}? " if near else ""
             raise UsageError(
-                f"{visit} was never enqueued", hint=f"see 'icfqueue status {project}'"
+                f"{visit} was never enqueued",
+                hint=f"{guess}see 'icfqueue status {project}'",
             )
     return visits
 

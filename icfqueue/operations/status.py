@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from icfqueue.core.errors import UnreadableRecord
 from icfqueue.core.steps import NAMES
-from icfqueue.ledger.ledger import Ledger
-from icfqueue.ledger.record import ACTIVE, Record, State
+from icfqueue.ledger.ledger import Entry, Ledger, Unreadable
+from icfqueue.ledger.record import ACTIVE, PENDING, Record, State
+
+UNREADABLE = "unreadable"
+"""Shown in place of a state where a record cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +86,54 @@ def project_lines(
     counts = {state.value: count for state, count in ledger.counts(project).items()}
     yield f'{{"project": {json.dumps(project)},\n "counts": {json.dumps(counts)},\n'
     before = ' "visits": [\n  '
-    for entry in ledger.get_many(ledger.visits(project, states)):
-        if entry:
-            yield f"{before}{json.dumps(visit_json(entry.record))}"
-            before = ",\n  "
+    for entry in found_of(ledger, project, states):
+        yield f"{before}{json.dumps(visit_json(entry))}"
+        before = ",\n  "
     yield ' "visits": []}\n' if before[0] == " " else "\n ]}\n"
 
 
-def visit_json(record: Record) -> dict[str, Any]:
+def found_of(
+    ledger: Ledger, project: str, states: Iterable[State] = State
+) -> Iterator[Record | Unreadable]:
+    """Yield the records of `project` in `states`, by visit id, in batches."""
+    for entry in ledger.get_many(ledger.visits(project, states)):
+        if entry:
+            yield entry.record if isinstance(entry, Entry) else entry
+
+
+def unreadable(ledger: Ledger, project: str) -> list[Unreadable]:
+    """Return what of `project` cannot be read; reads every record."""
+    return [one for one in found_of(ledger, project) if isinstance(one, Unreadable)]
+
+
+def stuck(ledger: Ledger, project: str) -> list[Unreadable]:
+    """Return the active visits of `project` if none of them can be read, else nothing.
+
+    Nothing is done for them by this release, so that they are not to be waited for.
+    """
+    found = []
+    for one in found_of(ledger, project, ACTIVE):
+        if not isinstance(one, Unreadable):
+            return []
+        found.append(one)
+    return found
+
+
+def error_of(found: Unreadable) -> dict[str, str]:
+    """Return a record that cannot be read as the error of its visit."""
+    return {
+        "step": "",
+        "kind": "permanent",
+        "type": UnreadableRecord.__name__,
+        "message": f"its record cannot be read: {found.why}",
+        "hint": found.hint or f"icfqueue forget {found.visit.project} {found.visit.id}",
+    }
+
+
+def visit_json(record: Record | Unreadable) -> dict[str, Any]:
     """Return one entry of ``visits``; times are ISO 8601 in UTC, sizes bytes."""
+    if isinstance(record, Unreadable):
+        return _unreadable_json(record)
     return {
         "visit": record.visit.id,
         "state": record.state.value,
@@ -116,6 +159,25 @@ def visit_json(record: Record) -> dict[str, Any]:
     }
 
 
+def _unreadable_json(found: Unreadable) -> dict[str, Any]:
+    """Return an entry of ``visits`` of which nothing is known but why."""
+    pending = {"state": PENDING, "attempts": 0, "seconds": None, "worker": None}
+    return {
+        "visit": found.visit.id,
+        "state": UNREADABLE,
+        "step": "",
+        "attempts": 0,
+        "queued_at": None,
+        "started_at": None,
+        "finished_at": None,
+        "dicoms": None,
+        "tar_bytes": None,
+        "refs": {},
+        "steps": [{"step": name, **pending} for name in NAMES],
+        "error": error_of(found),
+    }
+
+
 CSV_FIELDS = (
     "visit",
     "state",
@@ -134,8 +196,15 @@ CSV_FIELDS = (
 )
 
 
-def visit_row(record: Record) -> dict[str, Any]:
-    """Return one line of ``status PROJECT --format csv`` or of the table."""
+def visit_row(record: Record | Unreadable) -> dict[str, Any]:
+    """Return one line of ``status PROJECT --format csv``."""
+    if isinstance(record, Unreadable):
+        error = error_of(record)
+        return dict.fromkeys(CSV_FIELDS, "") | {
+            "visit": record.visit.id,
+            "state": UNREADABLE,
+            **{f"error_{name}": error[name] for name in ("kind", "type", "message")},
+        }
     error = record.error or {}
     return {
         "visit": record.visit.id,

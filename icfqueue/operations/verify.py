@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from icfqueue.catalog import study
@@ -12,6 +15,7 @@ from icfqueue.core.options import Options
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit, check_id
 from icfqueue.dataset import clone
+from icfqueue.dataset.superdataset import renewal
 from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.record import ACTIVE, State
 from icfqueue.operations import audit, clone_proof
@@ -42,6 +46,9 @@ class Verification:
     orphans: list[audit.Difference] = field(default_factory=list)
     _silent: audit.Difference | None = None
     """What was found when the store did not answer."""
+    _superdataset: renewal.Found | None = None
+    _expected: bool = False
+    """Whether a visit is to be in the superdataset."""
 
     def examine(self, named: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
         """Audit and prove visits; yield a line for each, and note it.
@@ -59,6 +66,7 @@ class Verification:
         """
         visits = self._visits(named)
         listed = study.listed(self.store, self.project, self.settings.store_url)
+        self._superdataset = self._find_superdataset()
         with RemoteStore.of(self.settings) as remote:
             for visit in visits:
                 line = self._line(visit, listed, remote)
@@ -67,6 +75,18 @@ class Verification:
         if not named:
             active = self.ledger.visits(self.project, [*ACTIVE, State.FAILED])
             self.orphans = audit.orphans(self.store, self.project, listed, active)
+            self.orphans += audit.of_superdataset(
+                self.store, self.project, self._superdataset, wanted=self._expected
+            )
+
+    def _find_superdataset(self) -> renewal.Found | None:
+        with (
+            tempfile.TemporaryDirectory(prefix="icfqueue-verify-") as scratch,
+            # A link in its place, say: it is told as damaged.
+            suppress(StepError),
+        ):
+            return renewal.find(self.store, self.project, Path(scratch))
+        return None
 
     @property
     def report(self) -> dict[str, Any]:
@@ -99,8 +119,12 @@ class Verification:
         entry = self.ledger.get(visit)
         options = Options(store_url=self.settings.store_url)
         job = Job(visit, options, self.store, self.settings)
+        self._expected |= audit.expects_superdataset(entry.record if entry else None)
+        commits = self._superdataset.commits if self._superdataset else None
         try:
-            found = audit.differences(job, entry, listed, remote, self._silent)
+            found = audit.differences(
+                job, entry, listed, remote, self._silent, commits=commits
+            )
         except StepError as error:
             found = [audit.Difference("visit", error.message, error.hint)]
         if self._silent is None and (first := [one for one in found if one.unreachable]):

@@ -18,17 +18,21 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from fnmatch import fnmatch
 from pathlib import Path
 from types import FrameType
 
 import platformdirs
 
 from icfqueue.broker.connection import Broker
-from icfqueue.core.errors import UsageError
+from icfqueue.core.errors import Unreachable, UnsafePath, UsageError
+from icfqueue.core.processes.pulse import PULSE_VARIABLE, WORKING, Pulse
 from icfqueue.core.settings import Settings
 from icfqueue.core.steps import QUEUES
 from icfqueue.pipeline.heartbeat import LAST_WORD
-from icfqueue.store.directory import HIDDEN, Store
+from icfqueue.store.beneath.folder import Folder
+from icfqueue.store.beneath.walk import HIDDEN
+from icfqueue.store.directory import Store
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +46,10 @@ KEEP_LOGS = 30 * 24 * 3600.0
 
 MARGIN = 10.0
 """Seconds beyond the grace period after which a worker that is stopping is killed."""
+
+LONGEST_PAUSE = 60.0
+"""Longest wait, in seconds, before Celery is started again where the broker was the cause;
+it grows from :data:`RESTART_PAUSE`, and there is no last time."""
 
 
 class WorkerProcess:
@@ -90,6 +98,8 @@ class WorkerProcess:
         self._log_folder = Store(settings.store_dir).root / HIDDEN / "log"
         self._starts: deque[float] = deque()
         self._again_at = 0.0
+        self._pause = RESTART_PAUSE
+        self._pulse = Pulse()
         self._stop_asked = False
 
     @property
@@ -120,36 +130,66 @@ class WorkerProcess:
         self._starts.append(time.monotonic())
         log = self._open_log() if self.quiet else None
         try:
-            self.process = subprocess.Popen(
-                self._command(),
-                env=self._environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+            with self._pulse.pipe() as pipe:
+                self.process = subprocess.Popen(
+                    self._command(),
+                    env={**self._environment(), PULSE_VARIABLE: str(pipe)},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    pass_fds=(pipe,),
+                )
         finally:
             if log is not None:
                 os.close(log)
 
     def look(self) -> None:
-        """Start the worker again if it has ended by itself, but not for ever."""
-        if self.process is None or self.process.poll() is None or self.gave_up:
+        """Start the worker again if it has ended or hangs, but not for ever.
+
+        Where the broker was the cause there is no last time, but a growing pause.
+        """
+        if self.process is None or self.gave_up:
             return
         now = time.monotonic()
-        if self._again_at == 0.0:
-            self._again_at = now + RESTART_PAUSE
+        if self.process.poll() is None:
+            self._end_if_it_hangs()
+        elif self._again_at == 0.0:
             self._kill_group()
-            while self._starts and self._starts[0] < now - RESTART_SPAN:
-                self._starts.popleft()
-            self.gave_up = len(self._starts) > RESTARTS
-            if not self.quiet:
-                self.say(
-                    f"icfqueue: the Celery worker ended (exit {self.process.returncode})"
-                )
+            self._again_at = now + self._pause_before_next(now)
         elif now >= self._again_at:
             self._again_at = 0.0
             self.start()
+
+    def _end_if_it_hangs(self) -> None:
+        """Kill a worker whose main loop goes round no more."""
+        self._pulse.feel()
+        if self._pulse.state == WORKING and self._pulse.lasts > LONGEST_PAUSE:
+            self._pause = RESTART_PAUSE
+        patience = self.settings.grace + LAST_WORD + MARGIN
+        if self._pulse.is_gone(patience):
+            self.say("icfqueue: the Celery worker hangs; it is ended")
+            self._kill_group()
+
+    def _pause_before_next(self, now: float) -> float:
+        """Return the seconds until the worker is started again; may give up instead."""
+        assert self.process  # noqa: S101 - for the type checker
+        code = self.process.returncode
+        self._pulse.feel()
+        what = f"icfqueue: the Celery worker ended (exit {code})"
+        if code == Unreachable.exit_code or self._pulse.waited:
+            # It has no part in it: this start does not count.
+            self._starts.pop()
+            pause, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
+            if not self.quiet:
+                self.say(f"{what} as the broker is away; again in {pause:.0f} s")
+            return pause
+        while self._starts and self._starts[0] < now - RESTART_SPAN:
+            self._starts.popleft()
+        self.gave_up = len(self._starts) > RESTARTS
+        if not self.quiet:
+            self.say(what)
+        return RESTART_PAUSE
 
     def stop(self, idle: Callable[[], bool] | None = None) -> None:
         """Ask the worker to stop; kill it if it does not within grace and margin.
@@ -185,6 +225,7 @@ class WorkerProcess:
         self._kill_group()
         if self.process:
             self.process.wait()
+        self._pulse.close()
 
     def _kill_group(self) -> None:
         if self.process:
@@ -223,6 +264,9 @@ class WorkerProcess:
             more["ICFQUEUE_BROKER_URL"] = self.broker.url
         elif chosen.broker_url:
             more["ICFQUEUE_BROKER_URL"] = chosen.broker_url.reveal()
+        if chosen.broker_password:
+            # No longer in the environment of this process: see `settings.keep_secrets`.
+            more["ICFQUEUE_BROKER_PASSWORD"] = chosen.broker_password.reveal()
         if chosen.credential:
             more["ICFQUEUE_CREDENTIAL"] = chosen.credential
         if self.stop_at is not None:
@@ -236,16 +280,19 @@ class WorkerProcess:
         ------
         UsageError
             Neither can be written.
+        UnsafePath
+            Somebody put a link there.
         """
         own = platformdirs.user_log_path("icfqueue")
         try:
-            Store(self.settings.store_dir).make_dir(self._log_folder)
-            return self._log_file()
+            with Store(self.settings.store_dir).beneath.made(self._log_folder) as folder:
+                return self._log_file(folder)
         except PermissionError:
             self._log_folder = own
         try:
             own.mkdir(parents=True, exist_ok=True)
-            return self._log_file()
+            with Folder.at(own) as folder:
+                return self._log_file(folder)
         except OSError as error:
             raise UsageError(
                 f"the worker's log cannot be written: {error.strerror} ({error.filename})",
@@ -253,14 +300,18 @@ class WorkerProcess:
                 f"{HIDDEN}: look at group and umask",
             ) from None
 
-    def _log_file(self) -> int:
+    def _log_file(self, folder: Folder) -> int:
         """Open the log; those of workers that are long gone are removed."""
-        for old in self._log_folder.glob("worker-*.log"):
+        for name, kind in folder.listing():
+            if kind != "file" or not fnmatch(name, "worker-*.log"):
+                continue
             # Somebody else's, or removed by somebody else meanwhile.
-            with suppress(OSError):
-                if old.stat().st_mtime < time.time() - KEEP_LOGS:
-                    old.unlink()
-        return os.open(self.log_path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o640)
+            with suppress(OSError, UnsafePath):
+                found = folder.stat(name)
+                if found and found.st_mtime < time.time() - KEEP_LOGS:
+                    folder.unlink(name)
+        flags = os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_NONBLOCK
+        return folder.open_file(self.log_path.name, flags, 0o640)
 
 
 def parse_queues(text: str) -> tuple[str, ...]:

@@ -1,1 +1,1 @@
-"""The files we leave: their formats, how they are read and checked."""
+"""The files we leave: how each is written, read and checked."""

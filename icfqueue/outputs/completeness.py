@@ -48,9 +48,10 @@ def whole_deposit(
 ) -> tuple[Deposit, Source] | None:
     """Return the visit's deposit and what it was made from, if it is whole and right.
 
-    Right means: for this store URL, in the present format, and from the tarball and the
-    DICOM metadata that the metadata files stand for. Where a metadata file is missing,
-    the deposit's own word is taken: `cleanup` removes them on request.
+    Right means: for this store URL, not of an outdated format (:func:`is_outdated`), and
+    from the tarball and the DICOM metadata that the metadata files stand for. Where a
+    metadata file is missing, the deposit's own word is taken: `cleanup` removes them on
+    request.
 
     Parameters
     ----------
@@ -86,7 +87,9 @@ def right_source(
         return None
     source = found.source
     url = f"{store_url.rstrip('/')}/{visit.storepath}"
-    if (source.url, source.format) != (url, FORMAT):
+    if source.url != url:
+        return None
+    if is_outdated(source, store, visit):
         return None
     tarball = read_tarball(store, visit)
     if tarball is not None and (tarball.size, tarball.md5) != (source.size, source.md5):
@@ -97,6 +100,16 @@ def right_source(
     return source
 
 
+def is_outdated(source: Source, store: Store, visit: Visit) -> bool:
+    """Return whether a deposit is to be made anew for its format alone.
+
+    An older format is right as far as it goes: without the tarball here it stays, for it
+    is not worth a download. A newer one is that of a newer release.
+    """
+    here = store.path(visit, visit.tarball)
+    return source.format < FORMAT and store.exists(here)
+
+
 def without_tarball(store: Store, visit: Visit, options: Options) -> bool:
     """Tell whether the visit needs no tarball here, because all else is.
 
@@ -104,12 +117,12 @@ def without_tarball(store: Store, visit: Visit, options: Options) -> bool:
     metadata are both there or were removed (the tarball's file goes first).
     """
     here = store.path(visit, visit.tarball)
-    if options.force or here.exists():
+    if options.force or store.exists(here):
         return False
     if whole_deposit(store, visit, options.store_url) is None:
         return False
     tarball, dicoms = (
-        store.path(visit, name).exists()
+        store.exists(store.path(visit, name))
         for name in (visit.metadata_tarball, visit.metadata_dicoms)
     )
     return dicoms if tarball else (not dicoms or options.remove_metadata)

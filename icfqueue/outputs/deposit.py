@@ -14,29 +14,50 @@ the end of the file tells whether there is anything to do.
 
 from __future__ import annotations
 
-import filecmp
 import json
 import os
 import re
 import shutil
 import zipfile
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from icfqueue.core.errors import TransientError
 from icfqueue.core.guard import Guard
 from icfqueue.core.visit import Visit
 from icfqueue.store.directory import Store
 
-FORMAT = 1
-"""Version of what the deposit holds; a deposit of another version is made anew."""
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+FORMAT = 2
+"""Version of what the deposit holds: 2 says where in the tarball each image begins. One
+of an older version is made anew when the tarball is here."""
+
+WITHOUT_PLACES = 1
+"""Version of a deposit that does not say where images begin: it could not be known."""
 
 HEAD = "refs/heads/master"
 
+REFS = "XDLRA--refs"
+"""End of the name of every refs file, a visit's and a project's."""
+
+EXPORT = "XDLRA--repo-export"
+"""The same of every repository."""
+
+PLACEHOLDER = "{{annex_key}}"
+"""Stands in a clone's URL where DataLad puts the names of the two files."""
+
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip can hold (PKWARE APPNOTE, 4.4.6)."""
+
+_BLOCK = 1 << 20
+
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+"""Given to git as an argument, so nothing else may pass."""
 
 _PARTS = re.compile(
     r"HEAD|config|packed-refs|objects/|objects/pack/|refs/|refs/heads/"
@@ -87,18 +108,23 @@ class Deposit:
     source: Source | None
 
 
-def clone_url(store_url: str, visit: Visit) -> str:
-    """Return what ``datalad clone`` takes to clone the dataset of `visit`.
+def clone_url(store_url: str, subject: Visit | str) -> str:
+    """Return what ``datalad clone`` takes to clone a dataset.
 
     Parameters
     ----------
     store_url
         The store's address, as in ``https://data.example.org``.
+    subject
+        A visit, or the id of a project: the dataset of all its visits.
     """
-    base = f"{store_url.rstrip('/')}/{visit.project}/{visit.id}_"
+    if isinstance(subject, Visit):
+        base = f"{store_url.rstrip('/')}/{subject.project}/{subject.id}_"
+    else:
+        base = f"{store_url.rstrip('/')}/{subject}/"
     return (
         "datalad-annex::?type=external&externaltype=uncurl&encryption=none"
-        f"&url={base}{{{{annex_key}}}}"
+        f"&url={base}{PLACEHOLDER}"
     )
 
 
@@ -108,9 +134,22 @@ def read(store: Store, visit: Visit) -> Deposit | None:
     Looks at the refs file and the end of the zip, not at the repository in it.
     """
     try:
-        refs = parse_refs(store.path(visit, visit.refs).read_text(encoding="ascii"))
+        refs = parse_refs(store.read_bytes(store.path(visit, visit.refs)).decode("ascii"))
+    except (FileNotFoundError, ValueError):
+        return None
+    found = read_export(store, visit)
+    return found if found and found.refs == refs else None
+
+
+def read_export(store: Store, visit: Visit) -> Deposit | None:
+    """Return what the deposit's repository says, whether or not its refs are published.
+
+    While a deposit is being replaced its refs file is not there. None if the repository
+    is not there or not whole.
+    """
+    try:
         with (
-            store.path(visit, visit.repo_export).open("rb") as file,
+            store.open_read(store.path(visit, visit.repo_export)) as file,
             zipfile.ZipFile(file) as export,
         ):
             packed = export.read("packed-refs").decode("ascii")
@@ -119,12 +158,37 @@ def read(store: Store, visit: Visit) -> Deposit | None:
     except (FileNotFoundError, zipfile.BadZipFile, KeyError, ValueError):
         return None
     inside = _refs_of_lines(line for line in packed.splitlines() if line[:1] not in "#^")
-    if not whole or HEAD not in refs or refs != inside:
+    if not whole or HEAD not in inside:
         return None
     source = _source(comment)
     if source is not None and not _has_pack(names):
         return None
-    return Deposit(refs, source)
+    return Deposit(inside, source)
+
+
+def unpack(store: Store, visit: Visit, repo: Path) -> None:
+    """Put the objects of the visit's deposit into the bare repository `repo`.
+
+    Raises
+    ------
+    OSError
+        They cannot be read, or not be written.
+    zipfile.BadZipFile
+        They are damaged, or not as :func:`write_export` leaves them.
+    """
+    with (
+        store.open_read(store.path(visit, visit.repo_export)) as file,
+        zipfile.ZipFile(file) as export,
+    ):
+        for part in export.infolist():
+            name = part.filename
+            if not _PARTS.fullmatch(name) or "/pack-" not in name:
+                continue
+            if part.compress_type != zipfile.ZIP_STORED:
+                # Ours is not; one that is could fill the disk.
+                raise zipfile.BadZipFile(f"{name} is compressed")
+            with export.open(part) as inside, (repo / name).open("wb") as out:
+                shutil.copyfileobj(inside, out, _BLOCK)
 
 
 def parse_refs(text: str) -> dict[str, str]:
@@ -145,12 +209,20 @@ def _refs_of_lines(lines: Iterable[str]) -> dict[str, str]:
     refs = {}
     for line in lines:
         sha, ref = line.split(" ")
+        if not _COMMIT.fullmatch(sha):
+            raise ValueError("a ref is no commit")
         refs[ref] = sha
     return refs
 
 
 def publish(
-    store: Store, visit: Visit, export: Path, refs: dict[str, str], guard: Guard
+    store: Store,
+    visit: Visit,
+    export: Path,
+    refs: dict[str, str],
+    guard: Guard,
+    *,
+    references: Path | None = None,
 ) -> bool:
     """Let the deposit appear in the store; return whether anything changed.
 
@@ -160,6 +232,8 @@ def publish(
         The zip, finished, in the visit's work folder.
     refs
         Ref name to commit.
+    references
+        The file with the places of images, if one is to be there; likewise finished.
 
     Raises
     ------
@@ -169,19 +243,57 @@ def publish(
     final_export = store.path(visit, visit.repo_export)
     final_refs = store.path(visit, visit.refs)
     text = refs_text(refs)
-    same = final_export.exists() and filecmp.cmp(export, final_export, shallow=False)
-    listed = final_refs.read_bytes() if final_refs.exists() else None
+    same = _same_bytes(store, export, final_export)
+    listed = store.read_bytes(final_refs) if store.exists(final_refs) else None
     if same and listed == text:
         return False
     if not same:
         # Never may a refs file stand beside a repository that it does not belong to.
         if listed is not None:
             store.withdraw(visit, final_refs, guard)
+        store.withdraw(visit, store.path(visit, visit.metadata_references), guard)
         store.publish(export, final_export, guard)
-    new_refs = export.with_name("refs")
-    new_refs.write_bytes(text)
-    store.publish(new_refs, final_refs, guard)
+    if references is not None:
+        store.publish(references, store.path(visit, visit.metadata_references), guard)
+    publish_refs(store, visit, refs, export.parent, guard)
     return True
+
+
+def _same_bytes(store: Store, new: Path, old: Path) -> bool:
+    """Return whether a file in the store is there and has the bytes of a new one."""
+    with suppress(FileNotFoundError), store.open_read(old) as there, new.open("rb") as here:
+        if os.fstat(there.fileno()).st_size != os.fstat(here.fileno()).st_size:
+            return False
+        while block := here.read(_BLOCK):
+            if there.read(len(block)) != block:
+                return False
+        return True
+    return False
+
+
+def publish_refs(
+    store: Store, visit: Visit, refs: dict[str, str], scratch: Path, guard: Guard
+) -> None:
+    """Let the refs file appear, unless it is there and the same.
+
+    Parameters
+    ----------
+    refs
+        Ref name to commit, of the repository that is in the store already.
+    scratch
+        A folder of the visit for unfinished files.
+
+    Raises
+    ------
+    Withdrawn, OSError
+        As :meth:`Store.publish`; it did not appear.
+    """
+    target, text = store.path(visit, visit.refs), refs_text(refs)
+    if store.exists(target) and store.read_bytes(target) == text:
+        return
+    new = scratch / "refs"
+    new.write_bytes(text)
+    store.publish(new, target, guard)
 
 
 def refs_text(refs: dict[str, str]) -> bytes:
@@ -209,10 +321,15 @@ def pack_refs(repo: Path) -> dict[str, str]:
     return refs
 
 
-def write_export(repo: Path, target: Path, source: Source) -> None:
+def write_export(repo: Path, target: Path, source: DataclassInstance) -> None:
     """Write the zip of the bare repository `repo`, the same bytes for the same files.
 
     Only what a clone needs is taken, in a fixed order with fixed times and modes.
+
+    Parameters
+    ----------
+    source
+        What it was made from, for the zip's comment.
 
     Raises
     ------
@@ -240,7 +357,7 @@ def _add(export: zipfile.ZipFile, path: Path, name: str) -> None:
     entry.external_attr = 0o100644 << 16
     entry.file_size = os.stat(path).st_size
     with path.open("rb") as file, export.open(entry, "w") as inside:
-        shutil.copyfileobj(file, inside, 1 << 20)
+        shutil.copyfileobj(file, inside, _BLOCK)
 
 
 def _ends_whole(file: IO[bytes], comment: bytes) -> bool:
@@ -250,8 +367,13 @@ def _ends_whole(file: IO[bytes], comment: bytes) -> bool:
 
 
 def _has_pack(names: list[str]) -> bool:
-    packs = sorted(Path(name).suffix for name in names if "/pack-" in name)
-    return packs == [".idx", ".pack"] and {"HEAD", "config"} <= set(names)
+    """Tell whether the repository has packs, each with its index; one a commit."""
+    packs = {Path(name).stem: set[str]() for name in names if "/pack-" in name}
+    for name in names:
+        if "/pack-" in name:
+            packs[Path(name).stem].add(Path(name).suffix)
+    whole = bool(packs) and all(found == {".idx", ".pack"} for found in packs.values())
+    return whole and {"HEAD", "config"} <= set(names)
 
 
 def _source(comment: bytes) -> Source | None:

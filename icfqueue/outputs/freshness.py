@@ -1,15 +1,21 @@
 """Whether a tarball is still the one that a visit's outputs were made from.
 
-Both rules stand here alone: for the tarball in the store directory, which is read again
-only if it may have been touched since, and for the store's, of which size and published
-MD5 are known without a download.
+The two rules for a tarball and a visit's record: for the tarball in the store directory,
+which is read again unless it is known by its fingerprint, and for the store's, of which
+size and published MD5 are known without a download. (Whether files that we left belong
+together is :mod:`icfqueue.outputs.completeness`.)
+
+A fingerprint is compared for equality and nothing else. Which of two files is the newer
+one is not asked: clocks of machines differ, times can be set, and some file systems know
+whole seconds only.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple, Self
 
+from icfqueue.core.errors import TarballTouched
 from icfqueue.core.guard import UNGUARDED, Guard
 from icfqueue.core.visit import Visit
 from icfqueue.outputs.completeness import Recorded
@@ -33,18 +39,41 @@ class Change:
     found: int | str
     recorded: int | str
 
+    def words(self) -> tuple[str, str]:
+        """Return what was found and what is recorded: ``("8 bytes", "9 bytes")``."""
+        form = "{} bytes" if self.what == "size" else "MD5 {}"
+        return form.format(self.found), form.format(self.recorded)
 
-def is_vouched(store: Store, visit: Visit, tarball: Fingerprint) -> bool:
-    """Return whether the outputs are known, without reading it, to stand for `tarball`.
 
-    They are if the file that vouches for them (that of the tarball's metadata; the
-    deposit's refs where these were removed) is newer than the last change of the
-    tarball: ``ctime`` cannot be set back.
+class KnownTarball(NamedTuple):
+    """A tarball that was read before, as the visit's record has it.
+
+    Attributes
+    ----------
+    fingerprint
+        What it was known by; any change of it from then on is sure to show
+        (:func:`icfqueue.store.settling.is_settled`).
+    md5
+        What was found (hex).
     """
-    for name in (visit.metadata_tarball, visit.refs):
-        if found := Fingerprint.of(store.path(visit, name)):
-            return tarball.ctime_ns < found.mtime_ns
-    return False
+
+    fingerprint: tuple[int, int, int, int]
+    md5: str
+
+    @classmethod
+    def of(
+        cls, fingerprint: tuple[int, int, int, int] | None, md5: str | None
+    ) -> Self | None:
+        """Return what a record knows of the tarball, None if it does not know both."""
+        return None if fingerprint is None or md5 is None else cls(fingerprint, md5)
+
+
+def touched(visit: Visit) -> TarballTouched:
+    """Return the error for a tarball that changed while it was worked on."""
+    return TarballTouched(
+        f"{visit.storepath} changed while it was being processed",
+        hint="nothing may write to a tarball in the store; the visit is tried again",
+    )
 
 
 def change_here(
@@ -53,6 +82,8 @@ def change_here(
     tarball: Fingerprint,
     recorded: Recorded,
     guard: Guard = UNGUARDED,
+    *,
+    known: KnownTarball | None = None,
 ) -> Change | None:
     """Return how the tarball in the store directory differs from the recorded one.
 
@@ -60,19 +91,34 @@ def change_here(
     ----------
     tarball
         Its fingerprint. It is read, and `guard` told of it, only if its size is the
-        recorded one and nothing vouches for it (:func:`is_vouched`).
+        recorded one and it is not known.
+    known
+        What the visit's record knows of it.
 
     Raises
     ------
+    TarballTouched
+        It changed while it was read.
     OSError
         It cannot be read.
     """
     if tarball.size != recorded.size:
         return Change("size", tarball.size, recorded.size)
-    if is_vouched(store, visit, tarball):
-        return None
-    md5 = md5_of(store.path(visit, visit.tarball), guard)
+    if known is not None and known.fingerprint == tarball:
+        md5 = known.md5
+    else:
+        md5 = _md5(store, visit, tarball, guard)
     return None if md5 == recorded.md5 else Change("MD5", md5, recorded.md5)
+
+
+def _md5(store: Store, visit: Visit, tarball: Fingerprint, guard: Guard) -> str:
+    path = store.path(visit, visit.tarball)
+    with store.open_read(path) as file:
+        md5 = md5_of(file, guard)
+    # By its name, which another file may have been given meanwhile.
+    if store.fingerprint(path) != tarball:
+        raise touched(visit)
+    return md5
 
 
 def change_in_store(

@@ -12,6 +12,11 @@ def dataset_id(store_url: str, visit: Visit) -> uuid.UUID:
     return _uuid(store_url, visit)
 
 
+def superdataset_id(store_url: str, project: str) -> uuid.UUID:
+    """Return the DataLad id of the project's dataset: also that of its study page."""
+    return uuid.uuid5(uuid.NAMESPACE_URL, f"{store_url.rstrip('/')}/{project}")
+
+
 def remote_uuid(store_url: str, visit: Visit, remote: str) -> uuid.UUID:
     """Return the git-annex UUID of the special remote called `remote`."""
     return _uuid(store_url, visit, f"#{remote}")

@@ -64,6 +64,7 @@ class DicomsFile:
     """
 
     def __init__(self, store: Store, visit: Visit) -> None:
+        self._store = store
         self.path = store.path(visit, visit.metadata_dicoms)
         self._content: bytes | None = None
         self._md5: str | None = None
@@ -108,7 +109,7 @@ class DicomsFile:
             return
         self._asked = True
         try:
-            self._content = self.path.read_bytes()
+            self._content = self._store.read_bytes(self.path)
         except FileNotFoundError:
             self._md5 = None
             return
@@ -135,7 +136,7 @@ def read_tarball(store: Store, visit: Visit) -> TarballMeta | None:
         The file is damaged or is another visit's.
     """
     path = store.path(visit, visit.metadata_tarball)
-    found = _load(path)
+    found = _load(store, path)
     if found is None:
         return None
     why = _wrong(found)
@@ -147,10 +148,10 @@ def read_tarball(store: Store, visit: Visit) -> TarballMeta | None:
     return meta
 
 
-def sound_tarball(path: Path) -> TarballMeta | None:
+def sound_tarball(store: Store, visit: Visit) -> TarballMeta | None:
     """Return a tarball's file if it is sound; a damaged one is to be replaced."""
     try:
-        found = _load(path)
+        found = _load(store, store.path(visit, visit.metadata_tarball))
     except BadMetadata:
         return None
     return None if found is None or _wrong(found) else _meta(found)
@@ -190,9 +191,9 @@ def _wrong(found: Any) -> str:
     return ""
 
 
-def _load(path: Path) -> Any:
+def _load(store: Store, path: Path) -> Any:
     try:
-        return _parsed(path, path.read_bytes())
+        return _parsed(path, store.read_bytes(path))
     except FileNotFoundError:
         return None
 

@@ -2,27 +2,32 @@
 
 ``dicoms.json``
     the list of DICOM files, already in the layout of ``…_metadata_dicoms.json``
+``offsets.json``
+    for each file of that list the byte of the tarball at which its content begins
 ``index.json``
     the note on the tarball: size, MD5, number of DICOM files, newest time; the
-    fingerprint of the file that was read; size and MD5 of the list. It appears last:
-    where it is, the list is whole or was published already.
+    fingerprint of the file that was read, and whether a change of it is sure to show;
+    size and MD5 of both lists. It appears last: where it is, the lists are whole or, the
+    first one, was published already.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from icfqueue.core.errors import TarballTouched
+from icfqueue.core.errors import TarballChanged
 from icfqueue.core.guard import Guard
 from icfqueue.core.visit import Visit
+from icfqueue.outputs.freshness import touched
 from icfqueue.store.directory import Store
 from icfqueue.store.fingerprint import Fingerprint
-from icfqueue.tarball.scan import Tarball, newest_member
+from icfqueue.tarball.scan import Tarball, member_offsets, newest_member
 
 INDEX: Final = "index.json"
 """Name of the note on the tarball in the visit's work folder."""
@@ -30,28 +35,39 @@ INDEX: Final = "index.json"
 DICOMS: Final = "dicoms.json"
 """Name of the list of DICOM files in the visit's work folder."""
 
+OFFSETS: Final = "offsets.json"
+"""Name of the list of their places in the tarball in the visit's work folder."""
+
 
 class Listing(NamedTuple):
-    """Size (bytes) and MD5 (hex) of ``dicoms.json``: tells whether it is the right one."""
+    """Size (bytes) and MD5 (hex) of a list: tells whether it is the right one."""
 
     size: int
     md5: str
 
     @classmethod
-    def of(cls, path: Path) -> Listing | None:
+    def of(cls, store: Store, path: Path) -> Listing | None:
         """Return the listing at `path` as it is there, or None if there is none."""
-        with suppress(FileNotFoundError), path.open("rb") as file:
+        with suppress(FileNotFoundError), store.open_read(path) as file:
             md5 = hashlib.file_digest(file, "md5").hexdigest()
             return cls(file.tell(), md5)
         return None
 
+    @classmethod
+    def of_bytes(cls, content: bytes) -> Listing:
+        """Return the listing with this content."""
+        md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        return cls(len(content), md5)
+
 
 class Index(NamedTuple):
-    """The content of ``index.json``."""
+    """The content of ``index.json``; one that is older knows no `offsets`."""
 
     tarball: Tarball
     fingerprint: Fingerprint
+    settled: bool
     listing: Listing
+    offsets: Listing | None = None
 
 
 def index_path(store: Store, visit: Visit) -> Path:
@@ -64,12 +80,9 @@ def dicoms_path(store: Store, visit: Visit) -> Path:
     return store.work_dir(visit) / DICOMS
 
 
-def touched(visit: Visit) -> TarballTouched:
-    """Return the error for a tarball that changed while it was worked on."""
-    return TarballTouched(
-        f"{visit.storepath} changed while it was being processed",
-        hint="nothing may write to a tarball in the store; the visit is tried again",
-    )
+def offsets_path(store: Store, visit: Visit) -> Path:
+    """Return where the places of the DICOM files lie between two steps."""
+    return store.work_dir(visit) / OFFSETS
 
 
 def read(store: Store, visit: Visit) -> Index | None:
@@ -78,11 +91,13 @@ def read(store: Store, visit: Visit) -> Index | None:
     The file is ours and can be made anew, so a damaged one counts as absent.
     """
     try:
-        found = json.loads(index_path(store, visit).read_bytes())
+        found = json.loads(store.read_bytes(index_path(store, visit)))
         return Index(
             Tarball(*(found[key] for key in ("size", "md5", "dicoms", "newest"))),
             Fingerprint(**found["fingerprint"]),
+            bool(found["settled"]),
             Listing(**found["listing"]),
+            Listing(**found["offsets"]) if "offsets" in found else None,
         )
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
@@ -103,13 +118,61 @@ def newest_time(store: Store, visit: Visit, guard: Guard) -> int:
     """
     tarball = store.path(visit, visit.tarball)
     known = read(store, visit)
-    if known and known.fingerprint == Fingerprint.of(tarball):
+    if known and known.fingerprint == store.fingerprint(tarball):
         return known.tarball.newest
     try:
-        with open(tarball, "rb", buffering=0) as source:
+        with store.open_read(tarball) as source:
             return newest_member(source, guard, name=visit.tarball)
     except FileNotFoundError as error:
         raise touched(visit) from error
+
+
+def read_offsets(
+    store: Store, visit: Visit, tarball_md5: str, paths: Sequence[str], guard: Guard
+) -> list[int] | None:
+    """Return where in the visit's tarball the content of each of its DICOM files begins.
+
+    From what `index_tar` left, if it read that tarball; else by a pass over the tarball.
+
+    Parameters
+    ----------
+    tarball_md5
+        Of the tarball that the metadata were made from, in hex.
+    paths
+        The DICOM files, as the metadata list them.
+
+    Returns
+    -------
+    list of int or None
+        Bytes, in the order of `paths`; None if the tarball is not here and nothing is
+        known of it any more.
+
+    Raises
+    ------
+    BadTarball
+        It is no tar, or damaged.
+    TarballChanged
+        It is not the one that the metadata were made from.
+    """
+    known = read(store, visit)
+    if known and known.offsets and known.tarball.md5 == tarball_md5:
+        content = offsets_path(store, visit)
+        with suppress(FileNotFoundError, ValueError):
+            text = store.read_bytes(content)
+            if Listing.of_bytes(text) == known.offsets:
+                return [int(offset) for offset in json.loads(text)]
+    try:
+        with store.open_read(store.path(visit, visit.tarball)) as source:
+            places = member_offsets(source, guard, name=visit.tarball)
+    except FileNotFoundError:
+        return None
+    missing = next((path for path in paths if path not in places), None)
+    if missing is not None:
+        raise TarballChanged(
+            f"{visit.storepath} has no member {missing!r}, which its metadata list",
+            hint="--force makes everything anew from this tarball",
+        )
+    return [places[path] for path in paths]
 
 
 def dump(index: Index) -> str:
@@ -117,7 +180,9 @@ def dump(index: Index) -> str:
     return json.dumps(
         {
             **asdict(index.tarball),
-            "fingerprint": asdict(index.fingerprint),
+            "fingerprint": index.fingerprint._asdict(),
+            "settled": index.settled,
             "listing": index.listing._asdict(),
+            **({"offsets": index.offsets._asdict()} if index.offsets else {}),
         }
     )

@@ -13,23 +13,35 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
+import redis
+
+from icfqueue.broker.refusals import is_away
 from icfqueue.core import faultpoint, steps
 from icfqueue.core.errors import (
+    DiskTrouble,
     Interrupted,
+    NoRoom,
+    NotSeen,
     PutOff,
     StepError,
+    TransientError,
+    UnreadableRecord,
     Withdrawn,
 )
 from icfqueue.core.guard import Guard
 from icfqueue.core.options import Outcome
+from icfqueue.core.plain_text import shown
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
 from icfqueue.ledger.ledger import Entry
 from icfqueue.ledger.record import Record, State
 from icfqueue.ledger.retry_policy import PostponeBy, decide
+from icfqueue.outputs.freshness import KnownTarball
 from icfqueue.pipeline.catalog_schedule import nobody_else_comes, send_flush
 from icfqueue.pipeline.heartbeat import CallOff, Heartbeat
+from icfqueue.pipeline.step_log import say, say_outcome
 from icfqueue.pipeline.worker_context import WorkerContext
+from icfqueue.steps import fetch
 from icfqueue.steps.failures import as_step_error
 from icfqueue.steps.job import Job
 
@@ -38,6 +50,11 @@ log = logging.getLogger(__name__)
 FORGETFUL = frozenset({steps.FETCH.name, steps.INDEX_TAR.name})
 """Steps after whose failure nothing of use lies in the visit's work folder."""
 
+UNSEEN = 5.0
+"""Seconds after which is looked again for what another machine has written."""
+
+AWAY = 5.0
+"""Seconds after which a visit goes on whose worker lost the store, or met a strange key."""
 
 Fault = StepError | Withdrawn
 """The end of an attempt that is no outcome."""
@@ -57,6 +74,8 @@ class Attempt:
         The claimed records; more than one only when a catalog is written.
     lock
         Name and token of the lock held with them.
+    of_all
+        What an error that ends the work as a whole means for each of the visits.
     """
 
     def __init__(
@@ -65,13 +84,15 @@ class Attempt:
         step: str,
         held: Sequence[Entry],
         lock: tuple[str, str] | None = None,
+        of_all: Callable[[StepError], Fault] = lambda error: error,
     ) -> None:
         self.worker = worker
         self.step = step
         self.claimed = tuple(held)
         self.held = {entry.record.visit: entry.record for entry in held}
         self.lock = lock
-        self.started_work = False
+        self.of_all = of_all
+        self.started_work = self.asks_first = False
         self.work_seconds = 0.0
 
     def run(self, work: Work) -> str:
@@ -107,11 +128,15 @@ class Attempt:
             results = work([self._job(found, guard) for found in self.held.values()])
         except Exception as error:  # noqa: BLE001 - the boundary that keeps a worker alive
             # A step that was called off fails in some way; why it was is what counts.
-            cause = guard.called_off or _as_fault(error)
-            return dict.fromkeys(self.held, cause)
+            return self._for_all(guard.called_off or _as_fault(error))
         finally:
             self.work_seconds = round(time.perf_counter() - began, 4)
         return {visit: results[visit] for visit in self.held}
+
+    def _for_all(self, cause: Fault) -> dict[Visit, Outcome | Fault]:
+        """Return what a fault that ended the work means for each visit."""
+        shared = self.of_all(cause) if isinstance(cause, StepError) else cause
+        return dict.fromkeys(self.held, shared)
 
     def _ask_leave(self) -> None:
         """Raise if disk or store are known to be in trouble."""
@@ -119,8 +144,22 @@ class Attempt:
         asked = {found.options.store_url: visit for visit, found in self.held.items()}
         worker = self.worker
         for url, visit in asked.items():
-            here = worker.store.path(visit, visit.tarball).exists()
-            worker.breaker.raise_if_open(visit, self.step, url, here=here)
+            here = worker.store.exists(worker.store.path(visit, visit.tarball))
+            if worker.breaker.raise_if_open(visit, self.step, url, here=here):
+                self.asks_first = True
+            if self.step == steps.FETCH.name and not here:
+                self._check_fits(self.held[visit])
+
+    def _check_fits(self, found: Record) -> None:
+        """Put off a visit that did not fit before and cannot now, without asking for it."""
+        chosen = self.worker.settings
+        if (found.error or {}).get("type") != NoRoom.__name__ or not found.tar_bytes:
+            return
+        try:
+            fetch.check_fits(self.worker.store, chosen, found.visit, found.tar_bytes)
+        except NoRoom as error:
+            error.at(project=found.visit.project, visit=found.visit.id, step=self.step)
+            raise PutOff(error, chosen.disk_pause) from None
 
     def _job(self, found: Record, guard: Guard) -> Job:
         worker = self.worker
@@ -132,10 +171,14 @@ class Attempt:
             guard,
             worker.keys,
             found.dicoms,
+            KnownTarball.of(found.fingerprint, found.tar_md5),
+            vouched=found.begun,
+            md5=found.tar_md5,
         )
 
     def _settle(self, results: Mapping[Visit, Outcome | Fault]) -> list[str]:
         """Write the outcomes to the records, and send the visits on; a word for each."""
+        results = self._without_store(results)
         placed = {visit: self._placed(visit, result) for visit, result in results.items()}
         withdrawn: dict[Visit, str] = {}
 
@@ -148,7 +191,15 @@ class Attempt:
                 except Withdrawn as error:
                     withdrawn[visit] = type(error).__name__
                     return None
-                return self._after(found, placed[visit])
+                after = self._after(found, placed[visit])
+                try:
+                    after.to_json()
+                except ValueError as error:
+                    # A fault of ours. It must not reach the broker, nor the visit have
+                    # no end.
+                    placed[visit] = self._placed(visit, as_step_error(error))
+                    return self._after(found, placed[visit])
+                return after
 
             return change
 
@@ -167,10 +218,29 @@ class Attempt:
         self._send_on(after)
         return [found.state.value if found else "withdrawn" for found in changed.values()]
 
+    def _without_store(
+        self, results: Mapping[Visit, Outcome | Fault]
+    ) -> Mapping[Visit, Outcome | Fault]:
+        """Return the results; if the store went away meanwhile, none of them counts."""
+        lost = self.worker.watch.lost()
+        if lost is None:
+            return results
+        cause = DiskTrouble(lost.message, hint=lost.hint, full=False)
+        return {
+            visit: result
+            if isinstance(result, Withdrawn)
+            else PutOff(
+                cause.at(project=visit.project, visit=visit.id, step=self.step), AWAY
+            )
+            for visit, result in results.items()
+        }
+
     def _placed(self, visit: Visit, result: Outcome | Fault) -> Outcome | Fault:
         """Return the result, an error with its place; others are told of it."""
         if isinstance(result, StepError):
             result = result.at(project=visit.project, visit=visit.id, step=self.step)
+            if isinstance(result, NotSeen) and (later := self._seen_later(visit)):
+                return PutOff(result, later)
             if self.started_work:
                 # What was only read off a note is not noted again: 'retry' may just have
                 # lifted it.
@@ -178,26 +248,40 @@ class Attempt:
                 return self.worker.breaker.record_failure(visit, result, url) or result
         return result
 
+    def _seen_later(self, visit: Visit) -> float:
+        """Return in how many seconds to look again for what is not seen; 0 to give up."""
+        within = self.worker.settings.seen_within
+        pause = min(UNSEEN, within / 4)
+        if pause <= 0:
+            return 0.0
+        # By the number of looks: no clock of this machine is asked.
+        looks = self.worker.ledger.notes.count_up(f"unseen:{visit}:{self.step}", within)
+        return pause if looks * pause <= within else 0.0
+
     def _note(self, changed: Record, result: Outcome | Fault) -> None:
         """Log what became of a visit, and clear up what it needs no more."""
         worker = self.worker
-        _say_outcome(changed.visit, self.step, changed, result, self.work_seconds)
-        if self.step == steps.FETCH.name and isinstance(result, Outcome):
-            if result.worked:
-                worker.breaker.record_success(changed.options.store_url)
+        say_outcome(changed.visit, self.step, changed, result, self.work_seconds)
+        if self.asks_first:
             worker.breaker.release_probe(changed.visit, changed.options.store_url)
+        asked = self.step == steps.FETCH.name
+        if asked and isinstance(result, Outcome) and result.worked:
+            project = changed.visit.project
+            worker.breaker.record_success(changed.options.store_url, project)
         if changed.state == State.FAILED and self.step in FORGETFUL:
-            worker.store.forget_work(changed.visit)
+            worker.store.try_forget_work(changed.visit)
 
     def _after(self, found: Record, result: Outcome | Fault) -> Record:
         """Return the record after this attempt."""
-        now = time.time()
+        now = self.worker.ledger.now()
         if isinstance(result, Outcome):
             return record.finished(found, result, now)
         if isinstance(result, PutOff):
             return record.postponed(found, result.cause, now + result.seconds)
         if isinstance(result, Withdrawn):
             return record.given_back(found)
+        if isinstance(result, NoRoom):
+            found = found.with_size(result.size)
         faults = found.steps[found.position].faults + 1
         decision = decide(result, faults, self.worker.policy, random.random())  # noqa: S311 - jitter, no secret
         if isinstance(decision, PostponeBy):
@@ -206,9 +290,11 @@ class Attempt:
 
     def _forget_if_cancelled(self, visit: Visit) -> None:
         """Remove the work of a visit that nobody goes on with."""
-        entry = self.worker.ledger.get(visit)
-        if entry and entry.record.state == State.CANCELLED:
-            self.worker.store.forget_work(visit)
+        # Of one that a newer release has taken over, nothing is known.
+        with suppress(UnreadableRecord):
+            entry = self.worker.ledger.get(visit)
+            if entry and entry.record.state == State.CANCELLED:
+                self.worker.store.try_forget_work(visit)
 
     def _send_on(self, changed: Sequence[Record]) -> None:
         """Send the messages for the next steps; see to the catalogs of what has ended."""
@@ -218,7 +304,13 @@ class Attempt:
         if len(sent) == 1:
             self.worker.messages.send(sent[0])
         elif sent:
-            self.worker.messages.send_many(sent)
+            try:
+                self.worker.messages.send_many(sent)
+            except Exception as error:
+                if not is_away(error):
+                    raise
+                # A batch is not tried again: what is missing the supervisor sends.
+                log.info("messages are left to the supervisor: the broker is away")
         ended = [
             found
             for found in changed
@@ -226,77 +318,41 @@ class Attempt:
         ]
         for project in {found.visit.project for found in (*gathered, *ended)}:
             wanted = any(found.options.catalog for found in gathered)
-            if wanted and not self.worker.store.catalog_dir(project).exists():
+            if wanted and not self._has_catalog(project):
                 # Made while other visits are worked on, and not at the very end.
                 send_flush(self.worker.ledger, self.worker.messages, project)
             else:
                 self._last_of_project(project)
 
+    def _has_catalog(self, project: str) -> bool:
+        store = self.worker.store
+        return store.holds(store.catalog_dir(project))
+
     def _last_of_project(self, project: str) -> None:
         """Have the catalog written at once when nobody else is on the way to it."""
         ledger = self.worker.ledger
-        ready = ledger.ready_count(project, steps.UPDATE_CATALOG.name)
-        if ready and nobody_else_comes(ledger, project, ready):
+        if nobody_else_comes(ledger, project):
             send_flush(ledger, self.worker.messages, project)
 
     def _give_up(self, why: CallOff) -> None:
         """Record a step that does not end, and end the process that hangs in it."""
-        for visit in self.held:
+        for visit, fault in self._for_all(why).items():
             with suppress(Exception):
-                self._settle({visit: why})
+                self._settle({visit: fault})
         logging.shutdown()
         os._exit(3)
 
 
 def _as_fault(error: Exception) -> Fault:
     """Return what `error`, which a step raised, means for the visit."""
+    if is_away(error):
+        # Connections wait for the broker; should one give up, no visit is charged.
+        return Interrupted("the broker is away")
+    if isinstance(error, redis.ResponseError):
+        log.warning("step put off: the broker answered %s", shown(error))
+        cause = TransientError(
+            "a key of the broker was not what icfqueue writes there",
+            hint="nothing is to be done: it is mended, and the visit goes on",
+        )
+        return PutOff(cause, AWAY)
     return error if isinstance(error, Withdrawn) else as_step_error(error)
-
-
-def say(
-    action: str, visit: Visit, step: str, *, level: int = logging.INFO, **more: object
-) -> None:
-    """Log what happens to a visit: as words, and as fields for who collects logs."""
-    extra = {"action": action, "project": visit.project, "visit": visit.id, "step": step}
-    words = "".join(f" {name}={value}" for name, value in more.items())
-    log.log(level, "%s %s %s%s", action, visit, step, words, extra=extra | more)
-
-
-def _say_outcome(
-    visit: Visit,
-    step: str,
-    changed: Record,
-    result: Outcome | Fault,
-    work_seconds: float,
-) -> None:
-    """Log how an attempt ended.
-
-    Parameters
-    ----------
-    work_seconds
-        Seconds of the step's own work: without claiming, asking and recording, which the
-        record's seconds have in them.
-    """
-    if isinstance(result, Outcome):
-        seconds = changed.steps[steps.position(step)].seconds
-        say(
-            "step.done",
-            visit,
-            step,
-            worked=result.worked,
-            seconds=seconds,
-            work_seconds=work_seconds,
-        )
-    elif isinstance(result, Interrupted):
-        say("step.given_back", visit, step)
-    else:
-        # The reason is in the record alone: it may name a member, hence a person.
-        say(
-            f"step.{changed.state}",
-            visit,
-            step,
-            level=logging.ERROR if changed.state == State.FAILED else logging.WARNING,
-            error=type(result).__name__,
-            attempt=changed.steps[steps.position(step)].attempts,
-            see=f"'icfqueue status {visit.project} {visit.id}'",
-        )

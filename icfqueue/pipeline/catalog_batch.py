@@ -7,25 +7,30 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from icfqueue.catalog import study
-from icfqueue.core.errors import Unreachable
+from icfqueue.core.errors import PutOff, StepError, TransientError, Unreachable
 from icfqueue.core.options import Results
 from icfqueue.core.settings import Settings
 from icfqueue.core.steps import UPDATE_CATALOG
-from icfqueue.core.visit import Visit, check_id
+from icfqueue.core.visit import check_id
+from icfqueue.dataset.superdataset import renewal
 from icfqueue.ledger import record
 from icfqueue.ledger.ledger import Entry, Ledger
 from icfqueue.ledger.record import Record
-from icfqueue.pipeline.attempt import Attempt
+from icfqueue.ledger.retry_policy import PostponeBy, RetryIn, decide
+from icfqueue.pipeline.attempt import Attempt, Fault
+from icfqueue.pipeline.catalog_schedule import (
+    FLUSH_AGAIN,
+    batch_size,
+    note_failure,
+    note_success,
+)
 from icfqueue.pipeline.heartbeat import Heartbeat
 from icfqueue.pipeline.worker_context import WorkerContext
 from icfqueue.steps.update_catalog import run_batch
 from icfqueue.store.directory import Store
-
-LARGEST_BATCH = 200
-"""Most visits whose pages are written in one go."""
 
 
 def lock_of(project: str) -> str:
@@ -45,18 +50,28 @@ def update_catalog(worker: WorkerContext, project: str) -> str:
     count = 0
     with ledger.locks.holding(name, worker.settings.lease) as token:
         if token is None:
+            # Should it be none, or vanish, the study must not wait for it for long.
+            ledger.delay_flush(project, min(worker.settings.lease, FLUSH_AGAIN))
             return "left to the holder"
         began = time.monotonic()
         # Should this worker vanish, the study must not wait for it longer than a lease.
         ledger.delay_flush(project, worker.settings.lease)
         # Once the lock is lost, its new holder sees to all that is ready.
         while ledger.locks.renew(name, token, worker.settings.lease):
-            ready = ledger.ready(project, UPDATE_CATALOG.name)[:LARGEST_BATCH]
-            held = _claim_ready(worker, ready)
+            held = _claim_ready(worker, project)
             if not held:
                 break
             count += len(held)
-            Attempt(worker, UPDATE_CATALOG.name, held, lock=(name, token)).run(run_batch)
+            shared = _Shared(worker, project, len(held))
+            attempt = Attempt(
+                worker,
+                UPDATE_CATALOG.name,
+                held,
+                lock=(name, token),
+                of_all=shared.fault,
+            )
+            attempt.run(run_batch)
+            shared.end()
             if worker.stopping.asked:
                 break
         # Writing takes longer the larger a study is; it gets at most a tenth of the time.
@@ -65,25 +80,81 @@ def update_catalog(worker: WorkerContext, project: str) -> str:
     return f"{count} visits"
 
 
-def _claim_ready(worker: WorkerContext, visits: Sequence[Visit]) -> list[Entry]:
-    """Claim those of `visits` that are still queued for the catalog."""
-    now = time.time()
+def _claim_ready(worker: WorkerContext, project: str) -> list[Entry]:
+    """Claim visits that are queued for the catalog, as many as a batch may have.
+
+    One that failed before is taken alone, after all others.
+    """
+    ledger = worker.ledger
+    visits = ledger.ready(project, UPDATE_CATALOG.name)
+    if not visits:
+        return []
+    size = batch_size(ledger, project)
+    clean: list[Entry] = []
+    failed: list[Entry] = []
+    for entry in ledger.get_many(visits):
+        if isinstance(entry, Entry) and _is_ready(entry.record):
+            step = entry.record.steps[entry.record.position]
+            (failed if step.faults or step.crashes else clean).append(entry)
+        if len(clean) == size:
+            break
+    chosen = clean or failed[:1]
+    now = ledger.now()
 
     def change(found: Record) -> Record | None:
-        if not record.claimable(found, UPDATE_CATALOG.name, found.generation):
+        if not _is_ready(found):
             return None
         return record.claimed(found, secrets.token_hex(8), worker.name, now)
 
-    changed = worker.ledger.update_many(
-        dict.fromkeys(visits, change), lease=worker.settings.lease
+    changed = ledger.update_many(
+        {entry.record.visit: change for entry in chosen},
+        lease=worker.settings.lease,
+        known=chosen,
     )
     return [found for found in changed.values() if found]
+
+
+def _is_ready(found: Record) -> bool:
+    return record.claimable(found, UPDATE_CATALOG.name, found.generation)
+
+
+@dataclass
+class _Shared:
+    """What a fault that ended a whole batch means for each of its visits."""
+
+    worker: WorkerContext
+    project: str
+    visits: int
+    met: bool = False
+
+    def fault(self, error: StepError) -> Fault:
+        """Return what to record for each visit: only one that is alone is charged."""
+        self.met = True
+        policy = self.worker.policy
+        # A full disk, say, is nobody's fault anyway.
+        if self.visits == 1 or isinstance(decide(error, 1, policy, 0.0), PostponeBy):
+            return error
+        failures = note_failure(self.worker.ledger, self.project, self.visits)
+        error.at(project=self.project, visit="", step=UPDATE_CATALOG.name)
+        if not isinstance(error, TransientError):
+            # Time does not help; a smaller batch does.
+            return PutOff(error, 0.0)
+        wait = decide(error, failures, replace(policy, max_attempts=failures + 1), 1.0)
+        assert isinstance(wait, RetryIn)  # noqa: S101 - for the type checker
+        return PutOff(error, wait.seconds)
+
+    def end(self) -> None:
+        """Let batches be large again if nothing was met."""
+        if not self.met:
+            note_success(self.worker.ledger, self.project)
 
 
 def rebuild_catalog(
     settings: Settings, store: Store, ledger: Ledger, project: str
 ) -> Results:
-    """Make the catalog of `project` anew from its metadata files.
+    """Make the catalog of `project` anew, and have its superdataset list what is there.
+
+    The catalog is made from the metadata files, the superdataset from the deposits.
 
     Returns
     -------
@@ -97,7 +168,7 @@ def rebuild_catalog(
     UsageError
         There is no such project.
     StepError
-        It cannot be written; the old catalog stays.
+        One of the two cannot be written; the old one stays.
     """
     check_id(project, "project")
     name, lease = lock_of(project), settings.lease
@@ -109,4 +180,10 @@ def rebuild_catalog(
             )
         stall, lock = settings.stall[UPDATE_CATALOG.name], (name, token)
         with Heartbeat(ledger, ledger, {}, lease=lease, stall=stall, lock=lock) as guard:
-            return study.rebuild(store, project, settings.store_url, settings, guard)
+            url, whole = settings.store_url, settings.superdataset
+            results = study.rebuild(
+                store, project, url, settings, guard, superdataset=whole
+            )
+            if whole:
+                renewal.renew(store, project, None, url, guard)
+            return results

@@ -13,15 +13,15 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import redis
 
 from icfqueue.core.errors import Interrupted, LeaseLost, Stalled, StepError, Withdrawn
 from icfqueue.core.guard import Guard
-from icfqueue.core.process_groups import end_group, kill_group
+from icfqueue.core.processes.groups import end_group, kill_group
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.ledger import Ledger
 
@@ -37,6 +37,24 @@ up: code that hangs in a read of a stale file system reaches no safe point."""
 
 CallOff = StepError | Withdrawn
 """Why a step was called off: it stalls, or the visit is no longer its worker's."""
+
+
+class _Promise(NamedTuple):
+    """Room that this visit was promised.
+
+    Attributes
+    ----------
+    holder
+        The visit and the token of its lease.
+    size
+        Bytes.
+    begun
+        Bytes that the step had counted by then.
+    """
+
+    holder: tuple[Visit, str]
+    size: int
+    begun: int
 
 
 class Stopping:
@@ -115,6 +133,7 @@ class Heartbeat(Guard):
         self._called_off_at = 0.0
         self._bytes = self._dicoms = 0
         self._moved = time.monotonic()
+        self._promised: _Promise | None = None
         self._minded: list[subprocess.Popen[bytes]] = []
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
@@ -131,6 +150,10 @@ class Heartbeat(Guard):
     ) -> None:
         self._ended.set()
         self._thread.join()
+        if self._promised:
+            # It ends by itself if the broker is away.
+            with suppress(redis.RedisError, OSError):
+                self.quick.room.release(*self._promised.holder)
 
     # What the step calls
 
@@ -155,6 +178,20 @@ class Heartbeat(Guard):
         self.check()
         if not held:
             raise LeaseLost(f"{name} is not published: the lease is lost")
+
+    def promise_room(self, size: int, free: Callable[[], int]) -> int | None:
+        """Have `size` bytes promised to this visit, renewed with its lease."""
+        ((visit, token),) = self.tokens.items()
+        room = self.ledger.room
+        answer = room.promise(visit, token, size, free(), self.lease)
+        if not answer.granted:
+            return answer.others
+        # Who ended between the look at the disk and the promise is in neither.
+        if size and size + answer.others > free():
+            room.release(visit, token)
+            return answer.others
+        self._promised = _Promise((visit, token), size, self._bytes)
+        return None
 
     @contextmanager
     def minding(self, process: subprocess.Popen[bytes]) -> Iterator[None]:
@@ -213,7 +250,11 @@ class Heartbeat(Guard):
     def _renew(self, ledger: Ledger) -> bool:
         if self.lock and not ledger.locks.renew(*self.lock, self.lease):
             return False
-        return ledger.renew_all(self.tokens, self.lease, self._bytes, self._dicoms)
+        held = ledger.renew_all(self.tokens, self.lease, self._bytes, self._dicoms)
+        if held and (promised := self._promised):
+            left = max(0, promised.size - (self._bytes - promised.begun))
+            ledger.room.keep(*promised.holder, left, self.lease)
+        return held
 
     def _call_off(self, why: CallOff) -> None:
         log.info("step called off: %s", type(why).__name__)

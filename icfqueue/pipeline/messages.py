@@ -14,27 +14,37 @@ from typing import Any
 from celery import Celery
 
 from icfqueue.broker.celery_app import TASK_PREFIX
+from icfqueue.core.priority import LEVELS, level_of
 from icfqueue.core.steps import step
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.ledger import Ledger
-from icfqueue.ledger.record import MAX_PRIORITY, Record
+from icfqueue.ledger.record import Record
 
 SEND_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Nudge:
-    """The content of a message: this visit can go on with this step."""
+    """The content of a message: a visit can go on with this step.
+
+    Attributes
+    ----------
+    visit, step, generation
+        For whom and what it was sent. Who is served by it is whoever's turn it is at the
+        step's queue and this level (:mod:`icfqueue.ledger.stored.turns`).
+    level
+        Of :data:`icfqueue.core.priority.LEVELS`.
+    """
 
     visit: Visit
     step: str
     generation: int
-    priority: int = MAX_PRIORITY
+    level: int = LEVELS[0]
 
     @classmethod
     def of(cls, record: Record) -> Nudge:
         """Return the message for a queued visit."""
-        level = MAX_PRIORITY - record.priority + (0 if record.begun else MAX_PRIORITY + 1)
+        level = level_of(record.priority, begun=record.begun)
         return cls(record.visit, record.step, record.generation, level)
 
 
@@ -72,13 +82,10 @@ class Messages:
 
     def send_again(self, records: Iterable[Record]) -> int:
         """Send nudges whose first message seems lost, and note when."""
-        by_queue: dict[str, list[Record]] = {}
-        for record in records:
-            by_queue.setdefault(step(record.step).queue, []).append(record)
-        for queue, lost in by_queue.items():
-            self.send_many(lost)
-            self.ledger.sent((record.visit for record in lost), queue)
-        return sum(map(len, by_queue.values()))
+        lost = list(records)
+        self.send_many(lost)
+        self.ledger.turns.sent(lost)
+        return len(lost)
 
     def _send(self, nudge: Nudge, producer: Any) -> None:
         self.app.send_task(
@@ -86,7 +93,7 @@ class Messages:
             args=[nudge.visit.project, nudge.visit.id, nudge.generation],
             task_id=f"{nudge.visit}/{nudge.step}/{nudge.generation}/{secrets.token_hex(3)}",
             queue=step(nudge.step).queue,
-            priority=nudge.priority,
+            priority=nudge.level,
             producer=producer,
             # Or the result of each step would name the next one.
             add_to_parent=False,

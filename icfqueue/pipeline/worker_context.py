@@ -10,7 +10,8 @@ from icfqueue.core.settings import Settings
 from icfqueue.dataset.annex_keys import KeySource
 from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.retry_policy import RetryPolicy
-from icfqueue.pipeline.circuit_breaker import CircuitBreaker
+from icfqueue.pipeline.health.circuit_breaker import CircuitBreaker
+from icfqueue.pipeline.health.store_watch import StoreWatch
 from icfqueue.pipeline.heartbeat import Stopping
 from icfqueue.pipeline.messages import Messages
 from icfqueue.store.directory import Store
@@ -32,6 +33,8 @@ class WorkerContext:
         Whether the process was asked to stop.
     keys
         A git-annex that is kept running; None has one started for each visit.
+    watch
+        Whether the store is there, and the one that the broker works for.
     """
 
     settings: Settings
@@ -42,6 +45,10 @@ class WorkerContext:
     stopping: Stopping = field(default_factory=Stopping)
     name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
     keys: KeySource | None = None
+    watch: StoreWatch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.watch = StoreWatch(self.store, self.ledger)
 
     @property
     def policy(self) -> RetryPolicy:

@@ -11,13 +11,11 @@ import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from icfqueue import __version__
 from icfqueue.core.errors import (
     AccessDenied,
-    NetworkTrouble,
     NotInStore,
     PermanentError,
     StepError,
@@ -26,85 +24,28 @@ from icfqueue.core.errors import (
     UsageError,
 )
 from icfqueue.core.options import Options
+from icfqueue.core.plain_text import shown
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit, check_id
+from icfqueue.remote.download import Clock, Download, Pace, RemoteFile, page, whole_length
 from icfqueue.remote.http_errors import MAX_REDIRECTS, asking, of_status, without_login
-from icfqueue.remote.listing import unusable_in_listing, visits_in_listing
+from icfqueue.remote.listing import Listing
 from icfqueue.remote.login import StoreLogin
+from icfqueue.remote.sizes import range_of, told_size
 
 if TYPE_CHECKING:
     import requests
 
+MAX_PAGE = 1 << 29
+"""Bytes of a directory listing: twice what Apache sends for a million files."""
+
+LISTING_TIME = 600.0
+"""Seconds that a listing may take in all, unless said otherwise."""
+
+_SMALL_FILE = 4096
+"""Bytes that are looked at of a file with an MD5 or with refs; it has about 150."""
+
 _MD5SUM = re.compile(r"([0-9A-Fa-f]{32}) [ *]([^\n/]+)\n?")
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteFile:
-    """A file as the store describes it without sending it.
-
-    Attributes
-    ----------
-    size
-        Bytes; None if the store does not say.
-    etag, last_modified
-        The headers as they came, or None.
-    """
-
-    size: int | None
-    etag: str | None = None
-    last_modified: str | None = None
-
-    @property
-    def validator(self) -> str | None:
-        """The value for If-Range: a strong tag, else the date (RFC 9110, 13.1.5)."""
-        if self.etag and not self.etag.startswith("W/"):
-            return self.etag
-        return self.last_modified
-
-
-class Download:
-    """A body that is being received.
-
-    Attributes
-    ----------
-    start
-        Offset of its first byte in the file; 0 unless a part was asked for and granted.
-    file
-        The whole file that it belongs to.
-    """
-
-    def __init__(
-        self, response: requests.Response, url: str, start: int, size: int
-    ) -> None:
-        self.start = start
-        self.file = RemoteFile(
-            size, response.headers.get("ETag"), response.headers.get("Last-Modified")
-        )
-        self._raw = response.raw
-        self._raw.enforce_content_length = False  # checked by `read`, which says it better
-        self._url = url
-        self._left = size - start
-
-    def read(self, most: int) -> bytes:
-        """Return what has arrived, up to `most` bytes; nothing at the end.
-
-        Raises
-        ------
-        NetworkTrouble
-            The connection broke, stalled, or ended before the announced length.
-        """
-        if not self._left:
-            return b""
-        with asking(self._url):
-            # read1 returns with the first bytes: progress is seen on slow lines too.
-            piece: bytes = self._raw.read1(min(most, self._left), decode_content=False)
-        if not piece:
-            raise NetworkTrouble(
-                f"{self._url} ended {self._left} bytes before the length it announced"
-            )
-        self._left -= len(piece)
-        return piece
 
 
 class RemoteStore:
@@ -118,13 +59,23 @@ class RemoteStore:
         Its address; project folders lie below.
     credential
         Name of the DataLad credential, or None for the one that fits the realm.
+    own
+        The store URL of this process' settings, None if `url` is: only its origin gets
+        a credential (:class:`~icfqueue.remote.login.StoreLogin`).
     connect_timeout, read_timeout
-        Seconds: to be connected, and between two arrivals of bytes.
+        Seconds: to be connected, and between two arrivals of bytes. Together they are
+        what the head of an answer, or an md5sum file, may take in all, its redirects and
+        the log-in included.
+    listing_time
+        Seconds that a directory listing may take in all.
+    least_rate
+        Bytes a second, averaged over `read_timeout`, at which a body must come.
 
     Attributes
     ----------
-    left_out
-        Names in the listing that :meth:`visits` read last which give no visit.
+    left_out, more_left_out
+        Names in the listing that :meth:`visits` read last which give no visit; how many
+        more there are than are named.
 
     Raises
     ------
@@ -137,8 +88,11 @@ class RemoteStore:
         url: str,
         credential: str | None = None,
         *,
+        own: str | None = None,
         connect_timeout: float = 20.0,
         read_timeout: float = 60.0,
+        listing_time: float = LISTING_TIME,
+        least_rate: float = 2000.0,
     ) -> None:
         self.url = without_login(url).rstrip("/")
         if self.url != url.rstrip("/"):
@@ -148,23 +102,28 @@ class RemoteStore:
                 "(`datalad credentials set NAME …`)",
             )
         self.left_out: list[str] = []
-        self._login = StoreLogin(self.url, credential)
+        self.more_left_out = 0
+        self._login = StoreLogin(self.url, credential, own)
         self._timeout = (connect_timeout, read_timeout)
+        self._listing_time = listing_time
+        self._least_rate = least_rate
+        self._clock = Clock()
         self._session: requests.Session | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Return the store that the settings name."""
+        """Return the store that the settings name, asked as patiently as they say."""
         return cls(
             settings.store_url,
             settings.credential,
             connect_timeout=settings.connect_timeout,
             read_timeout=settings.read_timeout,
+            least_rate=settings.least_rate,
         )
 
     @property
     def realm(self) -> str:
-        """The store's name for its area, told when it asked for a log-in; empty before."""
+        """What the store called its area when it asked for a log-in; empty before."""
         return self._login.realm
 
     def __enter__(self) -> Self:
@@ -179,18 +138,39 @@ class RemoteStore:
             self._session.close()
             self._session = None
 
+    def knock(self) -> int:
+        """Return the status with which the store answers at its address, not logged in.
+
+        Raises
+        ------
+        StepError
+            As :func:`of_exception` says.
+        """
+        self._clock.start(sum(self._timeout))
+        with asking(self.url):
+            answer = self._connect().request(
+                "HEAD",
+                f"{self.url}/",
+                stream=True,
+                timeout=self._timeout,
+                allow_redirects=False,
+                auth=lambda request: request,
+            )
+        with answer:
+            return answer.status_code
+
     def head(self, storepath: str) -> RemoteFile:
         """Return what the store tells of the file at `storepath`.
 
         Raises
         ------
         StepError
-            As :func:`of_status` and :func:`of_exception` say.
+            As :func:`of_status` and :func:`of_exception` say; PermanentError if what it
+            tells is no size.
         """
         with self._request("HEAD", storepath) as answer:
-            length = answer.headers.get("Content-Length", "")
             return RemoteFile(
-                int(length) if length.isdecimal() else None,
+                told_size(answer.headers.get("Content-Length"), f"{self.url}/{storepath}"),
                 answer.headers.get("ETag"),
                 answer.headers.get("Last-Modified"),
             )
@@ -208,7 +188,7 @@ class RemoteStore:
         storepath = f"{visit.project}/{visit.md5sum}"
         try:
             with self._request("GET", storepath) as answer:
-                text = self._text(answer, limit=4096)
+                text = self._start_of(answer, storepath)
         except NotInStore:
             return None
         match = _MD5SUM.fullmatch(text)
@@ -219,6 +199,22 @@ class RemoteStore:
                 "`icfqueue retry`",
             )
         return match[1].lower()
+
+    def text(self, storepath: str) -> str:
+        """Return the first bytes of the small text file at `storepath`: 4 kB at most.
+
+        Raises
+        ------
+        AccessDenied, NotInStore, PermanentError
+            The store refuses, or does not have it.
+        Unreachable
+            It does not answer, or answers that it cannot now.
+        """
+        try:
+            with self._request("GET", storepath) as answer:
+                return self._start_of(answer, storepath)
+        except TransientError as error:
+            raise Unreachable(error.message, hint=error.hint) from None
 
     def visits(self, project: str) -> list[Visit]:
         """Return the visits whose tarball is in the project's directory listing, by id.
@@ -235,19 +231,29 @@ class RemoteStore:
         check_id(project, "project")
         try:
             with self._request("GET", f"{project}/") as answer:
-                address = answer.url or ""
-                kind = answer.headers.get("Content-Type", "")
-                text = self._text(answer)
+                listing = self._listing(project, answer)
         except TransientError as error:
             raise Unreachable(error.message, hint=error.hint) from None
+        self.left_out = listing.left_out()
+        self.more_left_out = listing.more_left_out
+        return listing.visits()
+
+    def _listing(self, project: str, answer: requests.Response) -> Listing:
+        """Return what the page tells that is about to arrive."""
+        url = f"{self.url}/{project}/"
+        kind = answer.headers.get("Content-Type", "")
         if "html" not in kind.lower():
             raise PermanentError(
-                f"{self.url}/{project}/ sends {kind or 'no content type'}, "
+                f"{url} sends {shown(kind) or 'no content type'}, "
                 "not a directory listing in HTML",
                 hint="name the visits (`--visits-file`), or switch the listing on",
             )
-        self.left_out = unusable_in_listing(project, address, text)
-        return visits_in_listing(project, address, text)
+        self._clock.start(self._listing_time)
+        listing = Listing(project, answer.url or url)
+        for piece in page(answer, self._pace(url), MAX_PAGE):
+            listing.feed(piece)
+        listing.close()
+        return listing
 
     @contextmanager
     def open(
@@ -277,18 +283,28 @@ class RemoteStore:
         with self._request("GET", storepath, headers) as answer:
             url = f"{self.url}/{storepath}"
             if not headers or answer.status_code == 200:  # noqa: PLR2004 - an HTTP status
-                yield Download(answer, url, 0, _whole(answer, url))
+                yield self._download(answer, url, 0, whole_length(answer, url))
                 return
             if answer.status_code == 206 and known:  # noqa: PLR2004 - an HTTP status
-                given = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+                given = range_of(answer.headers.get("Content-Range", ""))
                 # Some servers know Range, but not If-Range.
                 same = answer.headers.get("ETag") in {None, known.etag}
-                if same and given and (int(given[1]), int(given[3])) == (start, known.size):
-                    yield Download(answer, url, start, int(given[3]))
+                if same and given and given == (start, known.size):
+                    yield self._download(answer, url, *given)
                     return
         # 416, or not the part that was asked for.
         with self._request("GET", storepath) as answer:
-            yield Download(answer, url, 0, _whole(answer, url))
+            yield self._download(answer, url, 0, whole_length(answer, url))
+
+    def _download(
+        self, answer: requests.Response, url: str, start: int, size: int
+    ) -> Download:
+        # From here on the rate counts, for it may be long.
+        self._clock.start(float("inf"))
+        return Download(answer, start, size, self._pace(url))
+
+    def _pace(self, url: str) -> Pace:
+        return Pace(url, self._least_rate, self._timeout[1], self._clock)
 
     @contextmanager
     def _request(
@@ -296,6 +312,7 @@ class RemoteStore:
     ) -> Iterator[requests.Response]:
         """Yield the answer to one request; its body is not read yet."""
         url = f"{self.url}/{storepath}"
+        self._clock.start(sum(self._timeout))
         with asking(url):
             answer = self._connect().request(
                 method,
@@ -314,20 +331,23 @@ class RemoteStore:
     def _refused(self, answer: requests.Response, url: str) -> StepError:
         error = of_status(answer.status_code, url, answer.headers)
         if isinstance(error, AccessDenied) and self._login.refusal:
-            error = AccessDenied(f"{error.message}: {self._login.refusal}", hint=error.hint)
-        if answer.status_code == 401 and self._login.realm:  # noqa: PLR2004 - an HTTP status
+            error.message += f": {self._login.refusal}"
+        if isinstance(error, AccessDenied) and self._login.elsewhere:
+            error.elsewhere = not error.forbidden
+            error.hint = self._login.remedy
+        elif answer.status_code == 401 and self._login.realm:  # noqa: PLR2004 - an HTTP status
             error.hint = (
                 "`datalad credentials set NAME type=user_password "
-                f"realm={self._login.realm} user=USER`, try it by `icfqueue doctor`, "
-                "then `icfqueue retry`"
+                f"realm={shown(self._login.realm)} user=USER`, try it by `icfqueue "
+                "doctor`, then `icfqueue retry`"
             )
         return error
 
     def _connect(self) -> requests.Session:
         if self._session is None:
-            import requests
+            from icfqueue.remote.transport import Session
 
-            self._session = requests.Session()
+            self._session = Session(self._clock, self._login.covers)
             self._session.max_redirects = MAX_REDIRECTS
             self._session.auth = self._login.auth()
             self._session.headers.update(
@@ -336,11 +356,14 @@ class RemoteStore:
             )
         return self._session
 
-    def _text(self, answer: requests.Response, limit: int = 1 << 28) -> str:
-        """Return the body as text; what is no UTF-8 is replaced, for ids are ASCII."""
-        with asking(without_login(answer.url or self.url)):
-            body: bytes = answer.raw.read(limit, decode_content=True)
-        return body.decode(errors="replace")
+    def _start_of(self, answer: requests.Response, storepath: str) -> str:
+        """Return the first bytes of a small body; what is no UTF-8 in it is replaced."""
+        body = b""
+        for piece in page(answer, self._pace(f"{self.url}/{storepath}"), MAX_PAGE):
+            body += piece
+            if len(body) > _SMALL_FILE:
+                break
+        return body[:_SMALL_FILE].decode(errors="replace")
 
 
 def remote_of(options: Options, settings: Settings) -> RemoteStore:
@@ -348,8 +371,8 @@ def remote_of(options: Options, settings: Settings) -> RemoteStore:
     return _remote(
         options.store_url,
         options.credential,
-        settings.connect_timeout,
-        settings.read_timeout,
+        settings.store_url,
+        (settings.connect_timeout, settings.read_timeout, settings.least_rate),
         # A forked child must not share its parent's connection, nor a thread another's.
         (os.getpid(), threading.get_ident()),
     )
@@ -357,25 +380,18 @@ def remote_of(options: Options, settings: Settings) -> RemoteStore:
 
 @functools.lru_cache(maxsize=8)
 def _remote(
-    url: str, credential: str | None, connect: float, read: float, _: tuple[int, int]
+    url: str,
+    credential: str | None,
+    own: str,
+    patience: tuple[float, float, float],
+    _: tuple[int, int],
 ) -> RemoteStore:
-    return RemoteStore(url, credential, connect_timeout=connect, read_timeout=read)
-
-
-def _whole(answer: requests.Response, url: str) -> int:
-    """Return the length of a whole file that is about to arrive, in bytes."""
-    kind = answer.headers.get("Content-Type", "")
-    if kind.lower().startswith("text/html"):
-        raise PermanentError(
-            f"{url} is a web page, not a tarball",
-            hint="open the address in a browser: the store may want another way to log in",
-        )
-    length = answer.headers.get("Content-Length", "")
-    coding = answer.headers.get("Content-Encoding", "identity")
-    if not length.isdecimal() or coding.lower() != "identity":
-        raise PermanentError(
-            f"{url} comes without a usable Content-Length, so that nobody could tell "
-            "whether all of it has arrived",
-            hint="have the store send tarballs as plain files",
-        )
-    return int(length)
+    connect, read, rate = patience
+    return RemoteStore(
+        url,
+        credential,
+        own=own,
+        connect_timeout=connect,
+        read_timeout=read,
+        least_rate=rate,
+    )

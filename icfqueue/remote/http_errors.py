@@ -19,6 +19,7 @@ from icfqueue.core.errors import (
     StepError,
     StoreBusy,
 )
+from icfqueue.core.plain_text import shown
 
 MAX_RETRY_AFTER = 3600.0
 """Longest wait that a store may ask of us, in seconds; a slip of its clock or of its
@@ -53,11 +54,18 @@ def of_status(
         Seconds since 1970, for a Retry-After that is a date.
     """
     found = f"{url} answers {status}"
-    if status in {401, 403}:
+    if status == 401:  # noqa: PLR2004 - an HTTP status
         return AccessDenied(
             f"{found}: no access",
             hint="give DataLad a credential for this project (`datalad credentials set "
             "NAME …`), try it by `icfqueue doctor`, then `icfqueue retry`",
+        )
+    if status == 403:  # noqa: PLR2004 - an HTTP status
+        return AccessDenied(
+            f"{found}: no access to this",
+            hint="have the store give access to it, or give DataLad a credential that has "
+            "(`datalad credentials set NAME …`), then `icfqueue retry`",
+            forbidden=True,
         )
     if status in {404, 410}:
         return NotInStore(
@@ -102,12 +110,13 @@ def of_exception(error: Exception, url: str) -> StepError:
     if isinstance(error, requests.exceptions.SSLError | urllib3.exceptions.SSLError):
         return NetworkTrouble(
             f"{url}: the secure connection was not made: {_first_words(error)}",
-            hint="check the store's certificate; REQUESTS_CA_BUNDLE names an authority of "
-            "your own",
+            hint=_certificate_hint(_bottom(error)),
         )
     if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
         return NetworkTrouble(
-            f"{url} did not answer in time", hint="is it up, and does a firewall let it by?"
+            f"{url} did not answer in time",
+            hint="is it up, and does a firewall let it by?",
+            slow=True,
         )
     if isinstance(
         error, requests.RequestException | urllib3.exceptions.HTTPError | OSError
@@ -126,8 +135,33 @@ def asking(url: str) -> Iterator[None]:
         raise of_exception(error, url) from None
 
 
-def _first_words(error: BaseException) -> str:
-    """Return what lies at the bottom of a chain of wrapped errors, in one line."""
+def _certificate_hint(reason: object) -> str:
+    """Return what helps against a certificate that does not verify."""
+    fault = getattr(reason, "verify_code", None)
+    if fault in _UNKNOWN_ISSUER:
+        return (
+            "if the store's certificate is from an authority of your own, put "
+            "REQUESTS_CA_BUNDLE=/path/to/authorities.pem into the environment of commands "
+            "and workers"
+        )
+    if fault in _OTHER_TIME:
+        return "have the store's certificate renewed; or does a clock go wrong here?"
+    if fault in _OTHER_NAME:
+        return "use the store under a name that its certificate has (`store_url`)"
+    return (
+        "check the store's address and certificate; REQUESTS_CA_BUNDLE names a file with "
+        "an authority of your own"
+    )
+
+
+_UNKNOWN_ISSUER = frozenset({18, 19, 20, 21})
+_OTHER_TIME = frozenset({9, 10})
+_OTHER_NAME = frozenset({62, 64})
+"""OpenSSL's X509_V_ERR_… (x509_vfy.h)."""
+
+
+def _bottom(error: BaseException) -> object:
+    """Return what lies at the bottom of a chain of wrapped errors."""
     reason: object = error
     for _ in range(6):
         inner = getattr(reason, "reason", None) or next(
@@ -136,11 +170,21 @@ def _first_words(error: BaseException) -> str:
         if inner is None or isinstance(inner, str):
             break
         reason = inner
-    words = without_login(" ".join(str(reason).split()))[:200]
+    return reason
+
+
+def _first_words(error: BaseException) -> str:
+    """Return what lies at the bottom of a chain of wrapped errors, in one line."""
+    reason = _bottom(error)
+    words = shown(without_login(str(reason)[:_WORDS]), _WORDS)
     # urllib3 puts the connection object before a colon.
     return (
         re.sub(r"^(<[^>]*>|\S*Connection\([^)]*\)): ", "", words) or type(reason).__name__
     )
+
+
+_WORDS = 200
+"""Characters of a foreign error's words that are told."""
 
 
 def retry_after(value: str | None, now: float | None = None) -> float | None:

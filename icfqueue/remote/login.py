@@ -12,14 +12,22 @@ Not for use by two threads at once, as ``DataladAuth`` itself.
 from __future__ import annotations
 
 import getpass
+import logging
+import shlex
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import unquote, urlsplit
 
+from icfqueue.core.plain_text import shown
+from icfqueue.remote import quiet_datalad
+
 if TYPE_CHECKING:
     import requests
+
+# DataLad warns, when it is imported, of a Git without a user's name; we commit nothing.
+logging.getLogger("datalad.config").setLevel(logging.ERROR)
 
 _PROMPTS = threading.Lock()
 
@@ -36,6 +44,10 @@ class StoreLogin:
         The store URL; nothing outside its origin gets a credential.
     name
         Name of the DataLad credential, or None for the last used that fits the realm.
+    own
+        The store URL of this process' settings. With another origin than that of `url`,
+        which may come from a visit's record, nothing gets a credential: who can write a
+        record could have it sent anywhere. None is `url`.
 
     Attributes
     ----------
@@ -43,10 +55,14 @@ class StoreLogin:
         Why there was no access, in a few words without any secret; empty at first.
     realm
         What the store called the area, as DataLad writes it (with the host before it).
+    elsewhere
+        Whether the store is another than the settings'.
     """
 
-    def __init__(self, url: str, name: str | None) -> None:
+    def __init__(self, url: str, name: str | None, own: str | None = None) -> None:
         self.url = url
+        self.own = url if own is None else own
+        self.elsewhere = origin(self.own) != origin(url)
         self.name = name
         self.refusal = ""
         self.realm = ""
@@ -54,6 +70,7 @@ class StoreLogin:
 
     def auth(self) -> requests.auth.AuthBase:
         """Return the handler that ``requests`` calls for each request."""
+        quiet_datalad.prepare()
         from datalad_next.config import ConfigManager
         from datalad_next.utils.requests_auth import DataladAuth
 
@@ -69,6 +86,12 @@ class StoreLogin:
                 return super().__call__(request)
 
             def _get_credential(self, url: str, schemes: Any) -> Any:
+                if login.elsewhere:
+                    login.refusal = (
+                        "it gets no credential, for this worker's setting store_url names "
+                        f"another store, {login.own}"
+                    )
+                    return None, None, None
                 if not login.covers(url):
                     login.refusal = "it is another host, which gets no credential"
                     return None, None, None
@@ -98,9 +121,20 @@ class StoreLogin:
         """Tell whether the store's credential may go to `url`."""
         import requests
 
+        if self.elsewhere:
+            return False
         session = requests.Session()
         # The method is public, and has no types in `types-requests`.
         return not session.should_strip_auth(self.url, url)  # type: ignore[no-untyped-call]
+
+    @property
+    def remedy(self) -> str:
+        """What to do where the store is another than the settings'."""
+        return (
+            f"set ICFQUEUE_STORE_URL={shlex.quote(self.url)} where the workers run, if "
+            "that is the right store; else enqueue the visit anew with --store-url "
+            f"{shlex.quote(self.own)}"
+        )
 
     def area(self, url: str) -> str:
         """Return the project of `url`: each may have a credential of its own."""
@@ -113,7 +147,8 @@ class StoreLogin:
 
         nothing = (None, None, None)
         if not {"basic", "digest", "bearer"} & set(schemes):
-            self.refusal = f"it wants the log-in {'/'.join(schemes)}, unknown to DataLad"
+            wanted = shown("/".join(schemes))
+            self.refusal = f"it wants the log-in {wanted}, unknown to DataLad"
             return nothing
         self.realm = str(get_auth_realm(url, schemes))
         try:
@@ -143,11 +178,19 @@ class StoreLogin:
             self._opened[area] = header
 
 
+def origin(url: str) -> tuple[str, str, int | None]:
+    """Return scheme, host and port of an address (RFC 6454, section 4)."""
+    parts = urlsplit(url)
+    usual = {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, (parts.hostname or "").rstrip("."), parts.port or usual
+
+
 def silent_manager(config: Any) -> Any:
     """Return a DataLad credential manager that asks nobody.
 
     DataLad decides by whether a terminal is there, and a worker may have one.
     """
+    quiet_datalad.prepare()
     from datalad_next.credman import CredentialManager
 
     class SilentCredentialManager(CredentialManager):  # type: ignore[misc]  # the same

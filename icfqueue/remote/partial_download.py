@@ -16,16 +16,18 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import stat
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from icfqueue.core.errors import DiskTrouble, Interrupted, TransientError
-from icfqueue.remote.client import RemoteFile
+from icfqueue.remote.download import RemoteFile
 
 MARK = 256 << 20
 """Bytes between two marks. After a crash at most so many are fetched again, and the last
@@ -57,7 +59,8 @@ class Note:
     def read(cls, path: Path) -> Self | None:
         """Return the note at `path`, or None if it is not there or not whole."""
         try:
-            found = json.loads(path.read_bytes())
+            with _open(path, os.O_RDONLY) as file:
+                found = json.loads(file.read())
             return cls(RemoteFile(**found["file"]), int(found["have"]), found["closed"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -65,7 +68,10 @@ class Note:
     def write(self, path: Path) -> None:
         """Let the note appear at `path`, whole."""
         new = path.with_suffix(".new")
-        new.write_text(json.dumps(asdict(self)))
+        # Of a worker that died just here, or a link that somebody put there.
+        new.unlink(missing_ok=True)
+        with _open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL) as file:
+            file.write(json.dumps(asdict(self)).encode())
         new.replace(path)
 
 
@@ -79,7 +85,7 @@ class Part:
     Parameters
     ----------
     work
-        The visit's work folder; it exists.
+        The visit's work folder, by the path of a descriptor; it exists.
     note
         What is known of the bytes at the start.
     source
@@ -98,12 +104,12 @@ class Part:
             if source is not None:
                 source.rename(self.path)
             # No buffer: what was written is what the file has, and errors come at once.
-            mode = "xb" if source is None else "r+b"
-            self._file = self.path.open(mode, buffering=0)
+            made = os.O_CREAT | os.O_EXCL if source is None else 0
+            self._file = _open(self.path, os.O_RDWR | made)
             self._file.truncate(note.have)
             self._file.seek(note.have)
         except BaseException:
-            _forget(self.path)
+            _remove(self.path)
             raise
         self.have = self._marked = note.have
 
@@ -144,7 +150,7 @@ class Part:
 
     def feed(self, take: Callable[[bytes], object], check: Callable[[], None]) -> None:
         """Give `take` the bytes that are here already, calling `check` in between."""
-        with self.path.open("rb", buffering=0) as file:
+        with _open(self.path, os.O_RDONLY) as file:
             while block := file.read(BLOCK):
                 take(block)
                 check()
@@ -173,7 +179,7 @@ class Part:
             self.discard()
 
     def discard(self) -> None:
-        """Remove it, and its folders if nothing else is in them."""
+        """Remove it."""
         if self._done:
             return
         self._done = True
@@ -181,7 +187,7 @@ class Part:
             self._wait()
         with suppress(OSError):
             self._file.close()
-        _forget(self.path)
+        _remove(self.path)
 
     def _mark(self) -> None:
         """Have another thread put on disk what is here, and note how much that is."""
@@ -209,7 +215,9 @@ class Part:
             marking.result()
 
 
-def take_over(work: Path, check: Callable[[], None]) -> Part | None:
+def take_over(
+    work: Path, check: Callable[[], None], fits: Callable[[int], bool]
+) -> Part | None:
     """Return the longest part that earlier tries left in `work`, as this worker's own.
 
     All others are removed.
@@ -217,22 +225,31 @@ def take_over(work: Path, check: Callable[[], None]) -> Part | None:
     Parameters
     ----------
     work
-        The visit's work folder; need not exist.
+        The visit's work folder, by the path of a descriptor.
     check
         Called in between; may raise.
+    fits
+        Tells whether there is room for so many bytes more, where a part must be copied.
     """
     left = []
     for path in _parts(work):
         note = Note.read(_note_of(path))
-        if note and note.have and path.exists():
+        if note and note.have and _is_file(path):
             left.append((note.have, note.closed, path, note))
     part = None
     for *_, path, note in sorted(left, reverse=True, key=lambda found: found[:2]):
-        with suppress(FileNotFoundError):
-            part = _adopt(work, path, note, check)
+        # Gone meanwhile; or another user's who kept it from the group.
+        with suppress(FileNotFoundError, PermissionError):
+            part = _adopt(work, path, note, check, fits)
             break
     sweep(work, keep=part)
     return part
+
+
+def kept(work: Path) -> int:
+    """Return the bytes of the longest part in `work` that a next try can go on with."""
+    notes = (Note.read(_note_of(path)) for path in _parts(work) if path.exists())
+    return max((note.have for note in notes if note), default=0)
 
 
 def sweep(work: Path, keep: Part | None = None) -> None:
@@ -242,20 +259,25 @@ def sweep(work: Path, keep: Part | None = None) -> None:
             _remove(path)
 
 
-def _adopt(work: Path, path: Path, note: Note, check: Callable[[], None]) -> Part | None:
+def _adopt(
+    work: Path,
+    path: Path,
+    note: Note,
+    check: Callable[[], None],
+    fits: Callable[[int], bool],
+) -> Part | None:
     # The last byte is always asked for again: no range of bytes is empty.
     have = min(note.have, (note.file.size or 1) - 1)
     if note.closed:
-        size = path.stat().st_size
+        size = path.lstat().st_size
         part = Part(work, replace(note, have=min(have, size)), path)
         _remove(path)
         return part
-    room = os.statvfs(work)
-    if room.f_bavail * room.f_frsize < have:
+    if not fits(have):
         return None
     part = Part(work, replace(note, have=0))
     try:
-        with path.open("rb", buffering=0) as file:
+        with _open(path, os.O_RDONLY) as file:
             _copy(file.fileno(), part, have, check)
     except BaseException:
         part.discard()
@@ -295,9 +317,37 @@ def _remove(path: Path) -> None:
             name.unlink()
 
 
-def _forget(path: Path) -> None:
-    """Remove a part, and its folders if nothing else is in them."""
-    _remove(path)
-    with suppress(OSError):
-        path.parent.rmdir()
-        path.parent.parent.rmdir()
+def _is_file(path: Path) -> bool:
+    """Return whether a file is at `path`: no link, no pipe."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def _open(path: Path, flags: int) -> FileIO:
+    """Open the file at `path` without a buffer; a link there is not followed.
+
+    A new one is the work folder's group's as that folder is, whatever the umask: the next
+    worker of another user goes on with it.
+    """
+    file = FileIO(
+        os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666),
+        "r+b" if flags & os.O_RDWR else "rb",
+    )
+    if flags & os.O_CREAT:
+        _share(file.fileno(), path.parent)
+    return file
+
+
+def _share(file: int, folder: Path) -> None:
+    """Give the open file the group of `folder`, which may read and write it as that."""
+    around, found = folder.stat(), os.fstat(file)
+    # File systems without owners refuse both.
+    if found.st_gid != around.st_gid:
+        with suppress(PermissionError):
+            os.fchown(file, -1, around.st_gid)
+    rights = around.st_mode & (stat.S_IRGRP | stat.S_IWGRP)
+    if rights & ~found.st_mode:
+        with suppress(PermissionError):
+            os.fchmod(file, stat.S_IMODE(found.st_mode) | rights)

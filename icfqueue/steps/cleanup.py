@@ -37,13 +37,13 @@ def run(job: Job) -> Outcome:
     with disk_trouble("cleaning up"):
         store.forget_work(visit, guard)
         if options.remove_tarball and tarball_here(store, visit) is not None:
-            _check_tarball(job, _deposited(job, visit.tarball))
-            store.withdraw(visit, store.path(visit, visit.tarball), guard)
+            here = _check_tarball(job, _deposited(job, visit.tarball))
+            store.withdraw(visit, store.path(visit, visit.tarball), guard, here)
             removed.append("tarball")
         # The tarball's file first: a deposit that stands alone has neither.
         names = (visit.metadata_tarball, visit.metadata_dicoms)
         paths = [store.path(visit, name) for name in names]
-        if options.remove_metadata and any(path.exists() for path in paths):
+        if options.remove_metadata and any(store.exists(path) for path in paths):
             _deposited(job, "the metadata")
             for path in paths:
                 store.withdraw(visit, path, guard)
@@ -56,18 +56,27 @@ def _deposited(job: Job, what: str) -> Source:
     """Return what the visit's deposit was made from, if it is whole and right."""
     found = whole_deposit(job.store, job.visit, job.options.store_url)
     if found is None:
-        raise PermanentError(
-            f"{what} of {job.visit} was kept: there is no deposit that was made from it",
-            hint="run the visit again; `icfqueue verify` says what differs",
+        raise job.unseen(
+            PermanentError(
+                f"{what} of {job.visit} was kept: there is no deposit that was made "
+                "from it",
+                hint="run the visit again; `icfqueue verify` says what differs",
+            )
         )
     return found[1]
 
 
-def _check_tarball(job: Job, source: Source) -> None:
-    """Raise unless deposit, tarball here and tarball in the store are of the same bytes."""
+def _check_tarball(job: Job, source: Source) -> Fingerprint | None:
+    """Return what the tarball here is known by, if it may be removed.
+
+    Raises
+    ------
+    PermanentError
+        Deposit, tarball here and tarball in the store are not of the same bytes.
+    """
     kept = f"{job.visit.tarball} was kept: "
     recorded = Recorded(source.size, source.md5)
-    _check_here(job, recorded, kept)
+    here = _check_here(job, recorded, kept)
     remote = remote_of(job.options, job.settings)
     try:
         there = remote.head(job.visit.storepath).size
@@ -84,7 +93,7 @@ def _check_tarball(job: Job, source: Source) -> None:
     published = remote.md5sum(job.visit) if there == source.size else None
     change = change_in_store(there, published, recorded)
     if change is None:
-        return
+        return here
     if change.what == "size":
         raise PermanentError(
             f"{kept}it has {change.recorded} bytes, the store's has {change.found}",
@@ -96,14 +105,15 @@ def _check_tarball(job: Job, source: Source) -> None:
     )
 
 
-def _check_here(job: Job, recorded: Recorded, kept: str) -> None:
-    """Raise unless the tarball here is the one that the deposit was made from."""
-    tarball = Fingerprint.of(job.store.path(job.visit, job.visit.tarball))
+def _check_here(job: Job, recorded: Recorded, kept: str) -> Fingerprint | None:
+    """Return the tarball's fingerprint if the deposit was made from it; else raise."""
+    tarball = job.store.fingerprint(job.store.path(job.visit, job.visit.tarball))
     if tarball is None:
-        return
-    change = change_here(job.store, job.visit, tarball, recorded, job.guard)
+        return None
+    store, visit = job.store, job.visit
+    change = change_here(store, visit, tarball, recorded, job.guard, known=job.known)
     if change is None:
-        return
+        return tarball
     if change.what == "size":
         found, wanted = f"{change.found} bytes", f"one of {change.recorded}"
     else:

@@ -9,18 +9,27 @@ store's address and the visit's name, dates are the tarball's.
 
 from __future__ import annotations
 
-from icfqueue.core.errors import PermanentError, TarballChanged
+import logging
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from zipfile import BadZipFile
+
+from icfqueue.core.errors import PermanentError, TarballChanged, ToolFailed
 from icfqueue.core.options import Outcome
 from icfqueue.dataset import repository
 from icfqueue.dataset.annex_keys import KeySource
 from icfqueue.dataset.build import build
-from icfqueue.outputs import deposit, metadata_files, tarball_index
-from icfqueue.outputs.completeness import right_source
+from icfqueue.dataset.history import Base, offsets_of, read_base
+from icfqueue.outputs import deposit, metadata_files, references, tarball_index
+from icfqueue.outputs.completeness import is_outdated, right_source
 from icfqueue.outputs.deposit import Deposit, Source
 from icfqueue.outputs.metadata_files import DicomRecord, DicomsFile, TarballMeta
+from icfqueue.outputs.references import Place
 from icfqueue.steps.job import Job
 from icfqueue.store.disk import disk_trouble
-from icfqueue.store.fingerprint import Fingerprint
+
+log = logging.getLogger(__name__)
 
 
 def run(job: Job, keys: KeySource | None = None) -> Outcome:
@@ -45,36 +54,114 @@ def run(job: Job, keys: KeySource | None = None) -> Outcome:
         The visit is no longer this worker's; the deposit is whole or has no refs file.
     """
     with disk_trouble("depositing the dataset"):
-        old = deposit.read(job.store, job.visit)
-        dicoms = DicomsFile(job.store, job.visit)
-        if old and not job.options.force:
-            url = job.options.store_url
-            done = right_source(old, job.store, job.visit, url, dicoms)
+        store, visit, force = job.store, job.visit, job.options.force
+        old = deposit.read(store, visit)
+        dicoms = DicomsFile(store, visit)
+        if old and not force:
+            done = right_source(old, store, visit, job.options.store_url, dicoms)
             if done is not None:
                 return _outcome(done, old.refs, worked=False)
-        if old and old.source is None and not job.options.force:
+        if old and old.source is None and not force:
             raise PermanentError(
-                f"{job.visit.refs} and {job.visit.repo_export} were made by another tool",
+                f"{visit.refs} and {visit.repo_export} were made by another tool",
                 hint="keep them and leave the visit out, or replace them with --force",
             )
-        source, records = _recorded(job, old, dicoms)
-        with job.store.scratch(job.visit, job.guard) as scratch:
-            repo = repository.make_bare(scratch / "repo")
-            build(
-                repo,
-                job.visit,
-                job.options.store_url,
-                source,
-                records,
-                keys=keys or job.keys,
-                guard=job.guard,
-            )
-            refs = deposit.pack_refs(repo)
-            export = scratch / "export"
-            deposit.write_export(repo, export, source)
-            job.guard.advance()
-            changed = deposit.publish(job.store, job.visit, export, refs, job.guard)
+        # Without refs, too: a worker may have died while it replaced the deposit.
+        previous = deposit.read_export(store, visit)
+        source, records = _recorded(job, previous, dicoms)
+        with store.scratch(visit, job.guard) as scratch:
+            base = _base(job, source, previous, scratch / "repo")
+            if previous and base and _is_made_from(source, previous, job):
+                # Not again: it would get a commit that changes nothing.
+                deposit.publish_refs(store, visit, previous.refs, scratch, job.guard)
+                return _outcome(source, previous.refs, worked=old is None)
+            return _build(job, source, records, base, scratch, keys=keys or job.keys)
+
+
+def _is_made_from(source: Source, previous: Deposit, job: Job) -> bool:
+    if previous.source is None:
+        return False
+    outdated = is_outdated(previous.source, job.store, job.visit)
+    of_format = source.format if outdated else previous.source.format
+    return previous.source == replace(source, format=of_format)
+
+
+def _base(job: Job, source: Source, previous: Deposit | None, repo: Path) -> Base | None:
+    """Make the bare repository `repo` and return the old dataset in it, to build upon.
+
+    One of another store URL has other ids, so that no clone of it could be updated; one
+    that another tool made has others, too. One that is damaged is left out.
+    """
+    repository.make_bare(repo)
+    if previous is None or previous.source is None or previous.source.url != source.url:
+        return None
+    try:
+        deposit.unpack(job.store, job.visit, repo)
+        repository.check_objects(repo, previous.refs.values(), job.guard)
+        return read_base(repo, previous.refs, previous.source.md5, job.guard)
+    except (ToolFailed, BadZipFile, ValueError):
+        log.warning("the old deposit of %s is damaged: the new one begins anew", job.visit)
+    shutil.rmtree(repo)
+    repository.make_bare(repo)
+    return None
+
+
+def _build(
+    job: Job,
+    source: Source,
+    records: list[DicomRecord],
+    base: Base | None,
+    scratch: Path,
+    *,
+    keys: KeySource | None,
+) -> Outcome:
+    """Build the dataset and publish it."""
+    store, visit, guard, repo = job.store, job.visit, job.guard, scratch / "repo"
+    paths = [str(record["path"]) for record in records]
+    offsets = tarball_index.read_offsets(store, visit, source.md5, paths, guard)
+    if offsets is None and base and base.tarball_md5 == source.md5:
+        offsets = offsets_of(base, records)
+    if offsets is None:
+        source = replace(source, format=deposit.WITHOUT_PLACES)
+    places = _references(job, source, records, offsets, scratch)
+    build(
+        repo,
+        visit,
+        job.options.store_url,
+        source,
+        records,
+        offsets=offsets,
+        base=base,
+        keys=keys,
+        guard=guard,
+    )
+    refs = deposit.pack_refs(repo)
+    export = scratch / "export"
+    deposit.write_export(repo, export, source)
+    guard.advance()
+    changed = deposit.publish(store, visit, export, refs, guard, references=places)
     return _outcome(source, refs, worked=changed)
+
+
+def _references(
+    job: Job,
+    source: Source,
+    records: list[DicomRecord],
+    offsets: list[int] | None,
+    scratch: Path,
+) -> Path | None:
+    """Write the references, if they are wanted or there are older ones to be renewed."""
+    there = job.store.path(job.visit, job.visit.metadata_references)
+    wanted = job.settings.publish_references or job.store.exists(there)
+    if offsets is None or not wanted:
+        return None
+    places = (
+        Place(record["path"], record["md5"], start, record["size"])
+        for record, start in zip(records, offsets, strict=True)
+    )
+    made = scratch / "references"
+    made.write_text(references.dump(source.url, places), encoding="utf-8")
+    return made
 
 
 def _recorded(
@@ -83,10 +170,16 @@ def _recorded(
     """Return what the dataset is to be made from, as the metadata files say."""
     tarball = metadata_files.read_tarball(job.store, job.visit)
     if tarball is None:
-        raise PermanentError(
-            f"no metadata of {job.visit} in the store directory",
-            hint="run the visit again with --force: its first steps make them",
+        raise job.unseen(
+            PermanentError(
+                f"no metadata of {job.visit} in the store directory",
+                hint="run the visit again with --force: its first steps make them",
+            )
         )
+    if job.is_stale(tarball.md5):
+        raise job.unseen(PermanentError(f"the new metadata of {job.visit} are missing"))
+    if dicoms.md5 is None and job.vouched:
+        raise job.unseen(PermanentError(f"{job.visit.metadata_dicoms} is missing"))
     metadata, records = dicoms.md5, dicoms.records()
     assert metadata is not None  # noqa: S101 - for the type checker: there are records
     source = Source(
@@ -118,7 +211,7 @@ def _newest(job: Job, tarball: TarballMeta, old: Deposit | None) -> int:
     known = tarball_index.read(job.store, job.visit)
     if known and known.tarball.md5 == tarball.md5:
         return known.tarball.newest
-    here = Fingerprint.of(job.store.path(job.visit, job.visit.tarball))
+    here = job.store.fingerprint(job.store.path(job.visit, job.visit.tarball))
     if here is not None:
         if here.size != tarball.size:
             raise TarballChanged(

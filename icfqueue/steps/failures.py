@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import traceback
+from pathlib import Path
 
 from icfqueue.core.errors import PermanentError, StepError, TransientError
+from icfqueue.store.beneath.sharing import remedy
+from icfqueue.store.beneath.walk import HIDDEN
 from icfqueue.store.disk import as_disk_trouble
 
 log = logging.getLogger(__name__)
@@ -15,13 +18,19 @@ def as_step_error(error: Exception) -> StepError:
     """Return the step's error that `error` stands for, itself if it is one.
 
     Errors of the disk are transient, as are others of the system; a file that may not be
-    read or written is not, and neither is what nobody foresaw.
+    read or written is not, and neither is what nobody foresaw. A work folder that keeps
+    the group out is: its owner's worker can take the visit, and may be told meanwhile.
     """
     if isinstance(error, StepError):
         return error
     if isinstance(error, OSError) and (found := as_disk_trouble(error)):
         return found
     if isinstance(error, PermissionError):
+        if mend := _remedy_of_work(error):
+            return TransientError(
+                f"{error.strerror} ({error.filename})",
+                hint=f"{mend}. The visit is tried again",
+            )
         return PermanentError(
             f"{error.strerror} ({error.filename or 'in the store directory'})",
             hint="look at owner and group of the file and its folder, and at the umask of "
@@ -42,4 +51,16 @@ def as_step_error(error: Exception) -> StepError:
     return PermanentError(
         f"unexpected {type(error).__name__}: this is a fault of icfqueue",
         hint="the worker's log has the traceback; please report it",
+    )
+
+
+def _remedy_of_work(error: PermissionError) -> str | None:
+    """Return what mends the rights of a work folder, None if it is about something else."""
+    if not isinstance(error.filename, str):
+        return None
+    path = Path(error.filename)
+    if HIDDEN not in path.parts:
+        return None
+    return remedy(path, HIDDEN) or (
+        f"look at owner, group and mode of {path.parent}, and at the umask of the workers"
     )

@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import ExitStack
+from functools import partial
 
-from icfqueue.core.errors import DiskTrouble, NetworkTrouble, TarballChanged
+from icfqueue.core.errors import NetworkTrouble, NoRoom, TarballChanged
 from icfqueue.core.options import Outcome
+from icfqueue.core.settings import Settings
+from icfqueue.core.visit import Visit
 from icfqueue.outputs.completeness import Recorded, recorded, whole_deposit, without_tarball
 from icfqueue.outputs.freshness import change_in_store
 from icfqueue.remote import partial_download
-from icfqueue.remote.client import Download, RemoteStore, remote_of
+from icfqueue.remote.client import RemoteStore, remote_of
+from icfqueue.remote.download import Download
 from icfqueue.remote.partial_download import Part
 from icfqueue.steps.job import Job
+from icfqueue.store.directory import Store
 from icfqueue.store.disk import disk_trouble
 from icfqueue.store.inventory import tarball_here
 
@@ -34,8 +39,8 @@ def run(job: Job) -> Outcome:
         The store refuses (AccessDenied), does not have it (NotInStore), or has another
         one than the outputs here were made from (TarballChanged).
     TransientError
-        Network, store or disk trouble. What was received is kept for the next try,
-        except when the disk is in trouble or the bytes are wrong.
+        Network, store or disk trouble, or no room for it (NoRoom). What was received is
+        kept for the next try, except when the disk is in trouble or the bytes are wrong.
     Withdrawn
         The visit is no longer this worker's.
     """
@@ -90,9 +95,12 @@ def _download(job: Job, remote: RemoteStore) -> Outcome:
     visit, guard = job.visit, job.guard
     published = remote.md5sum(visit)
     known = None if job.options.force else recorded(job.store, job.visit)
-    work = job.store.work_dir(visit)
+    free = partial(free_room, job.store, job.settings)
     with ExitStack() as stack:
-        kept = partial_download.take_over(work, guard.advance)
+        work = stack.enter_context(job.store.work_folder(visit))
+        kept = partial_download.take_over(
+            work, guard.advance, lambda size: guard.promise_room(size, free) is None
+        )
         hasher = _Hasher(published)
         start, file = 0, None
         if kept is not None:
@@ -104,16 +112,21 @@ def _download(job: Job, remote: RemoteStore) -> Outcome:
             remote.open(visit.storepath, start=start, known=file)
         )
         _compare(job, known, download.file.size, published)
-        _check_room(job, download)
-        if kept is None:
-            job.store.make_dir(work)
-            kept = stack.enter_context(Part(work, partial_download.Note(download.file)))
-        elif download.start == 0:
+        if kept is not None and download.start == 0:
             kept.restart(download.file)
             hasher = _Hasher(published)
+        size = download.file.size or 0
+        others = guard.promise_room(size - download.start, free)
+        if others is not None:
+            start = download.start
+            raise no_room(
+                job.store, job.settings, visit, size=size, here=start, others=others
+            )
+        if kept is None:
+            kept = stack.enter_context(Part(work, partial_download.Note(download.file)))
         _receive(job, download, kept, hasher)
         job.store.publish(kept.finish(), job.store.path(visit, visit.tarball), guard)
-    partial_download.sweep(work)
+        partial_download.sweep(work)
     return Outcome(worked=True, tar_bytes=download.file.size, tar_md5=published)
 
 
@@ -152,12 +165,41 @@ class _Hasher:
         return self.published is None or self.found == self.published
 
 
-def _check_room(job: Job, download: Download) -> None:
-    needed = (download.file.size or 0) - download.start
-    room = job.store.room()
-    if needed + job.settings.keep_free > room:
-        raise DiskTrouble(
-            f"no room for {job.visit.tarball}: {needed} bytes to come, {room} free, "
-            f"of which {job.settings.keep_free} are to stay so",
-            hint=f"make room in {job.store.root}, or lower `keep_free`",
-        )
+def free_room(store: Store, settings: Settings) -> int:
+    """Return the bytes that downloads may fill; below 0 if more are to stay free."""
+    return store.room() - settings.keep_free
+
+
+def no_room(
+    store: Store, settings: Settings, visit: Visit, *, size: int, here: int, others: int
+) -> NoRoom:
+    """Return the error of a tarball that does not fit.
+
+    Parameters
+    ----------
+    size, here
+        Bytes of it, and how many of them are here already.
+    others
+        Bytes that are promised to other downloads.
+    """
+    promised = f" and {others} are promised to other downloads" if others else ""
+    return NoRoom(
+        f"no room for {visit.tarball}: {size - here} bytes to come, {store.room()} free, "
+        f"of which {settings.keep_free} are to stay so{promised}",
+        hint=f"it goes on by itself when there is room: make some in {store.root}, or "
+        "lower 'keep_free'",
+        size=size,
+    )
+
+
+def check_fits(store: Store, settings: Settings, visit: Visit, size: int) -> None:
+    """Raise if a tarball of a known size cannot fit; asks neither store nor broker.
+
+    Raises
+    ------
+    NoRoom
+        It cannot.
+    """
+    here = min(size, partial_download.kept(store.work_dir(visit)))
+    if size - here > free_room(store, settings):
+        raise no_room(store, settings, visit, size=size, here=here, others=0)

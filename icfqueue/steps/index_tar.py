@@ -3,30 +3,43 @@
 ::
 
     tarball ──> TarStream ──> per member: path check, MD5, six tags ──> dicoms.json
+                   ├──> where the content of each DICOM file begins ──> offsets.json
                    └──> MD5 of the whole (second thread) ─────────────> index.json
 
-Both files lie in the visit's work folder. ``dicoms.json`` already has the layout of the
-published ``…_metadata_dicoms.json``. ``index.json`` appears last: where it is, both are
+The files lie in the visit's work folder. ``dicoms.json`` already has the layout of the
+published ``…_metadata_dicoms.json``. ``index.json`` appears last: where it is, all are
 whole and belong to the tarball whose fingerprint it carries.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from icfqueue.core.errors import NotInStore, PermanentError, TarballChanged
+from icfqueue.core.errors import (
+    BadTarball,
+    NotInStore,
+    PermanentError,
+    TarballChanged,
+    TarballTouched,
+)
 from icfqueue.core.options import Outcome
 from icfqueue.core.visit import Visit
 from icfqueue.outputs import freshness, metadata_files, tarball_index
 from icfqueue.outputs.completeness import Recorded, count_of_dicoms
 from icfqueue.outputs.tarball_index import Index, Listing
 from icfqueue.steps.job import Job
+from icfqueue.store.beneath.walk import HIDDEN
 from icfqueue.store.disk import disk_trouble
 from icfqueue.store.fingerprint import Fingerprint
+from icfqueue.store.settling import is_settled
 from icfqueue.tarball.scan import Counted, Tarball, index_stream
+
+MOST_WAIT = 15.0
+"""Seconds after which a tarball that may still be written is looked at again."""
 
 
 def run(job: Job) -> Outcome:
@@ -50,18 +63,20 @@ def run(job: Job) -> Outcome:
     """
     with disk_trouble(f"indexing {job.visit.tarball}"), _readable(job.visit):
         tarball = job.store.path(job.visit, job.visit.tarball)
-        now = Fingerprint.of(tarball)
+        now = job.store.fingerprint(tarball)
         if now is None:
-            raise NotInStore(
-                f"{job.visit.storepath} is not in the store directory",
-                hint="enqueue the visit again: the step `fetch` obtains the tarball",
+            raise job.unseen(
+                NotInStore(
+                    f"{job.visit.storepath} is not in the store directory",
+                    hint="enqueue the visit again: the step `fetch` obtains the tarball",
+                )
             )
         done = None if job.options.force else _published(job, tarball, now)
         if done:
             return done
         known = tarball_index.read(job.store, job.visit)
         if known and known.fingerprint == now and _listed(job, known):
-            return _outcome(known.tarball, worked=False)
+            return _outcome(known, worked=False)
         return _outcome(_index(job, tarball, now), worked=True)
 
 
@@ -71,18 +86,26 @@ def _readable(visit: Visit) -> Iterator[None]:
     try:
         yield
     except (PermissionError, IsADirectoryError) as error:
+        if HIDDEN in Path(error.filename or "").parts:
+            # The work folder's matter, not the tarball's.
+            raise
         raise PermanentError(
             f"{visit.storepath} cannot be indexed: {error.strerror} ({error.filename})",
             hint="it must be a file that the workers may read, in a folder in which they "
             "may write",
         ) from error
     except FileNotFoundError as error:
-        raise tarball_index.touched(visit) from error
+        raise freshness.touched(visit) from error
 
 
-def _outcome(tarball: Tarball, *, worked: bool) -> Outcome:
+def _outcome(index: Index, *, worked: bool) -> Outcome:
+    tarball = index.tarball
     return Outcome(
-        worked, tar_bytes=tarball.size, tar_md5=tarball.md5, dicoms=tarball.dicoms
+        worked,
+        tar_bytes=tarball.size,
+        tar_md5=tarball.md5,
+        dicoms=tarball.dicoms,
+        fingerprint=index.fingerprint if index.settled else None,
     )
 
 
@@ -90,30 +113,75 @@ def _published(job: Job, tarball: Path, now: Fingerprint) -> Outcome | None:
     """Return the outcome if metadata of this very tarball are published already."""
     store, visit = job.store, job.visit
     told = metadata_files.read_tarball(store, visit)
-    if told is None or not store.path(visit, visit.metadata_dicoms).exists():
+    if told is None or not store.exists(store.path(visit, visit.metadata_dicoms)):
         return None
+    settled = _is_known(job, now) or _settled(job, tarball, now)
     recorded = Recorded(told.size, told.md5)
-    change = freshness.change_here(store, visit, now, recorded, job.guard)
+    change = freshness.change_here(store, visit, now, recorded, job.guard, known=job.known)
     if change is not None:
         raise _changed(visit, change)
-    if not freshness.is_vouched(store, visit, now):
-        # Newer than the tarball: next time its MD5 need not be computed. Looked at
-        # afterwards: what changes the tarball from now on makes it the newer one.
-        note = store.path(visit, visit.metadata_tarball)
-        job.guard.before_publish(note.name)
-        os.utime(note)
-        if Fingerprint.of(tarball) != now:
-            os.utime(note, ns=(0, 0))
-            raise tarball_index.touched(visit)
     dicoms = count_of_dicoms(store, visit, job.options.store_url)
-    return Outcome(False, tar_bytes=told.size, tar_md5=told.md5, dicoms=dicoms)
+    known = Tarball(told.size, told.md5, dicoms, 0)
+    return _outcome(Index(known, now, settled, Listing(0, "")), worked=False)
+
+
+def _is_known(job: Job, now: Fingerprint) -> bool:
+    return job.known is not None and job.known.fingerprint == now
+
+
+def _settled(job: Job, tarball: Path, now: Fingerprint) -> bool:
+    """Return whether a change of the tarball from now on is sure to show."""
+    with job.store.scratch(job.visit, job.guard) as scratch:
+        probe = os.open(scratch / "probe", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            with job.store.open_read(tarball) as source:
+                same = Fingerprint.of(os.fstat(source.fileno())) == now
+                return same and is_settled(source.fileno(), probe)
+        finally:
+            os.close(probe)
+
+
+def _check_at_rest(
+    job: Job, tarball: Path, before: Fingerprint, probe: int, error: BadTarball
+) -> None:
+    """Raise if a tarball that cannot be indexed may not have been copied to its end yet.
+
+    Parameters
+    ----------
+    probe
+        Descriptor of a file of this worker's: the file system's clock stamps it.
+    error
+        What is wrong with the tarball as it is.
+    """
+    received = job.md5 is not None and job.known is None
+    if received or not error.may_grow:
+        # Whole, for this run's `fetch` compared it with the published MD5; or no matter.
+        return
+    if job.store.fingerprint(tarball) != before:
+        what = f"{error.message}; it changed while it was read"
+        raise _being_written(job, what) from error
+    os.utime(probe)
+    age = (os.fstat(probe).st_ctime_ns - before.ctime_ns) / 1e9
+    if age < job.settings.settle:
+        what = f"{error.message}; it was changed within the last {job.settings.settle:g} s"
+        raise _being_written(job, what) from error
+
+
+def _being_written(job: Job, what: str) -> TarballTouched:
+    """Return the error for a tarball that somebody may still be writing.
+
+    The attempt does not count: a copy takes as long as it takes.
+    """
+    return TarballTouched(
+        what,
+        hint="if it is being copied, the visit goes on when that is done; copy under "
+        "another name and rename to save the tries",
+        retry_after=min(MOST_WAIT, job.settings.settle) or None,
+    )
 
 
 def _changed(visit: Visit, change: freshness.Change) -> TarballChanged:
-    if change.what == "size":
-        recorded, found = f"{change.recorded} bytes", f"{change.found} bytes"
-    else:
-        recorded, found = f"MD5 {change.recorded}", f"MD5 {change.found}"
+    found, recorded = change.words()
     return TarballChanged(
         f"{visit.storepath} is not the tarball that the metadata of visit {visit} were "
         f"made from: recorded {recorded}, found {found}",
@@ -126,29 +194,49 @@ def _listed(job: Job, known: Index) -> bool:
     store, visit = job.store, job.visit
     published = store.path(visit, visit.metadata_dicoms)
     return known.listing in (
-        Listing.of(tarball_index.dicoms_path(store, visit)),
-        Listing.of(published),
+        Listing.of(store, tarball_index.dicoms_path(store, visit)),
+        Listing.of(store, published),
     )
 
 
-def _index(job: Job, tarball: Path, before: Fingerprint) -> Tarball:
+def _index(job: Job, tarball: Path, before: Fingerprint) -> Index:
     """Read the tarball and leave both files in the work folder."""
     store, visit, guard = job.store, job.visit, job.guard
     with store.scratch(visit, guard) as scratch:
         # Without the note, what lies there counts for nothing.
         store.withdraw(visit, tarball_index.index_path(store, visit), guard)
         listing, note = scratch / tarball_index.DICOMS, scratch / tarball_index.INDEX
-        with open(tarball, "rb", buffering=0) as source, listing.open("wb") as out:
+        offsets = scratch / tarball_index.OFFSETS
+        with store.open_read(tarball) as source, listing.open("wb") as out:
             with suppress(OSError, AttributeError):
                 os.posix_fadvise(source.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-            counted = Counted(out)
-            found = index_stream(
-                source, counted, guard, name=visit.tarball, dspath=visit.dspath
-            )
-        if Fingerprint.of(tarball) != before:
-            raise tarball_index.touched(visit)
-        index = Index(found, before, Listing(counted.size, counted.md5.hexdigest()))
+            settled = is_settled(source.fileno(), out.fileno())
+            counted, places = Counted(out), list[int]()
+            try:
+                found = index_stream(
+                    source,
+                    counted,
+                    guard,
+                    name=visit.tarball,
+                    dspath=visit.dspath,
+                    places=places,
+                )
+            except BadTarball as error:
+                _check_at_rest(job, tarball, before, out.fileno(), error)
+                raise
+        if store.fingerprint(tarball) != before:
+            raise _being_written(job, f"{visit.storepath} changed while it was read")
+        listed = Listing(counted.size, counted.md5.hexdigest())
+        text = json.dumps(places, separators=(",", ":")).encode()
+        offsets.write_bytes(text)
+        index = Index(found, before, settled, listed, Listing.of_bytes(text))
         note.write_text(tarball_index.dump(index) + "\n")
-        store.publish(listing, tarball_index.dicoms_path(store, visit), guard)
-        store.publish(note, tarball_index.index_path(store, visit), guard)
-    return found
+        store.publish_all(
+            [
+                (listing, tarball_index.dicoms_path(store, visit)),
+                (offsets, tarball_index.offsets_path(store, visit)),
+                (note, tarball_index.index_path(store, visit)),
+            ],
+            guard,
+        )
+    return index

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from icfqueue.core.errors import NotSeen, StepError
 from icfqueue.core.guard import UNGUARDED, Guard
 from icfqueue.core.options import Options
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
 from icfqueue.dataset.annex_keys import KeySource
+from icfqueue.outputs.freshness import KnownTarball
 from icfqueue.store.directory import Store
 
 
@@ -22,6 +24,12 @@ class Job:
         A git-annex that a worker keeps running from one visit to the next, if it does.
     dicoms
         Number of DICOM files, if an earlier step of this run told it.
+    known
+        The tarball as the visit's record knows it.
+    vouched
+        Whether an earlier step is done, by the record: what it left must be there.
+    md5
+        Of the tarball (hex), as an earlier step of this run told it.
     """
 
     visit: Visit
@@ -31,3 +39,30 @@ class Job:
     guard: Guard = UNGUARDED
     keys: KeySource | None = None
     dicoms: int | None = None
+    known: KnownTarball | None = None
+    vouched: bool = False
+    md5: str | None = None
+
+    def unseen(self, error: StepError) -> StepError:
+        """Return the error for something that is not there, or not the newest.
+
+        On a network file system it may only not be seen yet, where an earlier step, done
+        on another machine, vouches for it.
+
+        Parameters
+        ----------
+        error
+            What it is if nobody vouches for it.
+        """
+        if not self.vouched:
+            return error
+        return NotSeen(f"{error.message}, though an earlier step left it there")
+
+    def is_stale(self, md5: str) -> bool:
+        """Return whether metadata of a tarball with `md5` are those of an earlier one."""
+        return self.vouched and self.md5 is not None and md5 != self.md5
+
+    def look_again(self) -> None:
+        """Have the system look at the visit's folders itself, not remember them."""
+        self.store.look_again(self.store.project_dir(self.visit.project))
+        self.store.look_again(self.store.work_dir(self.visit))

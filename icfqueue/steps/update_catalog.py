@@ -1,22 +1,28 @@
-"""Step ``update_catalog``: the pages of visits, and their study's, for a web browser."""
+"""Step ``update_catalog``: what shows visits together, for a browser and for DataLad.
+
+The pages of visits and their study's, and the dataset that has them all as subdatasets.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from icfqueue.catalog import study
-from icfqueue.core.errors import StepError
+from icfqueue.core.errors import PermanentError, StepError
 from icfqueue.core.options import Outcome, Results
+from icfqueue.dataset.superdataset import renewal
+from icfqueue.dataset.superdataset.entries import Deposited
 from icfqueue.steps.job import Job
 
 
 def run(job: Job) -> Outcome:
-    """Write the page of one visit and list it on the study page.
+    """Write the page of one visit, list it on the study page and in the superdataset.
 
     Raises
     ------
     StepError, Withdrawn
-        As :func:`icfqueue.catalog.study.add_visits`; the visit's own error is raised.
+        As :func:`run_batch`; the visit's own error is raised.
     """
     result = run_batch([job])[job.visit]
     if isinstance(result, StepError):
@@ -36,7 +42,8 @@ def run_batch(jobs: Sequence[Job]) -> Results:
     Raises
     ------
     StepError, Withdrawn
-        As :func:`icfqueue.catalog.study.add_visits`.
+        As :func:`icfqueue.catalog.study.add_visits` and
+        :func:`icfqueue.dataset.superdataset.renewal.renew`.
     """
     results: Results = {
         job.visit: Outcome(worked=False, note="no catalog was asked for") for job in jobs
@@ -51,5 +58,39 @@ def run_batch(jobs: Sequence[Job]) -> Results:
             last.options.store_url,
             last.settings,
             guard=last.guard,
+            vouched=last.vouched,
+            superdataset=any(job.options.superdataset for job in jobs),
         )
-    return results
+    return results | _renew([job for job in jobs if job.options.superdataset], results)
+
+
+def _renew(jobs: Sequence[Job], results: Results) -> Results:
+    """Renew the superdataset; return what that means for the visits in `results`."""
+    if not jobs:
+        return {}
+    last = jobs[-1]
+    renewed = renewal.renew(
+        last.store,
+        last.visit.project,
+        [job.visit for job in jobs],
+        last.options.store_url,
+        last.guard,
+    )
+    after: Results = {}
+    for job in jobs:
+        before = results[job.visit]
+        if isinstance(before, StepError):
+            continue
+        if job.vouched and not _is_newest(job, renewed.read.get(job.visit)):
+            name = f"the newest {job.visit.refs}"
+            after[job.visit] = job.unseen(PermanentError(f"{name} is missing"))
+        elif job.visit in renewed.changed:
+            after[job.visit] = replace(before, worked=True)
+    return after
+
+
+def _is_newest(job: Job, found: Deposited | None) -> bool:
+    """Return whether what was read is what an earlier step has deposited."""
+    if found is None:
+        return False
+    return found.source is None or not job.is_stale(found.source.md5)

@@ -10,12 +10,11 @@ from dataclasses import asdict
 
 from icfqueue.core.errors import TransientError
 from icfqueue.core.options import Outcome
-from icfqueue.outputs import metadata_files, tarball_index
+from icfqueue.outputs import freshness, metadata_files, tarball_index
 from icfqueue.outputs.completeness import count_of_dicoms
 from icfqueue.outputs.metadata_files import TarballMeta
 from icfqueue.steps.job import Job
 from icfqueue.store.disk import disk_trouble
-from icfqueue.store.fingerprint import Fingerprint
 
 
 def run(job: Job) -> Outcome:
@@ -40,8 +39,7 @@ def run(job: Job) -> Outcome:
         wanted = TarballMeta(tarball.size, tarball.md5, visit.dspath, visit.storepath)
         _check_unchanged(job, known)
         listed = _listing(job) == known.listing
-        note = store.path(visit, visit.metadata_tarball)
-        worked = not listed or metadata_files.sound_tarball(note) != wanted
+        worked = not listed or metadata_files.sound_tarball(store, visit) != wanted
         if worked:
             _publish(job, known, wanted, listed=listed)
     return Outcome(
@@ -52,13 +50,17 @@ def run(job: Job) -> Outcome:
 def _listing(job: Job) -> tarball_index.Listing | None:
     """Return size and MD5 of the published list of DICOM files."""
     visit = job.visit
-    return tarball_index.Listing.of(job.store.path(visit, visit.metadata_dicoms))
+    path = job.store.path(visit, visit.metadata_dicoms)
+    return tarball_index.Listing.of(job.store, path)
 
 
 def _check_unchanged(job: Job, known: tarball_index.Index) -> None:
     tarball = job.store.path(job.visit, job.visit.tarball)
-    if Fingerprint.of(tarball) != known.fingerprint:
-        raise tarball_index.touched(job.visit)
+    now = job.store.fingerprint(tarball)
+    if now is None:
+        raise job.unseen(freshness.touched(job.visit))
+    if now != known.fingerprint:
+        raise freshness.touched(job.visit)
 
 
 def _publish(
@@ -67,7 +69,10 @@ def _publish(
     """Publish the list, unless it is `listed` already, and then what vouches for it."""
     store, visit, guard = job.store, job.visit, job.guard
     source = tarball_index.dicoms_path(store, visit)
-    if not listed and tarball_index.Listing.of(source) != known.listing:
+    indexed = None if listed else tarball_index.Listing.of(store, source)
+    if not listed and indexed is None and job.vouched:
+        raise job.unseen(TransientError(f"the list of DICOM files of {visit} is missing"))
+    if not listed and indexed != known.listing:
         store.withdraw(visit, tarball_index.index_path(store, visit), guard)
         raise TransientError(
             f"the list of DICOM files of {visit} is not the one that was indexed",
@@ -82,8 +87,7 @@ def _publish(
     with store.scratch(visit, guard) as scratch:
         new = scratch / "tarball.json"
         new.write_text(json.dumps(asdict(wanted)) + "\n")
-        # Looked at once more after the file was written: what changes the tarball from
-        # now on makes it newer than the file, and the next run sees that.
+        # Once more after the file was written; the next run sees a later change.
         _check_unchanged(job, known)
         store.publish(new, note, guard)
 
@@ -92,10 +96,14 @@ def _as_published(job: Job) -> Outcome:
     """Return the outcome for a visit whose metadata were there before it was indexed."""
     told = metadata_files.read_tarball(job.store, job.visit)
     if told is None:
-        raise TransientError(
-            f"the tarball of {job.visit} is not indexed",
-            hint="enqueue the visit again: it begins with the step `index_tar`",
+        raise job.unseen(
+            TransientError(
+                f"the tarball of {job.visit} is not indexed",
+                hint="enqueue the visit again: it begins with the step `index_tar`",
+            )
         )
+    if job.is_stale(told.md5):
+        raise job.unseen(TransientError(f"the index of the new {job.visit} is missing"))
     dicoms = job.dicoms
     if dicoms is None:
         dicoms = count_of_dicoms(job.store, job.visit, job.options.store_url)

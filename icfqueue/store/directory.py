@@ -5,109 +5,61 @@
     <root>/<project>/<visit>_dicom.tar, _metadata_*.json, _XDLRA--*   outputs
     <root>/<project>/catalog/                                         the study's catalog
     <root>/<project>/.icfqueue/<visit>/                               work in progress
-    <root>/.icfqueue/                                                 the embedded broker
+    <root>/.icfqueue/                                                 broker, logs, id
 
 Every file that is written lies in the visit's work folder until it is whole and then
 appears under its name by one rename (:meth:`Store.publish`). The work folder is on the
 file system of the outputs, is shared by all workers, and is removed when the visit is
-complete.
+complete. A path below the store directory is a name for who asks and for messages; what
+is done there goes through :mod:`icfqueue.store.beneath`, which follows no link.
 """
 
 from __future__ import annotations
 
-import errno
+import logging
 import os
-import secrets
-import shutil
-import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from icfqueue.core import faultpoint
-from icfqueue.core.errors import UsageError
+from icfqueue.core.errors import StepError
 from icfqueue.core.guard import UNGUARDED, Guard
-from icfqueue.core.visit import TAR_SUFFIX, Visit, check_id
-from icfqueue.store.fsync import sync_folder, to_disk
+from icfqueue.core.visit import Visit
+from icfqueue.store.beneath.publication import Publication
+from icfqueue.store.beneath.swap_folder import recover
+from icfqueue.store.beneath.walk import HIDDEN, Links
+from icfqueue.store.beneath.work_folders import WorkFolders
+from icfqueue.store.fingerprint import Fingerprint
+from icfqueue.store.reading import StoreReader
 
-HIDDEN = ".icfqueue"
-"""Folder for what is no output, in the store directory and in each project."""
+log = logging.getLogger(__name__)
 
 
-AT_ONCE = 50
-"""Files that are renamed after one question to the guard."""
-
-
-class Store:
+class Store(StoreReader):
     """One store directory.
 
     Parameters
     ----------
     root
         The folder that holds one folder per project.
+    links
+        Which links may be followed.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = Path(root).absolute()
+    def __init__(self, root: Path, links: Links = Links.NONE) -> None:
+        super().__init__(root, links)
+        self._work = WorkFolders(self.beneath)
+        self._publication = Publication(self.beneath, self._work)
 
-    def check_is_there(self) -> None:
-        """Raise unless the store directory exists.
-
-        Raises
-        ------
-        UsageError
-            It does not; nothing is created in its place, it may be a missing mount.
-        """
-        if not self.root.is_dir():
-            raise UsageError(
-                f"the store directory {self.root} is not there",
-                hint="give it with --store-dir or ICFQUEUE_STORE_DIR; is it mounted?",
-            )
-
-    def project_dir(self, project: str) -> Path:
-        """Return the folder of `project`; the id is checked first."""
-        return self.root / check_id(project, "project")
-
-    def path(self, visit: Visit, name: str) -> Path:
-        """Return where the file `name` (``visit.tarball``, …) of `visit` lies."""
-        return self.root / visit.project / name
-
-    def catalog_dir(self, project: str) -> Path:
-        """Return the folder of the study's catalog."""
-        return self.project_dir(project) / "catalog"
-
-    def visits(self, project: str) -> list[Visit]:
-        """Return the visits whose tarball is in the store directory, by id."""
-        found = []
-        with suppress(FileNotFoundError), os.scandir(self.project_dir(project)) as names:
-            for entry in names:
-                visit = Visit.of_tarball(project, entry.name)
-                if visit and entry.is_file():
-                    found.append(visit)
-        return sorted(found)
-
-    def unusable(self, project: str) -> list[str]:
-        """Return the names of tarballs that :meth:`visits` passes over, sorted.
-
-        The name gives no visit id, or is that of no file (a broken link, a folder).
-        """
-        found = []
-        with suppress(FileNotFoundError), os.scandir(self.project_dir(project)) as names:
-            for entry in names:
-                visit = Visit.of_tarball(project, entry.name)
-                if entry.name.endswith(TAR_SUFFIX) and not (visit and entry.is_file()):
-                    found.append(entry.name)
-        return sorted(found)
-
-    def work_dir(self, visit: Visit) -> Path:
-        """Return the folder for what lies between two steps of `visit`."""
-        return self.root / visit.project / HIDDEN / visit.id
+    # Working
 
     @contextmanager
     def scratch(self, visit: Visit, guard: Guard = UNGUARDED) -> Iterator[Path]:
         """Yield a new folder for unfinished files of `visit`; it is gone afterwards.
 
-        Leftovers of earlier workers, which the visit's lease proves dead, go first.
+        Nobody else may enter it. Leftovers of earlier workers, which the visit's lease
+        proves dead, go first.
 
         Parameters
         ----------
@@ -120,51 +72,95 @@ class Store:
         ------
         Withdrawn
             The visit is no longer this worker's.
+        UnsafePath
+            The work folder is a link or can be changed by others.
         """
         guard.before_publish(visit.id)
-        work = self.work_dir(visit)
-        try:
-            with self._scratch_in(work) as folder:
-                yield folder
-        finally:
-            # Empty when the visit was another's already, who has forgotten it by now.
-            with suppress(OSError):
-                work.rmdir()
-                work.parent.rmdir()
-
-    def catalog_work_dir(self, project: str) -> Path:
-        """Return the folder for unfinished parts of the study's catalog.
-
-        No visit id starts with a dot, so it is no visit's folder.
-        """
-        return self.project_dir(project) / HIDDEN / ".catalog"
+        with self._work.scratch(self.work_dir(visit)) as folder:
+            yield folder
 
     @contextmanager
     def catalog_scratch(self, project: str) -> Iterator[Path]:
         """Yield a new folder for unfinished parts of the study's catalog.
 
         Leftovers go first: whoever updates the catalog holds the study's lock.
+
+        Raises
+        ------
+        UnsafePath
+            As :meth:`scratch`.
         """
-        work = self.catalog_work_dir(project)
-        try:
-            with self._scratch_in(work) as folder:
-                yield folder
-        finally:
-            with suppress(OSError):
-                work.rmdir()
-                work.parent.rmdir()
+        with self._work.scratch(self.catalog_work_dir(project)) as folder:
+            yield folder
 
     @contextmanager
-    def _scratch_in(self, work: Path) -> Iterator[Path]:
-        self._make_dir(work)
-        for old in work.glob("tmp-*"):
-            shutil.rmtree(old, ignore_errors=True)
-        folder = work / f"tmp-{secrets.token_hex(4)}"
-        self._make_dir(folder)
+    def references_scratch(self, project: str) -> Iterator[Path]:
+        """Yield a new folder for unfinished references of the project's visits.
+
+        No worker's folder: the visits need not be this process's. Leftovers go first.
+
+        Raises
+        ------
+        UnsafePath
+            As :meth:`scratch`.
+        """
+        # No visit id starts with a dot, so it is no visit's folder.
+        with self._work.scratch(self.project_dir(project) / HIDDEN / ".references") as made:
+            yield made
+
+    @contextmanager
+    def work_folder(self, visit: Visit) -> Iterator[Path]:
+        """Open the visit's work folder, which is made; if it stays empty, it goes.
+
+        Yields
+        ------
+        Path
+            That of a descriptor, good in this process for the length of the block.
+
+        Raises
+        ------
+        UnsafePath
+            It is a link or can be changed by others.
+        """
+        with self._work.opened(self.work_dir(visit)) as folder:
+            yield folder.path
+
+    def forget_work(self, visit: Visit, guard: Guard = UNGUARDED) -> None:
+        """Remove the visit's work folder, and the project's if it was the last.
+
+        The folder is opened before `guard` is asked, and emptied through that. A worker
+        that falls asleep in between and wakes when the visit was done by another, and
+        perhaps begun anew, empties a folder that is gone.
+
+        Raises
+        ------
+        Withdrawn
+            The visit is no longer this worker's.
+        UnsafePath
+            It is a link, or somebody else's.
+        OSError
+            It cannot be removed, as on a read-only file system.
+        """
+        work = self.work_dir(visit)
+        folder = self._work.open_if_there(work)
+        if folder is None:
+            guard.before_publish(visit.id)
+            return
+        with folder:
+            guard.before_publish(visit.id)
+            faultpoint.reach(f"removing {visit.id}")
+            if os.fstat(folder.descriptor).st_nlink:
+                self._work.forget(work, folder)
+                faultpoint.reach(f"removed {visit.id}")
+
+    def try_forget_work(self, visit: Visit) -> None:
+        """Remove the visit's work folder; what cannot be removed is logged and stays."""
         try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            self.forget_work(visit)
+        except (OSError, StepError) as error:
+            log.warning("%s: its work folder stays (%s)", visit, type(error).__name__)
+
+    # Publishing
 
     def publish(self, source: Path, target: Path, guard: Guard) -> None:
         """Let the finished file `source` appear as `target`, whole or not at all.
@@ -200,151 +196,104 @@ class Store:
         Withdrawn, OSError
             As :meth:`publish`; the files before it did appear.
         """
-        to_disk([source for source, _ in pairs])
-        for source, target in pairs:
-            self._share(source, 0o666)
-            faultpoint.reach(f"ready {target.name}")
-        for place, (source, target) in enumerate(pairs):
-            if place % AT_ONCE == 0:
-                guard.before_publish(target.name)
-            faultpoint.reach(f"before {target.name}")
-            source.replace(target)
-            faultpoint.reach(f"after {target.name}")
-        # The names, too, outlast a loss of power.
-        for folder in {target.parent for _, target in pairs}:
-            sync_folder(folder)
+        if pairs:
+            self._publication.publish_all(pairs, guard)
 
-    def withdraw(self, visit: Visit, target: Path, guard: Guard) -> None:
+    def swap_folder(self, new: Path, target: Path, aside: Path, guard: Guard) -> None:
+        """Let the finished folder `new` be `target`, in the place of what was there.
+
+        Parameters
+        ----------
+        new
+            In a scratch folder.
+        aside
+            A name in the work folder around that, for the old one where the file system
+            cannot exchange two names (:mod:`icfqueue.store.beneath.swap_folder`).
+
+        Raises
+        ------
+        Withdrawn
+            The lock is lost; nothing was changed.
+        UnsafePath
+            A link is at `target`.
+        """
+        self._publication.swap_folder(new, target, aside, guard)
+
+    def recover_folder(self, target: Path, aside: Path) -> None:
+        """Finish what a worker that died in :meth:`swap_folder` left behind.
+
+        Raises
+        ------
+        UnsafePath
+            A link is at one of them, or leads there.
+        """
+        with (
+            suppress(FileNotFoundError),
+            self.beneath.folder(aside.parent) as around,
+            self.beneath.folder(target.parent) as parent,
+        ):
+            recover((parent, target.name), (around, aside.name))
+
+    def withdraw(
+        self,
+        visit: Visit,
+        target: Path,
+        guard: Guard,
+        expected: Fingerprint | None = None,
+    ) -> None:
         """Remove the published file `target` of `visit`, if it is there.
 
         It is renamed into the work folder first. A worker that falls asleep between the
         question and the rename, and wakes when the visit is another's, finds its folder
         gone (:meth:`scratch`) and so cannot remove what the other published.
 
+        Parameters
+        ----------
+        expected
+            What it must be; something else that has its name by now gets it back.
+
         Raises
         ------
         Withdrawn
             The visit is no longer this worker's; nothing was removed.
+        TarballTouched
+            It was not the expected one; it was kept.
+        UnsafePath
+            It is a link.
         """
-        if not target.exists():
-            return
-        work = self.work_dir(visit)
-        folder = work / f"tmp-{secrets.token_hex(4)}"
-        self._make_dir(folder)
-        try:
-            faultpoint.reach(f"ready {target.name}")
-            guard.before_publish(target.name)
-            faultpoint.reach(f"removing {target.name}")
-            target.replace(folder / target.name)
-            faultpoint.reach(f"removed {target.name}")
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            with suppress(OSError):
-                work.rmdir()
-                work.parent.rmdir()
+        if self.exists(target):
+            self._publication.withdraw(self.work_dir(visit), target, guard, expected)
 
-    def forget_work(self, visit: Visit, guard: Guard = UNGUARDED) -> None:
-        """Remove the visit's work folder, and the project's if it was the last.
+    # Making
 
-        The folder is opened before `guard` is asked, and emptied through that. A worker
-        that falls asleep in between and wakes when the visit was done by another, and
-        perhaps begun anew, empties a folder that is gone.
+    def make_dir(self, folder: Path) -> None:
+        """Make `folder` and its parents inside the store, for the store's group.
 
         Raises
         ------
-        Withdrawn
-            The visit is no longer this worker's.
-        OSError
-            It cannot be removed, as on a read-only file system.
+        UnsafePath
+            One of them is a link.
         """
-        work = self.work_dir(visit)
-        try:
-            folder = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:
-            guard.before_publish(visit.id)
-            return
-        try:
-            guard.before_publish(visit.id)
-            faultpoint.reach(f"removing {visit.id}")
-            if os.fstat(folder).st_nlink:
-                _empty(folder)
-                faultpoint.reach(f"removed {visit.id}")
-        finally:
-            os.close(folder)
-        _remove_empty(work)
-        _remove_empty(work.parent)
-
-    def room(self) -> int:
-        """Return the bytes that this user may still write here."""
-        found = os.statvfs(self.root)
-        return found.f_bavail * found.f_frsize
-
-    def make_dir(self, folder: Path) -> None:
-        """Make `folder` and its parents inside the store, for the store's group."""
-        self._make_dir(folder)
+        self.beneath.made(folder).close()
 
     def share_tree(self, folder: Path) -> None:
-        """Give all in `folder` the group of the store, and have it on disk."""
+        """Give all in `folder` the group of the store, and have it on disk.
+
+        Parameters
+        ----------
+        folder
+            In a scratch folder, where nobody else can put a link.
+        """
         for here, _, names in os.walk(folder):
-            self._share(Path(here), 0o777)
+            self._share(Path(here), os.O_RDONLY | os.O_DIRECTORY, 0o777)
             for name in names:
-                path = Path(here, name)
-                self._share(path, 0o666)
-                with path.open("rb") as file:
-                    os.fsync(file.fileno())
+                self._share(Path(here, name), os.O_RDONLY, 0o666)
 
-    def _make_dir(self, folder: Path) -> None:
-        """Make `folder` and its parents inside the store, for the store's group."""
-        # Another worker may remove a parent that is still empty at any moment.
-        for _ in range(_MAKE_DIR_TRIES):
-            if folder.is_dir():
-                return
-            if folder != self.root:
-                self._make_dir(folder.parent)
-            with suppress(FileNotFoundError):
-                folder.mkdir(exist_ok=True)
-                self._share(folder, 0o777)
-
-    def _share(self, path: Path, mode: int) -> None:
-        """Give `path` the group of the store and `mode` as the umask allows it."""
-        found = path.stat()
-        group = self.root.stat().st_gid
-        if found.st_gid != group:
-            with suppress(PermissionError):
-                os.chown(path, -1, group)
-        # What a folder made below a setgid folder inherits: the group for all in it.
-        setgid = found.st_mode & stat.S_ISGID if stat.S_ISDIR(found.st_mode) else 0
-        path.chmod(mode & ~_UMASK | setgid)
-
-
-def _empty(folder: int) -> None:
-    """Remove everything in a folder that is open."""
-    with os.scandir(folder) as entries:
-        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-    for name, is_dir in found:
-        with suppress(FileNotFoundError):
-            if is_dir:
-                shutil.rmtree(name, dir_fd=folder)
-            else:
-                os.unlink(name, dir_fd=folder)
-
-
-def _remove_empty(folder: Path) -> None:
-    """Remove a folder, unless something is in it or it is gone."""
-    try:
-        folder.rmdir()
-    except OSError as error:
-        if error.errno not in {errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST}:
-            raise
-
-
-def _umask() -> int:
-    # The only portable way to read it is to set it; done once, at import, before any
-    # thread could create a file in between.
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
-
-
-_UMASK = _umask()
-_MAKE_DIR_TRIES = 10
+    def _share(self, path: Path, flags: int, mode: int) -> None:
+        file = os.open(path, flags | os.O_NOFOLLOW)
+        try:
+            self.beneath.share(file, mode)
+            if not flags & os.O_DIRECTORY:
+                os.fsync(file)
+        finally:
+            os.close(file)

@@ -89,8 +89,10 @@ def of_last_words(message: str, words: str, folder: Path) -> DiskTrouble | None:
     folder
         Where it wrote.
     """
-    if is_full(folder) or any(os.strerror(number) in words for number in DISK_ERRORS):
-        return DiskTrouble(message, hint=_REMEDY)
+    named = {number for number in DISK_ERRORS if os.strerror(number) in words}
+    full = is_full(folder) or bool(named & FULL)
+    if full or named:
+        return DiskTrouble(message, hint=_REMEDY, full=full)
     return None
 
 

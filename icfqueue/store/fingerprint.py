@@ -3,44 +3,66 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+import os
+from io import FileIO
+from typing import Final, NamedTuple
 
 from icfqueue.core.guard import UNGUARDED, Guard
 
 _CHUNK: Final = 4 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
-    """A file as ``stat`` describes it, without reading it.
+class Fingerprint(NamedTuple):
+    """A file as ``stat`` describes it, without reading it; compared for equality alone.
 
     Two equal fingerprints mean the same bytes: ``ctime_ns`` cannot be set by a copy or
-    by ``touch``, so a replaced tarball of the same size and age still differs.
+    by ``touch``, so a replaced tarball of the same size and age still differs. None of
+    the times says which of two files is the newer one: clocks differ, and times can be
+    set. The number of the device is left out: it is each machine's own for a network file
+    system, whose inodes and times are the server's.
+
+    Attributes
+    ----------
+    inode
+        Number of the file in its file system.
+    size
+        Bytes.
+    mtime_ns, ctime_ns
+        Nanoseconds since 1970 of the last change of the content, and of anything.
     """
 
+    inode: int
     size: int
     mtime_ns: int
     ctime_ns: int
 
     @classmethod
-    def of(cls, path: Path) -> Fingerprint | None:
-        """Return the fingerprint of the file at `path`, or None if there is none."""
-        try:
-            found = path.stat()
-        except FileNotFoundError:
+    def of(cls, found: os.stat_result | None) -> Fingerprint | None:
+        """Return the fingerprint of a file of which `found` is known, None without one."""
+        if found is None:
             return None
-        return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        return cls(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+    def same_but_renamed(self, other: Fingerprint) -> bool:
+        """Return whether `other` is this file under another name.
+
+        A new name is a change of the file for most file systems: ``ctime_ns`` differs.
+        """
+        return self[:3] == other[:3]
 
 
-def md5_of(path: Path, guard: Guard = UNGUARDED) -> str:
-    """Return the MD5 (hex) of the file at `path`, telling `guard` how it goes on."""
+def md5_of(file: FileIO, guard: Guard = UNGUARDED) -> str:
+    """Return the MD5 (hex) of an open file, telling `guard` how it goes on.
+
+    Parameters
+    ----------
+    file
+        At its beginning.
+    """
     md5 = hashlib.md5(usedforsecurity=False)
     buffer = bytearray(_CHUNK)
     view = memoryview(buffer)
-    with open(path, "rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            md5.update(view[:count])
-            guard.advance(bytes=count)
+    while count := file.readinto(buffer):
+        md5.update(view[:count])
+        guard.advance(bytes=count)
     return md5.hexdigest()

@@ -216,4 +216,5 @@ class Paths:
         return self._names.setdefault(folder, set())
 
     def _refused(self, path: str, why: str, hint: str) -> BadTarball:
-        return BadTarball(f"{self._tar}: member {shown(path)} {why}", hint=hint)
+        message = f"{self._tar}: member {shown(path)} {why}"
+        return BadTarball(message, hint=hint, may_grow=False)

@@ -55,6 +55,7 @@ def index_stream(
     *,
     name: str = "the tarball",
     dspath: str = "icf/_dicom.tar",
+    places: list[int] | None = None,
 ) -> Tarball:
     """Read a tar forwards, once; write the list of its DICOM files.
 
@@ -70,6 +71,8 @@ def index_stream(
         What messages call the tar.
     dspath
         Where the tarball will lie in the dataset.
+    places
+        Gets, for each DICOM file, the byte of the tar at which its content begins.
 
     Returns
     -------
@@ -90,11 +93,14 @@ def index_stream(
         for member in tar.members():
             newest = max(newest, member.mtime)
             paths.check(member)
+            place = tar.position
             md5, tags = _look(tar, member, reader) if member.kind == FILE else ("", None)
             if tags is None:
                 paths.pass_over(member.name)
                 continue
             paths.add(member.name)
+            if places is not None:
+                places.append(place)
             lines.append(
                 f'{before}{{"path": {quoted(member.name)}, "md5": "{md5}", '
                 f'"size": {member.size}, {tags}'
@@ -172,6 +178,22 @@ def newest_member(stream: ByteStream, guard: Guard = UNGUARDED, *, name: str) ->
     """
     with TarStream(stream, _telling(guard), name=name) as tar:
         return _second(max((member.mtime for member in tar.members()), default=0))
+
+
+def member_offsets(
+    stream: ByteStream, guard: Guard = UNGUARDED, *, name: str
+) -> dict[str, int]:
+    """Return the byte of a tar at which the content of each of its files begins, by path.
+
+    Raises
+    ------
+    BadTarball
+        It is no tar, or damaged.
+    """
+    with TarStream(stream, _telling(guard), name=name) as tar:
+        return {
+            member.name: tar.position for member in tar.members() if member.kind == FILE
+        }
 
 
 def _telling(guard: Guard) -> Callable[[int], None]:

@@ -190,6 +190,11 @@ class TarStream:
         self._base += self._at
         self._at, self._end, self._hashed = 0, rest, rest
 
+    @property
+    def position(self) -> int:
+        """Byte of the tar at which the next piece begins; of a new member, its content."""
+        return self._base + self._at
+
     def head(self, count: int) -> memoryview:
         """Return the first bytes of the present member; they stay to be taken.
 
@@ -369,6 +374,7 @@ class TarStream:
                 raise BadTarball(
                     f"{self.name} is compressed ({what}); it must be a plain tar",
                     hint=f"unpack it with {command} and put the plain tar in its place",
+                    may_grow=False,
                 )
         raise BadTarball(
             f"{self.name} is no tarball: it does not begin with a tar header",

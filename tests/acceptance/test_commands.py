@@ -39,6 +39,7 @@ COMMANDS = [
     "cancel",
     "verify",
     "catalog",
+    "serve",
     "demo",
     "doctor",
     "reconcile",

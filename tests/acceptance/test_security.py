@@ -125,7 +125,7 @@ def test_messages_are_checked_again_by_the_worker_and_pickles_are_refused(
 
     log = tmp_path / "log"
     refused = (
-        "application/x-python-serialize",
+        "Object missing required field task",
         "message.dropped study_1/visit_01 fetch",
     )
 

@@ -1,88 +1,33 @@
 """A disk that is full or read-only: nobody fails, nothing is left, all go on after.
 
-The store is a small file system of its own in a mount namespace of its own, so that the
-errors come from the kernel. That needs root or user namespaces; a machine that forbids
-both still shows the first of these tests, in which the room is asked for beforehand.
+The store is a small file system of its own, so that the errors come from the kernel. A
+machine that forbids that still shows the first of these tests, in which the room is asked
+for beforehand.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from support.chaos_project import FEW, PROJECT
 from support.faulty_store import FaultyStore
 from support.killable_cluster import KillableCluster
+from support.private_mount import can_mount
+from support.small_disk import on_small_disk
 
 from icfqueue.ledger.record import State
 
-UNSHARE = ("unshare", "--mount", *(() if os.getuid() == 0 else ("--map-root-user",)))
-NSENTER = ("nsenter", "--mount", *(() if os.getuid() == 0 else ("--user",)))
 
-
-def can_mount() -> bool:
-    """Tell whether this machine lets us have a file system of our own."""
-    with suppress(OSError):
-        command = [*UNSHARE, "mount", "-t", "tmpfs", "none", "/tmp"]
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
-    return False
-
-
-class SmallDisk:
-    """A tmpfs that only its own processes see, kept by a shell that takes commands."""
-
-    def __init__(self, folder: Path, megabytes: int) -> None:
-        folder.mkdir()
-        self.folder = folder
-        self.shell = subprocess.Popen(
-            [*UNSHARE, "sh"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        assert self.do(f"mount -t tmpfs -o size={megabytes}m none {folder}")
-        self.prefix = (*NSENTER, f"--target={self.shell.pid}", "--preserve-credentials")
-        self.seen = Path(f"/proc/{self.shell.pid}/root{folder}")
-        """The same folder, as processes outside see it."""
-
-    def do(self, command: str) -> bool:
-        """Run a command inside; return whether it succeeded."""
-        assert self.shell.stdin
-        assert self.shell.stdout
-        self.shell.stdin.write(f"{{ {command}; }} >/dev/null 2>&1; echo $?\n")
-        self.shell.stdin.flush()
-        return self.shell.stdout.readline() == "0\n"
-
-    def close(self) -> None:
-        assert self.shell.stdin
-        assert self.shell.stdout
-        self.shell.stdin.close()
-        self.shell.wait(10)
-        self.shell.stdout.close()
-
-
-@contextmanager
-def on_small_disk(
-    folder: Path, web: FaultyStore
-) -> Iterator[tuple[KillableCluster, SmallDisk]]:
-    disk = SmallDisk(folder / "disk", 64)
-    try:
-        with KillableCluster(folder, web.url, {}, disk.seen, disk.prefix) as cluster:
-            cluster.env["ICFQUEUE_STORE_DIR"] = str(disk.folder)
-            yield cluster, disk
-    finally:
-        disk.close()
-
-
-def all_wait_for_the_disk(cluster: KillableCluster) -> bool:
-    """Tell whether every visit that is not done waits, because of the disk."""
+def all_wait_for(cluster: KillableCluster, what: str) -> bool:
+    """Tell whether every visit that is not done waits, because of that error."""
     left = [record for record in cluster.records() if record.state != State.DONE]
     return bool(left) and all(
         record.state == State.WAITING
         and record.error is not None
-        and record.error["type"] == "DiskTrouble"
+        and record.error["type"] == what
         for record in left
     )
 
@@ -99,7 +44,7 @@ def test_no_visit_fails_for_want_of_room_and_all_go_on_when_there_is_some(
     """Room is checked before a download; nothing is fetched in vain."""
     full = cluster.start_worker(2, ICFQUEUE_KEEP_FREE=str(1 << 60))
     cluster.enqueue(*few)
-    cluster.wait(lambda: all_wait_for_the_disk(cluster), 20, "all wait")
+    cluster.wait(lambda: all_wait_for(cluster, "NoRoom"), 20, "all wait")
     assert not unfinished(cluster.root)
     cluster.kill(full)
     cluster.start_worker(2)
@@ -118,7 +63,7 @@ def test_a_disk_in_trouble_makes_visits_wait_and_leaves_nothing(
     expected_few: dict[str, str],
 ) -> None:
     """ENOSPC and EROFS at any step count no attempt; the project is as undisturbed."""
-    with on_small_disk(tmp_path, web) as (cluster, disk):
+    with on_small_disk(tmp_path, web.url) as (cluster, disk):
         # Half of the tarballs are there, so that not only downloads meet the trouble.
         for tarball in sorted((web.root / PROJECT).glob("*_dicom.tar"))[:FEW:2]:
             shutil.copy(tarball, cluster.root / PROJECT)
@@ -132,14 +77,15 @@ def test_a_disk_in_trouble_makes_visits_wait_and_leaves_nothing(
         if kind == "read-only":
             cluster.wait(lambda: cluster.begun() > 15, 30, "some steps")
             # Refused while a file is open for writing.
-            remount = f"mount -o remount,ro {disk.folder}"
-            cluster.wait(lambda: disk.do(remount), 20, "it is read-only")
-        cluster.wait(lambda: all_wait_for_the_disk(cluster), 30, "all wait for the disk")
+            cluster.wait(lambda: disk.remount("ro"), 20, "it is read-only")
+        cluster.wait(
+            lambda: all_wait_for(cluster, "DiskTrouble"), 30, "all wait for the disk"
+        )
         if kind == "full":
             assert not unfinished(cluster.root)
             assert disk.do(f"rm {disk.folder}/ballast")
         else:
-            assert disk.do(f"mount -o remount,rw {disk.folder}")
+            assert disk.remount("rw")
         cluster.wait_drained(40)
         assert cluster.counts() == {State.DONE: FEW}, cluster.explain()
         assert all(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import superdatasets
 from support.chaos_project import LONG, PROJECT, snapshot
 from support.event_log import events, trespasses
 from support.faulty_store import FaultyStore
@@ -25,6 +26,7 @@ from icfqueue.core import faultpoint
 from icfqueue.core.visit import Visit
 from icfqueue.demo.visits import members_of_visit, shipped, write_tar
 from icfqueue.ledger.record import State
+from icfqueue.outputs.deposit import EXPORT, REFS
 
 VISIT = Visit(PROJECT, "visit_00")
 
@@ -159,6 +161,8 @@ EXPECTED = {
             VISIT.metadata_tarball,
             VISIT.repo_export,
             VISIT.refs,
+            EXPORT,
+            REFS,
         )
     ]
     + ["before catalog", "after catalog", "removing visit_00", "removed visit_00"],
@@ -211,6 +215,10 @@ def check_nothing_is_half_done(
         listed = (folder / VISIT.refs).read_text().splitlines()
         assert listed == [*packed, "@refs/heads/master HEAD"], point
     check_catalog(folder / "catalog", point)
+    if EXPORT in found:
+        # Git checks all of it. Its refs file is its own, or that of a commit before.
+        superdataset = superdatasets.look(folder)
+        assert superdataset.refs is None or superdataset.refs in superdataset.log, point
 
 
 def check_catalog(catalog: Path, point: str) -> None:
@@ -232,7 +240,7 @@ def check_catalog(catalog: Path, point: str) -> None:
 def test_workers_that_die_while_they_publish_are_followed_by_others(
     cluster: KillableCluster, expected: dict[str, str], tmp_path: Path
 ) -> None:
-    """The same through the queue: 18 deaths at points, and the project is as expected."""
+    """The same through the queue: 22 deaths at points, and the project is as expected."""
     names = [name.removeprefix(VISIT.id) for name in EXPECTED_OF_A_WORKER]
     points = [f"{moment} {name}" for name in names for moment in ("before", "after")]
     points += ["ended update_catalog", "ended export_repo", "began write_json"]
@@ -258,6 +266,8 @@ EXPECTED_OF_A_WORKER = (
     VISIT.repo_export,
     VISIT.refs,
     "catalog",
+    f" {EXPORT}",
+    f" {REFS}",
 )
 
 

@@ -101,6 +101,51 @@ def test_a_refused_password_stops_the_whole_project_after_a_few_log_ins(
     cluster.check_equals(expected_few)
 
 
+def test_a_tarball_that_is_forbidden_fails_alone(
+    cluster: KillableCluster, web: FaultyStore, few: list[str], expected_few: dict[str, str]
+) -> None:
+    """403 for one is a file's mode; it is asked for again by `retry` and no sooner."""
+    forbidden = Visit(PROJECT, few[0])
+    for method in ("GET", "HEAD"):
+        web.fail(
+            "status",
+            path=f"/{forbidden.storepath}",
+            method=method,
+            status=403,
+            times=None,
+        )
+    cluster.start_worker(2)
+    cluster.enqueue(*few)
+    cluster.wait_drained(40)
+    assert cluster.counts() == {State.DONE: FEW - 1, State.FAILED: 1}, cluster.explain()
+    error = cluster.record(few[0]).error
+    assert error
+    assert error["type"] == "AccessDenied"
+    assert forbidden.tarball in error["message"]
+    assert web.count("GET", f"/{forbidden.storepath}", 403) == 1
+    web.clear()
+    cluster.command("retry", PROJECT)
+    cluster.wait_drained(40)
+    assert cluster.counts() == {State.DONE: FEW}, cluster.explain()
+    cluster.check_equals(expected_few)
+
+
+def test_many_that_are_forbidden_in_a_row_hold_the_project(
+    cluster: KillableCluster, web: FaultyStore, few: list[str]
+) -> None:
+    """The store is not asked for every visit of a project that it does not give."""
+    web.fail("status", path="*_dicom.tar", status=403, times=None)
+    cluster.env["ICFQUEUE_STORE_FAULTS"] = "3"
+    cluster.start_worker(2)
+    cluster.enqueue(*few)
+    cluster.wait_drained(40)
+    assert cluster.counts() == {State.FAILED: FEW}, cluster.explain()
+    # Two processes: one may be under way when the third is refused.
+    assert 3 <= web.count("GET", status=403) <= 4
+    held = [record.error for record in cluster.records() if record.error]
+    assert sum("visits in a row were refused" in error["message"] for error in held) >= 6
+
+
 def test_a_store_that_asks_to_wait_or_fails_over_and_over_is_left_alone(
     cluster: KillableCluster, web: FaultyStore, few: list[str], expected_few: dict[str, str]
 ) -> None:

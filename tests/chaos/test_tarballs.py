@@ -195,7 +195,8 @@ class Tally:
         self.count += 1
         store = Store(self.root)
         visit = Visit(PROJECT, f"t{self.count}")
-        settings = Settings(store_dir=self.root, keep_free=0)
+        # A broken one is not waited for, as one that is being copied would be.
+        settings = Settings(store_dir=self.root, keep_free=0, settle=0)
         return Job(visit, Options(self.url), store, settings)
 
     def keep(self, visit: Visit) -> Visit | None:

@@ -337,6 +337,27 @@ def test_a_server_that_does_not_start_is_told_with_its_log(store_dir: Path) -> N
         EmbeddedServer(store_dir).__enter__()
     assert str(folder / "log") in str(found.value)
     assert (folder / "log").read_text()
+    assert "icfqueue reconcile PROJECT" in found.value.hint
+    assert gone(store_dir)
+
+
+def test_data_that_are_damaged_are_mended_by_what_is_said_to_help(store_dir: Path) -> None:
+    """What was written before the damage is there again."""
+    with EmbeddedServer(store_dir) as server:
+        folder = server.folder
+    with EmbeddedServer(store_dir) as server:
+        put(server, "x")
+    (file,) = (folder / "appendonlydir").glob("*.incr.aof")
+    with file.open("ab") as damaged:
+        damaged.write(b"\0" * 40)
+        damaged.write(b"*1\r\n$4\r\nPING\r\n")
+    with pytest.raises(Unreachable, match="does not start") as found:
+        EmbeddedServer(store_dir).__enter__()
+    assert "icfqueue reconcile PROJECT" in found.value.hint
+    command = found.value.hint.partition("; or ")[2].partition(" leaves out")[0]
+    subprocess.run(command, shell=True, check=True, input=b"y\n", capture_output=True)
+    with EmbeddedServer(store_dir) as server, server.broker.connect() as client:
+        assert client.dbsize() == 1
     assert gone(store_dir)
 
 

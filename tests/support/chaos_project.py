@@ -12,9 +12,11 @@ from icfqueue.core.options import Options
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
 from icfqueue.demo.visits import members_of_visit, shipped, write_tar
+from icfqueue.outputs.deposit import EXPORT, REFS
 from icfqueue.steps import registry, update_catalog
 from icfqueue.steps.job import Job
 from icfqueue.store.directory import Store
+from support import superdatasets
 
 LONG = os.environ.get("ICFQUEUE_CHAOS") == "long"
 """Whether ``make chaos`` runs; read before the tests get an environment of their own."""
@@ -59,10 +61,19 @@ def run_undisturbed(root: Path, visits: list[Visit], store_url: str) -> None:
 
 
 def snapshot(folder: Path) -> dict[str, str]:
-    """Return path to MD5 of everything below `folder`; folders have an empty one."""
-    return {
+    """Return path to MD5 of everything below `folder`; folders have an empty one.
+
+    Of the superdataset's files there is what they say instead, the tree and that they
+    agree: how many commits led there depends on when each visit came.
+    """
+    found = {
         str(path.relative_to(folder)): ""
         if path.is_dir()
         else hashlib.md5(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
     }
+    if EXPORT in found:
+        found[EXPORT], agree = superdatasets.agreed(folder)
+        if REFS in found:
+            found[REFS] = str(agree)
+    return found

@@ -39,6 +39,7 @@ class Icfqueue:
             "ICFQUEUE_STORE_DIR": str(self.store),
             "ICFQUEUE_STORE_URL": "https://data.example.org",
             "ICFQUEUE_KEEP_FREE": "0",
+            "ICFQUEUE_SETTLE": "0",
             "ICFQUEUE_GRACE": "5",
             "ICFQUEUE_RETRY_BASE": "0.2",
             **self.environment,

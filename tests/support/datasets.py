@@ -63,15 +63,19 @@ def put_metadata(
     listing = [{**EMPTY_TAGS, **record} for record in records]
     store.path(visit, visit.metadata_dicoms).write_text(json.dumps(listing))
     store.path(visit, visit.metadata_tarball).write_text(json.dumps(about))
+    offsets = json.dumps([512 + 1024 * n for n in range(len(listing))]).encode()
     note = {
         **known,
         "dicoms": len(listing),
         "newest": newest,
-        "fingerprint": {"size": len(tarball), "mtime_ns": 0, "ctime_ns": 0},
+        "fingerprint": {"inode": 0, "size": len(tarball), "mtime_ns": 0, "ctime_ns": 0},
+        "settled": True,
         "listing": {"size": 0, "md5": ""},
+        "offsets": tarball_index.Listing.of_bytes(offsets)._asdict(),
     }
     place = tarball_index.index_path(store, visit)
     place.parent.mkdir(parents=True, exist_ok=True)
+    tarball_index.offsets_path(store, visit).write_bytes(offsets)
     place.write_text(json.dumps(note))
 
 
@@ -80,6 +84,12 @@ def deposit_bytes(job: Job) -> tuple[bytes, bytes]:
     names = (job.visit.refs, job.visit.repo_export)
     first, second = (job.store.path(job.visit, name).read_bytes() for name in names)
     return first, second
+
+
+def put_deposit(job: Job, content: tuple[bytes, bytes]) -> None:
+    """Put back what :func:`deposit_bytes` gave."""
+    for name, bytes_ in zip((job.visit.refs, job.visit.repo_export), content, strict=True):
+        job.store.path(job.visit, name).write_bytes(bytes_)
 
 
 def unpacked(job: Job, folder: Path) -> Path:

@@ -25,7 +25,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from icfqueue.demo.server import DemoStore, Handler, Span
+from icfqueue.demo.server import DemoStore
+from icfqueue.serve.server import Handler, Span
 
 Kind = Literal[
     "status",  # answer `status` with `headers`

@@ -10,10 +10,10 @@ from pathlib import Path
 from msgspec import structs
 
 from icfqueue.core.visit import Visit
-from icfqueue.demo.server import validators
 from icfqueue.remote import partial_download
+from icfqueue.serve.server import validators
 from icfqueue.steps.job import Job
-from icfqueue.store.directory import HIDDEN
+from icfqueue.store.beneath.walk import HIDDEN
 from support.faulty_store import FaultyStore
 from support.guards import CountingGuard
 

@@ -13,9 +13,10 @@ from celery import Celery
 from kombu import pools
 from msgspec import structs
 
-from icfqueue.broker.celery_app import LEVELS, SEPARATOR, TASK_PREFIX, make_app
+from icfqueue.broker.celery_app import SEPARATOR, TASK_PREFIX, make_app
 from icfqueue.broker.queues import Queues
 from icfqueue.core.options import Options, Outcome
+from icfqueue.core.priority import LEVELS
 from icfqueue.core.settings import Settings
 from icfqueue.core.steps import QUEUES
 from icfqueue.core.visit import Visit
@@ -26,6 +27,7 @@ from icfqueue.ledger.record import ACTIVE, Record
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.operations.enqueue import Producer
 from icfqueue.pipeline import handle_message
+from icfqueue.pipeline.health.store_watch import StoreWatch
 from icfqueue.pipeline.messages import Messages
 from icfqueue.pipeline.supervisor import Supervisor
 from icfqueue.pipeline.worker_context import WorkerContext
@@ -86,6 +88,8 @@ class InProcessQueue:
     ) -> Options:
         """Enqueue `visits`, whatever became of them before is looked at first."""
         chosen = Options(**{"store_url": URL, **options})
+        # As a command does that opens the store.
+        StoreWatch(self.store, self.ledger).check(make=True)
         self.producer.enqueue(self.producer.plan(visits, chosen), chosen, priority)
         return chosen
 

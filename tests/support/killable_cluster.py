@@ -35,6 +35,7 @@ QUICK = {
     "ICFQUEUE_STORE_PAUSE": "1",
     "ICFQUEUE_DISK_PAUSE": "0.5",
     "ICFQUEUE_KEEP_FREE": "0",
+    "ICFQUEUE_SETTLE": "0",
     "ICFQUEUE_CATALOG_GATHER": "0.5",
 }
 """Settings under which what takes minutes at a site takes seconds here."""
@@ -236,13 +237,17 @@ class KillableCluster:
 
     def check_equals(self, expected: dict[str, str]) -> None:
         """Fail unless the project's folder has the paths and the bytes of `expected`."""
+        differ = self.differing(expected)
+        assert not differ, differ
+
+    def differing(self, expected: dict[str, str]) -> list[str]:
+        """Return the paths with other bytes than expected; fail if the paths differ."""
         found = snapshot(self.root / PROJECT)
         assert sorted(found) == sorted(expected), (
             f"only here: {sorted(found.keys() - expected.keys())}; "
             f"missing: {sorted(expected.keys() - found.keys())}\n{self.explain()}"
         )
-        differ = [path for path, md5 in expected.items() if found[path] != md5]
-        assert not differ, differ
+        return [path for path, md5 in expected.items() if found[path] != md5]
 
     def check_no_traceback(self) -> None:
         """Fail if a log has a traceback."""

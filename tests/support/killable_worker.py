@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-MARK = "ICFQUEUE_TEST_MARK"
+MARK = "MARK_OF_TEST"
 """Variable in the environment of a worker's processes by which they are found."""
 
 

@@ -82,7 +82,7 @@ def _check_members(ledger: RedisLedger, records: list[Record]) -> None:
             scored.setdefault(place, set()).add(member)
     there = dump(ledger.client)
     assert {n: v for n, v in there.items() if isinstance(v, set)} == sets
-    of_records = (key("sent:"), key("leases"), key("due"))
+    of_records = (key("sent:"), key("line:"), key("leases"), key("due"))
     assert {
         name: set(value) for name, value in there.items() if name.startswith(of_records)
     } == scored

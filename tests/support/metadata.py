@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from icfqueue.core.visit import Visit
+from icfqueue.outputs.metadata_files import TarballMeta
 from icfqueue.store.directory import Store
 from support.datasets import EMPTY_TAGS
 
@@ -23,3 +24,8 @@ def write_metadata(
     tarball |= {"dspath": visit.dspath, "storepath": visit.storepath}
     store.path(visit, visit.metadata_tarball).write_text(json.dumps(tarball))
     store.path(visit, visit.metadata_dicoms).write_text(json.dumps(entries))
+
+
+def tarball_of(visit: Visit, size: int = 1000) -> TarballMeta:
+    """Return what stands in the tarball's file of `visit`."""
+    return TarballMeta(size, "1" * 32, visit.dspath, visit.storepath)

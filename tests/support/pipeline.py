@@ -100,6 +100,7 @@ class CatalogWriter:
         settings: Settings,
         *,
         guard: Guard,
+        **_: object,
     ) -> Results:
         del store, project, store_url, settings
         self.first()
@@ -130,7 +131,9 @@ def take_message_for(queue: InProcessQueue, visit: Visit, step: str) -> Message:
 
 def enqueue_before_catalog(queue: InProcessQueue, visits: Sequence[Visit]) -> None:
     """Have `visits` wait for their study page; their outputs are not made."""
-    queue.enqueue(visits)
+    # A store directory without any project looks as if it was not mounted.
+    queue.store.project_dir(visits[0].project).mkdir(exist_ok=True)
+    queue.enqueue(visits, superdataset=False)
     for visit in visits:
         queue.advance(visit, UPDATE_CATALOG.name)
 
@@ -157,7 +160,7 @@ def error_of(queue: InProcessQueue, visit: Visit) -> dict[str, str]:
 def deposited_files(queue: InProcessQueue, visit: Visit) -> set[str]:
     """Return the names of the deposits' files in the visit's project."""
     folder = queue.store.project_dir(visit.project)
-    return {path.name for path in folder.iterdir() if "XDLRA" in path.name}
+    return {path.name for path in folder.iterdir() if "_XDLRA" in path.name}
 
 
 def scratch_folders(queue: InProcessQueue) -> list[Path]:

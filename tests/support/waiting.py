@@ -37,6 +37,10 @@ def pass_time(client: Any, seconds: float) -> None:
             for member in client.zrange(name, 0, -1):
                 # What is taken out meanwhile must not come back.
                 client.zadd(name, {member: earlier}, xx=True, incr=True)
+        elif name == key("room"):
+            for visit, text in client.hgetall(name).items():
+                ends, rest = text.split(" ", 1)
+                client.hset(name, visit, f"{int(ends) - int(1000 * seconds)} {rest}")
         elif (left := client.pttl(name)) >= 0:
             if left > 1000 * seconds:
                 client.pexpire(name, int(left - 1000 * seconds))

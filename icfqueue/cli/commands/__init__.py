@@ -1,1 +1,1 @@
-"""The commands: each is found by its file name, so that these are more than nine."""
+"""The commands, one file each, named as they are typed."""

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from icfqueue.cli.options import visit_arguments, where_options
-from icfqueue.cli.planning import tell_left_alone
+from icfqueue.cli.planning import counted, tell_left_alone
 from icfqueue.cli.session import session
 
 
@@ -22,6 +22,6 @@ def cancel(project: str, visits: tuple[str, ...], **where: Any) -> int:
 
         wanted = select_recorded(opened.ledger, project, visits, list(ACTIVE))
         gone = opened.producer.cancel(wanted)
-        click.echo(f"{project}: {len(gone)} visits cancelled")
+        click.echo(f"{project}: {counted(len(gone), 'visit')} cancelled")
         tell_left_alone(wanted, gone, "not active")
         return 0

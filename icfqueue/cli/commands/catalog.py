@@ -14,7 +14,10 @@ from icfqueue.cli.session import session
 @click.argument("project")
 @where_options
 def catalog(project: str, **where: Any) -> int:
-    """Build the catalog of PROJECT anew from the metadata files."""
+    """Build the catalog of PROJECT anew from the metadata files.
+
+    Its dataset of all visits is renewed, too, from the deposits.
+    """
     from icfqueue.core.errors import StepError
     from icfqueue.pipeline.catalog_batch import rebuild_catalog
 

@@ -16,6 +16,7 @@ from icfqueue.cli.session import load_settings
 @where_options
 def doctor(project: str | None, **where: Any) -> int:
     """Check what is needed: a line for each thing, with the remedy."""
+    from icfqueue.core.plain_text import escaped
     from icfqueue.operations import doctor as checks
 
     worst = 0
@@ -24,8 +25,9 @@ def doctor(project: str | None, **where: Any) -> int:
         if found.bad:
             mark, colour = "BAD ", "red"
         click.secho(mark, fg=colour, nl=False)
-        click.echo(f" {found.what}: {found.found}")
+        # What other programs and servers answer is among it.
+        click.echo(escaped(f" {found.what}: {found.found}"))
         if found.remedy:
-            click.echo(f"      {found.remedy}")
+            click.echo(escaped(f"      {found.remedy}"))
         worst = max(worst, found.exit_code if found.bad else 0)
     return worst

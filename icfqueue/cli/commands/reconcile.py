@@ -16,8 +16,9 @@ from icfqueue.cli.session import session
 def reconcile(project: str, **where: Any) -> int:
     """Make lost records of PROJECT anew from what lies in the store.
 
-    For a broker whose data are gone. Complete visits are done again; 'icfqueue enqueue'
-    goes on with the rest.
+    For a broker whose data are gone, damaged or taken from a backup. Complete visits are
+    done again; 'icfqueue enqueue' goes on with the rest. Where a record and the store say
+    different things, it is told, and nothing is changed.
     """
     from icfqueue.operations import reconcile as records
 
@@ -25,6 +26,8 @@ def reconcile(project: str, **where: Any) -> int:
         found = records.reconcile(opened.settings, opened.store, opened.ledger, project)
         for visit, why in found.left.items():
             click.echo(f"{visit.id}: {why}")
+        for visit, what in found.differing.items():
+            click.echo(f"{visit.id}: {what}")
         click.echo(
             f"{project}: {len(found.restored)} records made anew, "
             f"{len(found.known)} were there, {len(found.left)} visits not complete"

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from icfqueue.cli.options import visit_arguments, where_options
-from icfqueue.cli.planning import tell_left_alone
+from icfqueue.cli.planning import counted, tell_left_alone
 from icfqueue.cli.session import session
 
 
@@ -29,7 +29,8 @@ def retry(project: str, visits: tuple[str, ...], state: str, **where: Any) -> in
 
         wanted = select_recorded(opened.ledger, project, visits, [State(state)])
         again = opened.producer.retry(wanted, [State(state)])
-        click.echo(f"{project}: {len(again)} visits go on")
+        word = "goes" if len(again) == 1 else "go"
+        click.echo(f"{project}: {counted(len(again), 'visit')} {word} on")
         tell_left_alone(wanted, again, f"not {state}")
         if again and not opened.ledger.workers():
             click.echo(

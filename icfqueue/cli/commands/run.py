@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -33,9 +34,11 @@ def run(project: str, visits: tuple[str, ...], jobs: int, **wanted: Any) -> int:
     Shows progress and ends when nothing is left to be done. Ctrl-C stops it in order;
     the same command goes on.
     """
-    from icfqueue.cli.progress import run_and_watch, workers_of
+    from icfqueue.cli.progress import run_and_watch, when_accepted, workers_of
+    from icfqueue.cli.umask import warn_of_umask
 
-    with session(wanted) as opened:
+    with session(wanted, wait=partial(click.echo, err=True)) as opened:
+        warn_of_umask(opened.store.root)
         found = chosen_visits(opened, project, visits, wanted)
         with workers_of(opened, jobs) as force:
             if not wanted["dry_run"] and _much_to_do(opened, found.visits, wanted):
@@ -46,7 +49,10 @@ def run(project: str, visits: tuple[str, ...], jobs: int, **wanted: Any) -> int:
             if wanted["dry_run"]:
                 tell_plans(plans)
                 return int(bool(found.left_out))
-            done = opened.producer.enqueue(plans, options, wanted["priority"])
+            done = when_accepted(
+                opened,
+                lambda: opened.producer.enqueue(plans, options, wanted["priority"]),
+            )
             tell_enqueued(project, done)
             code = run_and_watch(opened, project, force)
             return code or int(bool(found.left_out))

@@ -14,6 +14,9 @@ from icfqueue.core.errors import NothingYet, UsageError
 STATES = ("queued", "running", "waiting", "done", "failed", "cancelled")
 """Spelt out here so that ``--help`` need not import the records; a test compares them."""
 
+STUCK_EVERY = 5.0
+"""Seconds between two looks whether only visits are left that cannot go on."""
+
 LOOK_AGAIN = 1.0
 """Seconds between two looks of ``--watch`` and ``--wait``."""
 
@@ -57,6 +60,7 @@ def status(
 
             if project is not None:
                 check_recorded(opened.ledger, project)
+            _tell_refusal(opened)
             if wait:
                 _wait(opened, project)
             if watch:
@@ -70,14 +74,30 @@ def status(
         return 0
 
 
+def _tell_refusal(opened: Session) -> None:
+    """Say so if nothing can go on because of the broker."""
+    from icfqueue.broker.refusals import refused_writes
+
+    if found := refused_writes(opened.client):
+        click.secho(f"icfqueue: the broker {found.found}", fg="red", err=True)
+        click.echo(f"  {found.remedy}", err=True)
+
+
 def _wait(opened: Session, project: str | None) -> None:
-    from icfqueue.operations.status import summary
+    from icfqueue.operations.status import stuck, summary
 
     said = False
+    next_stuck = 0.0
     while True:
         projects = [project] if project else opened.ledger.projects()
-        if all(summary(opened.ledger, name).drained for name in projects):
+        left = [name for name in projects if not summary(opened.ledger, name).drained]
+        if not left:
             return
+        # What cannot be read does not go on; the table says so.
+        if time.monotonic() > next_stuck:
+            next_stuck = time.monotonic() + STUCK_EVERY
+            if all(stuck(opened.ledger, name) for name in left):
+                return
         if opened.embedded:
             opened.embedded.ensure()
         if not said and not opened.ledger.workers():

@@ -9,6 +9,7 @@ import click
 
 from icfqueue.cli.options import visit_arguments, where_options
 from icfqueue.cli.session import session
+from icfqueue.core.plain_text import escaped
 
 
 @click.command()
@@ -77,13 +78,13 @@ def verify(
 def _tell(line: dict[str, Any]) -> None:
     words = line["proof"] or (line["state"] or "no record")
     colour = "green" if line["good"] else "red"
-    click.secho(
-        f"{line['visit']}: {words if line['good'] else 'not as it should be'}", fg=colour
-    )
+    words = escaped(words) if line["good"] else "not as it should be"
+    click.secho(f"{line['visit']}: {words}", fg=colour)
     for found in line["differences"]:
         _tell_difference(found)
 
 
 def _tell_difference(found: dict[str, Any]) -> None:
     hint = f"\n    {found['hint']}" if found["hint"] else ""
-    click.echo(f"  {found['where']}: {found['what']}{hint}")
+    # Names of files and members are among it.
+    click.echo(escaped(f"  {found['where']}: {found['what']}{hint}"))

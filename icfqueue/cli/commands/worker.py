@@ -51,10 +51,12 @@ def worker(
     Starts Celery and watches it. SIGTERM or Ctrl-C: what runs may finish within the
     grace period, the rest goes back to the queue.
     """
+    from icfqueue.cli.umask import warn_of_umask
     from icfqueue.operations.worker_process import WorkerProcess, end_of_time, parse_queues
 
     chosen = load_settings(where)
-    _check_password(chosen)
+    _check_broker(chosen)
+    warn_of_umask(chosen.store_dir)
     force = WorkerProcess(
         chosen,
         concurrency=concurrency,
@@ -66,17 +68,24 @@ def worker(
     return force.run()
 
 
-def _check_password(chosen: Settings) -> None:
-    """Raise if the broker refuses the log-in; one that is away is waited for."""
+def _check_broker(chosen: Settings) -> None:
+    """Raise if the broker refuses the log-in, or works for another store.
+
+    One that is away is waited for, and so is a store that is not mounted yet.
+    """
     import redis
 
     from icfqueue.broker.connection import configured
     from icfqueue.core.errors import Unreachable
+    from icfqueue.ledger.redis_ledger import RedisLedger
+    from icfqueue.pipeline.health.store_watch import StoreWatch
+    from icfqueue.store.directory import Store
 
     address = configured(chosen)
     try:
         if address is not None:
-            address.check().close()
+            with address.check() as client:
+                StoreWatch(Store.of(chosen), RedisLedger(client)).check_asking()
     except Unreachable as error:
         if isinstance(error.__context__, redis.AuthenticationError):
             raise

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import replace
 
 import pytest
-from msgspec import structs
 from support.faulty_store import FaultyStore
 from support.fetch import (
     CONTENT,
@@ -93,13 +91,6 @@ def test_a_refusal_is_permanent(
 
 
 # The disk
-
-
-def test_room_is_checked_before_the_download(job: Job) -> None:
-    greedy = structs.replace(job.settings, keep_free=1 << 60)
-    with pytest.raises(DiskTrouble, match="no room for"):
-        fetch.run(replace(job, settings=greedy))
-    assert leftovers(job) == []
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EDQUOT])

@@ -25,7 +25,7 @@ from support.guards import CountingGuard
 
 from icfqueue.core.errors import Cancelled, Interrupted, LeaseLost
 from icfqueue.remote import partial_download
-from icfqueue.remote.client import RemoteFile
+from icfqueue.remote.download import RemoteFile
 from icfqueue.remote.partial_download import Note, Part
 from icfqueue.steps import fetch
 from icfqueue.steps.job import Job
@@ -83,7 +83,7 @@ def test_a_worker_that_wakes_up_cannot_spoil_its_successors_part(
     assert tarball_of(job).read_bytes() == CONTENT
     assert guard.bytes == len(CONTENT) - 1_000_000
     zombie.close()
-    assert partial_download.take_over(work, lambda: None) is None
+    assert partial_download.take_over(work, lambda: None, lambda _: True) is None
     assert tarball_of(job).read_bytes() == CONTENT
 
 
@@ -133,7 +133,7 @@ class Fatal(Guard):
             os.kill(os.getpid(), signal.SIGKILL)
 
 root = Path(sys.argv[1])
-settings = Settings(store_dir=root, keep_free=0)
+settings = Settings(store_dir=root, store_url=sys.argv[2], keep_free=0)
 fetch.run(Job(Visit("study_1", "v"), Options(sys.argv[2]), Store(root), settings, Fatal()))
 """
 

@@ -18,6 +18,7 @@ from icfqueue.ledger.keys import key
 from icfqueue.ledger.record import Record, State
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.ledger.retry_policy import RetryIn
+from icfqueue.ledger.stored.turns import Counted
 
 
 def test_a_lease_ends_in_the_servers_time_and_only_then_is_the_visit_an_orphan(
@@ -95,18 +96,18 @@ def test_waiting_visits_are_due_at_their_time(ledger: RedisLedger) -> None:
 
 def test_visits_queued_for_long_are_known_with_their_queue(ledger: RedisLedger) -> None:
     running = Visit("p", "w")
-    put(ledger)
+    queued = put(ledger)
     put(ledger, running)
     claim(ledger, running)
-    assert ledger.queued_count("fetch") == 1
-    assert ledger.unsent("fetch", 60.0) == []
+    none = [f"no list {level}" for level in range(10)]
+    assert ledger.turns.count("fetch", none, 60.0) == Counted([], 0)
     pass_time(ledger.client, 61.0)
-    assert ledger.unsent("fetch", 60.0) == [VISIT]
-    ledger.sent([VISIT, running, Visit("p", "none")], "fetch")
-    assert ledger.unsent("fetch", 60.0) == []
-    assert ledger.queued_count("fetch") == 1
+    assert ledger.turns.count("fetch", none, 60.0) == Counted([VISIT], 0)
+    ledger.turns.sent([queued])
+    assert ledger.turns.count("fetch", none, 60.0) == Counted([], 0)
     advance(ledger, VISIT, UPDATE_CATALOG.name)
-    assert [ledger.queued_count(queue) for queue in QUEUES] == [0, 0, 0, 0]
+    pass_time(ledger.client, 61.0)
+    assert all(ledger.turns.count(queue, none, 60.0).late == [] for queue in QUEUES)
 
 
 def test_the_catalog_is_written_a_while_after_the_first_visit_is_ready(

@@ -13,10 +13,11 @@ from support.valkey import dump, token
 
 from icfqueue.core.errors import BadTarball
 from icfqueue.core.visit import Visit
-from icfqueue.ledger import record, redis_ledger
+from icfqueue.ledger import record
 from icfqueue.ledger.ledger import Entry
 from icfqueue.ledger.record import Record, State
 from icfqueue.ledger.redis_ledger import RedisLedger
+from icfqueue.ledger.stored import record_table
 
 
 def test_what_was_never_enqueued_is_not_there(ledger: RedisLedger) -> None:
@@ -92,7 +93,7 @@ class LostAnswer:
 
     def __init__(self) -> None:
         self.lost = False
-        self._run_many = redis_ledger.run_many
+        self._run_many = record_table.run_many
 
     def __call__(self, client: Any, script: Any, calls: Any) -> Any:
         answers = self._run_many(client, script, calls)
@@ -108,7 +109,7 @@ def test_a_write_whose_answer_was_lost_counts_as_ours(
     """Else a worker would claim a visit and not know it: a crash that was none."""
     put(ledger)
     connection = LostAnswer()
-    monkeypatch.setattr(redis_ledger, "run_many", connection)
+    monkeypatch.setattr(record_table, "run_many", connection)
     changed = ledger.update(
         VISIT,
         lambda r: record.claimed(r, "t", "w", 1.0) if r.state == State.QUEUED else None,

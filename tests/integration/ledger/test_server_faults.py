@@ -11,11 +11,13 @@ import redis
 from support.ledger import OPTIONS, VISIT, check_indexes, claim, finish, put
 from support.valkey import Valkey, dump, token
 
+from icfqueue.broker.refusals import BrokerRefuses
 from icfqueue.core.options import Outcome
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
 from icfqueue.ledger.record import State
 from icfqueue.ledger.redis_ledger import RedisLedger
+from icfqueue.ledger.stored.turns import Counted
 
 on_valkey = pytest.mark.parametrize("connect", ["valkey"], indirect=True)
 """For what fakeredis cannot do."""
@@ -27,7 +29,7 @@ def test_scripts_that_the_server_forgot_are_loaded_again(ledger: RedisLedger) ->
         ledger.client.script_flush()
         put(ledger, Visit("p", token()))
         ledger.client.script_flush()
-        ledger.sent([VISIT], "fetch")
+        ledger.turns.sent([record.new(VISIT, OPTIONS, 0, 1.0)])
         ledger.client.script_flush()
         assert not ledger.renew(VISIT, "t", 30.0)
         ledger.client.script_flush()
@@ -77,12 +79,15 @@ def test_a_restarted_server_has_all_records_and_the_connections_go_on(
 def test_a_server_that_is_out_of_memory_refuses_and_changes_nothing(
     ledger: RedisLedger,
 ) -> None:
-    put(ledger)
+    ledger.put_many([(None, record.new(VISIT, OPTIONS, 0, 1.0).with_size(5))])
     before = dump(ledger.client)
     ledger.client.config_set("maxmemory", "1")
     try:
-        with pytest.raises(redis.ResponseError):
+        with pytest.raises(BrokerRefuses):
             put(ledger, Visit("p", "w"))
+        entry = ledger.get(VISIT)
+        with pytest.raises(BrokerRefuses):
+            ledger.forget(VISIT, entry)
     finally:
         ledger.client.config_set("maxmemory", "0")
     assert dump(ledger.client) == before
@@ -97,7 +102,7 @@ def test_all_data_lost_in_mid_use_is_a_lost_lease_and_no_error(ledger: RedisLedg
     assert ledger.update(VISIT, lambda r: record.finished(r, done, 1.0)) is None
     assert (ledger.orphans(), ledger.due(), ledger.flushes_due()) == ([], [], [])
     assert ledger.counts("p") == dict.fromkeys(State, 0)
-    ledger.sent([VISIT], "fetch")
-    assert ledger.queued_count("fetch") == 0
+    ledger.turns.sent([record.new(VISIT, OPTIONS, 0, 1.0)])
+    assert ledger.turns.count("fetch", ["none"] * 10, 0.0) == Counted([], 0)
     put(ledger)
     check_indexes(ledger)

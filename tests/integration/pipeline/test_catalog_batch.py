@@ -134,7 +134,8 @@ def test_a_writer_that_vanished_is_followed_by_another_within_its_lease(
     pass_time(queue.ledger.client, lease + 1)
     queue.drain()
     assert states(queue, visits) == {State.DONE}
-    assert queue.record(visits[0]).steps[4].crashes == 1
+    # Nobody knows which of them took it down, if any did.
+    assert queue.record(visits[0]).steps[4].crashes == 0
 
 
 def die(*_: object) -> None:

@@ -15,7 +15,7 @@ from icfqueue.core.errors import AccessDenied, DiskTrouble, NetworkTrouble
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.record import State
 from icfqueue.operations import status
-from icfqueue.pipeline.circuit_breaker import CircuitBreaker
+from icfqueue.pipeline.health.circuit_breaker import CircuitBreaker
 from icfqueue.steps import fetch, write_json
 
 SECRET = "DOE^JANE"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.impostor import IMPOSTORS, Impostor
 from support.valkey import Tls, Valkey, certificate, free_port
 
 from icfqueue.broker.celery_app import make_app
@@ -212,3 +213,33 @@ def test_settings_under_which_records_could_be_lost_are_found() -> None:
             "set 'maxmemory-policy noeviction'",
         ]
         assert "allkeys-lru" in said[1][0]
+
+
+@pytest.mark.parametrize("kind", IMPOSTORS)
+@pytest.mark.parametrize("path", ["", "user:pw@"])
+def test_another_kind_of_server_is_said_to_be_none_of_ours(kind: str, path: str) -> None:
+    """It does answer: that is what is told, and what may be wrong."""
+    with Impostor(*IMPOSTORS[kind]) as other:
+        broker = Broker(other.broker.url.replace("//", f"//{path}"))
+        with pytest.raises(Unreachable, match="is no Redis or Valkey server") as caught:
+            broker.check()
+    assert "right port" in caught.value.hint
+
+
+def test_a_database_that_is_not_there_is_said_so() -> None:
+    with (
+        Valkey(tcp=True) as server,
+        pytest.raises(Unreachable, match="has no database of that number"),
+    ):
+        Broker(f"redis://127.0.0.1:{server.port}/99999").check()
+
+
+def test_a_new_connection_asks_for_no_more_than_it_needs() -> None:
+    """A greeting of one round trip: who made the library is not told."""
+    with Valkey() as server, server.client() as admin, server.broker.connect() as client:
+        before = admin.info("commandstats")
+        client.get("x")
+        after = admin.info("commandstats")
+    asked = {name for name in after if after[name] != before.get(name)} - {"cmdstat_info"}
+    assert asked - {"cmdstat_hello", "cmdstat_ping", "cmdstat_select"} == {"cmdstat_get"}
+    assert len(asked) <= 3

@@ -5,17 +5,25 @@ from __future__ import annotations
 import json
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
+from support.metadata import tarball_of
 
-from icfqueue.catalog import pages, site
+from icfqueue.catalog import pages, site, summary
+from icfqueue.catalog.summary import VisitSummary
 from icfqueue.core.visit import Visit
-from icfqueue.outputs import ids
+from icfqueue.outputs import deposit, ids
 from icfqueue.tarball.dicom_tags import NAMES
 
 PROJECT = "study_1"
 URL = "https://data.example.org"
 V = Visit(PROJECT, "v1")
+
+
+def summarize(visit: Visit = V, **tags: Any) -> VisitSummary:
+    """Return the summary of a visit of one file with these `tags`."""
+    return summary.summarize(visit, tarball_of(visit), [{"size": 9, **tags}])
 
 
 def test_pages_are_what_catalog_add_of_datalad_makes_of_the_same_records(
@@ -26,11 +34,13 @@ def test_pages_are_what_catalog_add_of_datalad_makes_of_the_same_records(
     records, entries = [], []
     for visit in visits:
         entry = dict.fromkeys(NAMES, "") | {"Modality": "MR", "SeriesNumber": 3}
-        summary = pages.summarize(visit, 1000, [entry])
+        told = summarize(visit, **entry)
         dataset_id = str(ids.dataset_id(URL, visit))
-        records.append(pages.visit_record(summary, dataset_id, "datalad-annex::?x"))
-        entries.append(pages.study_entry(summary, dataset_id))
-    records.append(pages.study_record(PROJECT, pages.study_id(URL, PROJECT), entries))
+        records.append(pages.visit_record(told, dataset_id, URL))
+        entries.append(pages.study_entry(told, dataset_id))
+    whole = deposit.clone_url(URL, PROJECT)
+    study = pages.study_id(URL, PROJECT)
+    records.append(pages.study_record(PROJECT, study, entries, whole))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # RefResolver
         from datalad_catalog.webcatalog import WebCatalog
@@ -46,37 +56,57 @@ def test_pages_are_what_catalog_add_of_datalad_makes_of_the_same_records(
         assert json.loads(written.read_text()) == pages.node(record)
 
 
-def test_values_are_distinct_sorted_and_flat() -> None:
-    raw = [
-        {"SeriesNumber": 10},
-        {"SeriesNumber": 9},
-        {"SeriesNumber": ""},
-        {"SeriesNumber": [9, "x"]},
-        {"SeriesNumber": None},
-        {"SeriesNumber": float("nan")},
-        {"SeriesNumber": 2**60},
-        {"SeriesNumber": " "},
-        {},
-    ]
-    found = pages.summarize(Visit("p", "v"), 0, raw).values["SeriesNumber"]
-    assert found == [9, 10, str(2**60), "nan", "x"]
-
-
-def test_number_and_length_of_shown_values_are_limited() -> None:
-    raw = [{"ProtocolName": f"{number:06d}" + "x" * 999} for number in range(2000)]
-    summary = pages.summarize(Visit("p", "v"), 0, raw)
-    record = pages.visit_record(summary, "id", "url")
-    shown = record["additional_display"][0]["content"]["ProtocolName"]
+def test_number_of_shown_values_keywords_and_series_is_limited() -> None:
+    files = [{"ProtocolName": f"{number:06d}", "size": 1} for number in range(2000)]
+    told = summary.summarize(V, tarball_of(V), files)
+    record = pages.visit_record(told, "id", URL)
+    series, tags, _ = (one["content"] for one in record["additional_display"])
+    shown = tags["ProtocolName"]
     assert len(shown) == pages.MAX_VALUES + 1
     assert shown[-1] == "… and 1500 more"
-    assert all(len(value) <= pages.MAX_LENGTH + 1 for value in shown)
-    assert len(record["keywords"]) == pages.MAX_KEYWORDS
+    assert len(series["rows"]) == pages.MAX_SERIES
+    assert series["total"] == 2000
+    assert len(record["keywords"]) == summary.MAX_KEYWORDS
+    study = pages.study_record(PROJECT, "s", [pages.study_entry(told, "id")] * 2)
+    assert len(study["keywords"]) == pages.MAX_KEYWORDS
+
+
+def test_visit_page_has_its_series_tags_and_tarball() -> None:
+    told = summarize(SeriesNumber=3, SeriesDescription="t1", Modality="MR")
+    record = pages.visit_record(told, "id", f"{URL}/")
+    shown = {one["name"]: one["content"] for one in record["additional_display"]}
+    assert shown["Series"] == {
+        "columns": [
+            "SeriesNumber",
+            "SeriesDescription",
+            "ProtocolName",
+            "Modality",
+            "Images",
+            "Bytes",
+        ],
+        "rows": [[3, "t1", "", "MR", 1, 9]],
+        "total": 1,
+    }
+    assert shown["DICOM"]["SeriesNumber"] == [3]
+    assert shown["DICOM"]["ProtocolName"] is None
+    tarball = f"{URL}/{PROJECT}/v1_dicom.tar"
+    assert shown["Tarball"] == {"url": tarball, "bytes": 1000, "md5": "1" * 32}
+
+
+def test_study_page_has_a_clone_command_only_if_there_is_a_dataset_of_all() -> None:
+    url = deposit.clone_url(f"{URL}/", PROJECT)
+    assert url == (
+        "datalad-annex::?type=external&externaltype=uncurl&encryption=none"
+        f"&url={URL}/{PROJECT}/{{{{annex_key}}}}"
+    )
+    assert "url" not in pages.study_record(PROJECT, "s", [])
+    assert pages.study_record(PROJECT, "s", [], url)["url"] == url
 
 
 @pytest.mark.parametrize("text", ["\ud800", "</script>", "a\u2028b", "Größe", "\x00"])
 def test_any_text_makes_a_file_of_plain_ascii_json(text: str) -> None:
-    summary = pages.summarize(Visit("p", "v"), 0, [{"ProtocolName": text}])
-    encoded = pages.encode(pages.node(pages.visit_record(summary, "id", "url")))
+    told = summarize(ProtocolName=text)
+    encoded = pages.encode(pages.node(pages.visit_record(told, "id", URL)))
     assert encoded.isascii()
     assert json.loads(encoded)["keywords"] == [text]
 
@@ -111,8 +141,7 @@ def test_a_study_has_one_id_for_its_store() -> None:
 
 
 def test_what_a_study_page_lists_is_read_back_from_it() -> None:
-    summary = pages.summarize(V, 1000, [{"Modality": "MR"}])
-    entry = pages.study_entry(summary, "id")
+    entry = pages.study_entry(summarize(Modality="MR"), "id")
     written = json.loads(
         pages.encode(pages.node(pages.study_record(PROJECT, "s", [entry])))
     )
@@ -122,10 +151,22 @@ def test_what_a_study_page_lists_is_read_back_from_it() -> None:
 
 @pytest.mark.parametrize("what", ["another source", "an entry by hand"])
 def test_a_page_that_is_not_ours_is_none(what: str) -> None:
-    entry = pages.study_entry(pages.summarize(V, 1, []), "id")
+    entry = pages.study_entry(summarize(), "id")
     found = pages.node(pages.study_record(PROJECT, "s", [entry]))
     if what == "an entry by hand":
         del found["subdatasets"][0]["tar_bytes"]
     else:
         found["metadata_sources"]["sources"] = [{"source_name": "metalad"}]
     assert pages.entries_of(found) is None
+
+
+def test_a_page_of_the_layout_before_is_read_only_if_asked_for() -> None:
+    entry = pages.study_entry(summarize(), "id")
+    made = pages.encode(pages.node(pages.study_record(PROJECT, "s", [entry])))
+    found = json.loads(made)
+    found["metadata_sources"]["sources"][0] = {
+        "source_name": "icfqueue",
+        "source_version": "1",
+    }
+    assert pages.entries_of(found) is None
+    assert pages.entries_of(found, earlier=True) == {"v1": entry}

@@ -19,7 +19,7 @@ from support.metadata import write_metadata
 
 from icfqueue.catalog import pages, site, study
 from icfqueue.core import faultpoint
-from icfqueue.core.errors import LeaseLost, PermanentError, UsageError
+from icfqueue.core.errors import LeaseLost, NotSeen, PermanentError, UsageError
 from icfqueue.core.guard import UNGUARDED, Guard
 from icfqueue.core.options import Outcome, Results
 from icfqueue.core.settings import Settings
@@ -133,11 +133,34 @@ def test_visit_page_has_size_number_tags_keywords_and_clone_url(the: Study) -> N
         {"name": "TAR file size", "value": "3 MB"},
         {"name": "Nr of DICOMs", "value": 3},
     ]
-    (tab,) = found["additional_display"]
-    assert tab["name"] == "DICOM"
-    assert tab["content"]["ProtocolName"] == ["a", "b"]
-    assert tab["content"]["SeriesNumber"] == [12]
-    assert tab["content"]["PulseSequenceName"] is None
+    shown = {one["name"]: one["content"] for one in found["additional_display"]}
+    assert shown["DICOM"]["ProtocolName"] == ["a", "b"]
+    assert shown["DICOM"]["SeriesNumber"] == [12]
+    assert shown["DICOM"]["PulseSequenceName"] is None
+    assert shown["Series"]["rows"] == [[12, "", "b\\a", "MR", 3, 27]]
+    assert shown["Tarball"]["url"] == f"{URL}/{visit.storepath}"
+
+
+def test_study_page_has_the_clone_command_once_a_dataset_of_all_visits_is_there(
+    the: Study,
+) -> None:
+    the.add(the.visits("v1"))
+    assert "url" not in the.study_page()
+    (the.store.project_dir(PROJECT) / study.WHOLE_PROJECT).touch()
+    the.add(the.visits("v1"))
+    assert the.study_page()["url"] == deposit.clone_url(URL, PROJECT)
+    (the.store.project_dir(PROJECT) / study.WHOLE_PROJECT).unlink()
+    the.rebuild()
+    assert "url" not in the.study_page()
+    for write in (
+        lambda: study.rebuild(the.store, PROJECT, URL, the.settings, superdataset=True),
+        lambda: study.add_visits(
+            the.store, PROJECT, the.visits("v2"), URL, the.settings, superdataset=True
+        ),
+    ):
+        write()
+        assert the.study_page()["url"] == deposit.clone_url(URL, PROJECT)
+        the.rebuild()
 
 
 def test_study_page_lists_all_visits_sorted_with_sums(the: Study) -> None:
@@ -228,6 +251,30 @@ def test_the_page_of_a_deposit_without_metadata_files_is_kept(the: Study, how: s
     else:
         assert the.add([visit]) == {visit: Outcome(worked=False)}
     assert tree(the.folder) == before
+
+
+@pytest.mark.parametrize("asked", ["v1", "v2", "v3"])
+def test_a_catalog_of_the_layout_before_is_made_anew_without_losing_pages(
+    the: Study, asked: str
+) -> None:
+    """Pages of deposits whose metadata files were removed cannot be made again."""
+    bare, left = the.visits("v1", "v2")
+    the.add([bare, left])
+    for name in (bare.metadata_dicoms, bare.metadata_tarball):
+        the.store.path(bare, name).unlink()
+    the.store.path(bare, bare.refs).touch()
+    the.visit("v3")
+    page = the.folder / pages.page_path(pages.study_id(URL, PROJECT))
+    page.write_text(
+        page.read_text().replace('"source_version":"2"', '"source_version":"1"')
+    )
+    (the.folder / "assets/app.js").unlink()
+    before = the.page(bare)
+    done = the.add([Visit(PROJECT, asked)])
+    assert worked(done) == [asked != bare.id]
+    assert the.listed() == {bare, left, Visit(PROJECT, "v3")}
+    assert the.page(bare) == before
+    assert (the.folder / "assets/app.js").is_file()
 
 
 def test_rebuild_without_project_folder_is_wrong_usage(
@@ -375,3 +422,15 @@ def test_where_there_is_no_catalog_nothing_is_listed(the: Study) -> None:
     # One of another store is none of this one.
     assert study.listed(the.store, PROJECT, "https://other.example.org") == set()
     assert not study.has_page(the.store, visit, "https://other.example.org")
+
+
+def test_metadata_that_a_step_has_written_are_waited_for(
+    store: Store, settings: Settings
+) -> None:
+    store.project_dir("study_1").mkdir(exist_ok=True)
+    missing = Visit("study_1", "not_seen")
+    for vouched, kind in ((True, NotSeen), (False, PermanentError)):
+        found = study.add_visits(
+            store, "study_1", [missing], "https://x", settings, vouched=vouched
+        )
+        assert type(found[missing]) is kind

@@ -182,3 +182,22 @@ def test_a_password_leaves_the_arguments_for_the_environment(
 def test_without_a_password_the_process_stays(executed: Executed, words: list[str]) -> None:
     main._hide_password(["icfqueue", *words])
     assert executed == []
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("WRONGTYPE Operation against a key", "is not what icfqueue writes there"),
+        ("SPOILT icfqueue:leases", "icfqueue:leases"),
+        ("ERR value is not an integer or out of range", "not an integer"),
+        ("ERR unknown command \x1b[31m", "the broker refused what it was asked"),
+    ],
+)
+def test_an_answer_of_the_broker_is_no_lost_connection(
+    end: End, capsys: pytest.CaptureFixture[str], said: str, words: str
+) -> None:
+    assert end(redis.ResponseError(said)) == 3
+    told = capsys.readouterr().err
+    assert words in told
+    assert "lost" not in told
+    assert "\x1b[31m$" not in told

@@ -36,6 +36,7 @@ def test_nothing_is_asked_for_unless_it_is_said() -> None:
         "credential": None,
         "force": False,
         "no_catalog": False,
+        "no_superdataset": False,
         "remove_tarball": False,
         "remove_metadata": False,
         "priority": 0,
@@ -50,6 +51,7 @@ def test_each_option_has_its_name() -> None:
     found = parse(
         *("study_1", "v1", "v2", "--remote", "--visits-file", "-", "--credential", "icf"),
         *("--force", "--no-catalog", "--remove-tarball", "--remove-metadata"),
+        "--no-superdataset",
         *(
             "--priority",
             "4",
@@ -66,7 +68,8 @@ def test_each_option_has_its_name() -> None:
     assert (found["priority"], found["credential"]) == (4, "icf")
     assert found["store_dir"] == Path("/data")
     assert all(found[name] for name in ("remote", "force", "no_catalog", "dry_run"))
-    assert all(found[name] for name in ("remove_tarball", "remove_metadata"))
+    others = ("remove_tarball", "remove_metadata", "no_superdataset")
+    assert all(found[name] for name in others)
 
 
 @pytest.mark.parametrize(

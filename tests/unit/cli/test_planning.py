@@ -17,6 +17,7 @@ from icfqueue.core.errors import UsageError
 from icfqueue.core.options import Options
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
+from icfqueue.ledger import record
 from icfqueue.operations.enqueue import Deed, Enqueued, Plan
 from icfqueue.store.directory import Store
 
@@ -52,7 +53,8 @@ def names(opened: Session, *named: str, **wanted: Any) -> list[str]:
 
 def test_options_are_those_of_the_command_line_and_the_settings() -> None:
     asked = dict.fromkeys(
-        ("force", "no_catalog", "remove_tarball", "remove_metadata"), True
+        ("force", "no_catalog", "remove_tarball", "remove_metadata", "no_superdataset"),
+        True,
     )
     chosen = Settings(store_url="https://x", credential="icf")
     assert planning.options_of(chosen, asked) == Options(
@@ -62,8 +64,11 @@ def test_options_are_those_of_the_command_line_and_the_settings() -> None:
         catalog=False,
         remove_tarball=True,
         remove_metadata=True,
+        superdataset=False,
     )
     none = dict.fromkeys(asked, False)
+    unwanted = Settings(superdataset=False)
+    assert not planning.options_of(unwanted, none).superdataset
     assert planning.options_of(Settings(store_url="https://x"), none) == Options(
         "https://x"
     )
@@ -110,6 +115,27 @@ def test_a_mistyped_visit_is_said_and_looked_for_all_the_same(
 ) -> None:
     assert names(opened, "V01") == ["V01"]
     assert "did you mean v1?" in capsys.readouterr().err
+
+
+def test_visits_that_nobody_has_seen_are_told_and_looked_for_all_the_same(
+    opened: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is said of one that has a record, or is in the listing that was asked."""
+    asked = [f"w{number}" for number in range(7)]
+    assert names(opened, "v11", *asked) == ["v11", *asked]
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == (
+        "v11 has neither tarball nor record here (here: v1): "
+        "it is looked for at the store URL"
+    )
+    assert told[1].startswith("w0 has neither tarball nor record here: it")
+    assert (len(told), told[-1]) == (6, "so are 3 more")
+    opened.ledger.put_many(
+        [(None, record.new(Visit(PROJECT, "v11"), Options("https://x"), 0, 1.0))]
+    )
+    names(opened, "v11")
+    names(opened, "v9", remote=True)
+    assert "tarball" not in capsys.readouterr().err
 
 
 def test_no_visit_is_wrong_usage(opened: Session, tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ class Workers:
         self.gave_up = False
         self.log_path = "the log"
         self.calls: list[str] = []
+        self.idle: Callable[[], bool] | None = None
 
     def start(self) -> None:
         self.calls.append("start")
@@ -58,6 +59,7 @@ class Workers:
             self.happens.pop(0)()
 
     def stop(self, idle: Callable[[], bool] | None = None) -> None:
+        self.idle = idle
         self.calls.append("stop" if idle is None else "stop when idle")
 
     def kill(self) -> None:
@@ -210,21 +212,64 @@ def test_reasons_are_not_asked_for_at_every_look(
     assert reasons.news(line) == ""
 
 
-def test_a_worker_is_idle_when_nothing_runs_and_all_is_acknowledged(
-    opened: Session, in_process_queue: InProcessQueue, monkeypatch: pytest.MonkeyPatch
+def test_a_worker_is_idle_when_nothing_is_being_worked_on(
+    opened: Session, in_process_queue: InProcessQueue
 ) -> None:
-    monkeypatch.setattr(progress, "LAST_MOMENT", 1e9)
-    idle = progress._Idle(opened)
-    assert idle()
+    """Then it need not be waited for: Celery takes two seconds to say good-bye."""
     in_process_queue.enqueue([V])
-    in_process_queue.hold(V)
-    assert not idle()
-    in_process_queue.producer.cancel([V])
-    opened.client.hset("unacked", "tag", "message")
-    assert not idle()
-    # What a killed worker left is not waited for.
-    monkeypatch.setattr(progress, "LAST_MOMENT", -1.0)
-    assert idle()
+    workers = Workers(finish(in_process_queue.ledger, State.DONE))
+    run(opened, workers)
+    assert workers.idle is not None
+    assert workers.idle()
+    in_process_queue.enqueue([W])
+    assert workers.idle()
+    in_process_queue.hold(W)
+    assert not workers.idle()
+
+
+def test_what_the_broker_refuses_is_told_when_that_changes(
+    opened: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "REASONS_EVERY", 0.0)
+    broker = progress._BrokerNews(opened)
+    assert broker.news() == ""
+    opened.client.config_set("maxmemory", 1)
+    try:
+        assert broker.news() == "waiting: the broker has no memory left"
+        assert broker.news() == ""
+    finally:
+        opened.client.config_set("maxmemory", 0)
+    assert broker.news() == "the broker accepts work"
+    assert broker.news() == ""
+
+
+def test_what_the_broker_refuses_is_done_when_it_accepts_it(
+    opened: Session, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever else goes wrong is not tried again."""
+    tries = []
+    monkeypatch.setattr(
+        progress.time, "sleep", lambda _: opened.client.config_set("maxmemory", 0)
+    )
+
+    def do() -> str:
+        tries.append(1)
+        opened.client.set("icfqueue:test", "x")
+        return "done"
+
+    opened.client.config_set("maxmemory", 1)
+    try:
+        assert progress.when_accepted(opened, do) == "done"
+    finally:
+        opened.client.config_set("maxmemory", 0)
+    assert len(tries) == 2
+    assert "has no memory left" in capsys.readouterr().err
+
+    def lose() -> None:
+        raise redis.ConnectionError("lost")
+
+    with pytest.raises(redis.ConnectionError, match="lost"):
+        progress.when_accepted(opened, lose)
 
 
 def test_where_the_output_is_no_terminal_a_line_comes_now_and_then(

@@ -43,6 +43,17 @@ def test_a_broker_whose_password_was_moved_to_the_environment_is_taken_from_ther
     assert "ICFQUEUE_BROKER_FROM_ENVIRONMENT" not in os.environ
 
 
+def test_the_brokers_password_leaves_the_environment_with_the_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ICFQUEUE_BROKER_URL", "redis://:hunter2@host")
+    monkeypatch.setenv("ICFQUEUE_BROKER_PASSWORD", "hunter3")
+    found = load_settings({})
+    assert not [name for name, value in os.environ.items() if "hunter" in value]
+    assert load_settings({}) == found
+    assert found.broker_password is not None
+
+
 def test_with_a_broker_named_none_is_started(store: Store, valkey: Valkey) -> None:
     where = {"store_dir": store.root, "broker": valkey.broker.url}
     with session(where) as opened:
@@ -55,7 +66,8 @@ def test_with_a_broker_named_none_is_started(store: Store, valkey: Valkey) -> No
         with opened.remote() as remote:
             assert remote.url == opened.settings.store_url
         mine = str(opened.client.client_id())
-    assert list(store.root.iterdir()) == []
+    assert list(store.root.rglob("store-id")), "it can be told from other stores"
+    assert not list(store.root.rglob("broker"))
     with valkey.client() as other:
         wait_until(
             lambda: mine not in {found["id"] for found in other.client_list()},

@@ -110,3 +110,19 @@ def test_the_first_word_on_where_an_error_belongs_stands() -> None:
 
 def test_what_the_store_asked_to_wait_survives_pickle() -> None:
     assert pickle.loads(pickle.dumps(StoreBusy("x", retry_after=7.5))).retry_after == 7.5
+
+
+# PutOff has the words of its cause.
+@pytest.mark.parametrize("cls", [cls for cls in TREE if cls is not PutOff])
+def test_a_hint_of_the_place_goes_before_that_of_the_class(
+    cls: type[IcfqueueError],
+) -> None:
+    assert cls("m").hint == cls.default_hint
+    assert cls("m", hint="here").hint == "here"
+    assert cls("m", hint="").hint == ""
+
+
+def test_a_class_says_how_its_errors_are_mended_only_where_that_is_one_thing() -> None:
+    said = {cls.__name__ for cls in TREE if cls.default_hint}
+    assert {"BadTarball", "AccessDenied", "DiskTrouble", "Unreachable"} <= said
+    assert not {"IcfqueueError", "PermanentError", "TransientError", "UsageError"} & said

@@ -17,6 +17,7 @@ def test_what_nobody_asked_for_removes_and_forces_nothing() -> None:
         "catalog": True,
         "remove_tarball": False,
         "remove_metadata": False,
+        "superdataset": True,
     }
 
 
@@ -34,6 +35,7 @@ def test_a_step_tells_only_what_is_new() -> None:
         "dicoms": None,
         "refs": None,
         "note": "",
+        "fingerprint": None,
     }
 
 

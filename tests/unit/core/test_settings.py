@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
+from msgspec import Meta
 
 from icfqueue.core import settings
 from icfqueue.core.errors import UsageError
@@ -191,3 +194,32 @@ def test_an_empty_variable_sets_nothing(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("ICFQUEUE_BROKER_URL", "")
     monkeypatch.setenv("ICFQUEUE_LEASE", "")
     assert settings.load() == before
+
+
+def test_every_setting_says_what_it_means_in_a_sentence() -> None:
+    """The reference in the documentation is made of these."""
+    for name, kind in get_type_hints(settings.Settings, include_extras=True).items():
+        metas = [meta for meta in kind.__metadata__ if isinstance(meta, Meta)]
+        said = [meta.description for meta in metas if meta.description]
+        assert len(said) == 1, name
+        assert said[0][0].isupper(), name
+        assert said[0].endswith("."), name
+
+
+def test_secrets_that_are_kept_are_in_no_environment_and_still_settings(
+    here: Path,  # noqa: ARG001 - there is no settings file
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A later value goes first: a test, or a library, may have set it anew."""
+    monkeypatch.setenv("ICFQUEUE_BROKER_URL", "rediss://host")
+    monkeypatch.setenv("ICFQUEUE_BROKER_PASSWORD", "hunter2")
+    monkeypatch.setenv("ICFQUEUE_STORE_URL", "https://environment")
+    before = settings.load()
+    settings.keep_secrets()
+    settings.keep_secrets()
+    assert not set(settings.SECRETS) & set(os.environ)
+    assert os.environ["ICFQUEUE_STORE_URL"] == "https://environment"
+    assert settings.load() == before
+    assert before.broker_password == settings.Secret("hunter2")
+    monkeypatch.setenv("ICFQUEUE_BROKER_PASSWORD", "newer")
+    assert settings.load().broker_password == settings.Secret("newer")

@@ -16,7 +16,7 @@ from support.waiting import wait_until
 
 from icfqueue.core.errors import Cancelled, PermanentError, ToolFailed
 from icfqueue.core.guard import UNGUARDED
-from icfqueue.core.process_groups import end_group
+from icfqueue.core.processes.groups import end_group
 from icfqueue.dataset import annex_keys, programs
 from icfqueue.dataset.annex_keys import KeySource, WantedKey
 

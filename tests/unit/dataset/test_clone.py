@@ -51,7 +51,7 @@ def test_it_never_lies_in_a_repository(temporary: Path, where: str) -> None:
 def test_where_all_such_folders_lie_in_repositories_the_remedy_is_named(
     temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clone, "_in_repository", lambda _: True)
+    monkeypatch.setattr(clone, "in_repository", lambda _: True)
     with pytest.raises(UsageError, match="lies in a Git repository") as caught:
         folder_of_its_own("x-")
     assert "TMPDIR" in caught.value.hint

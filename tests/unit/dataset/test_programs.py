@@ -14,7 +14,7 @@ from support.waiting import wait_until
 
 from icfqueue.core.errors import Cancelled, DiskTrouble, PermanentError, ToolFailed
 from icfqueue.core.guard import UNGUARDED
-from icfqueue.core.process_groups import end_group
+from icfqueue.core.processes.groups import end_group
 from icfqueue.dataset import programs
 
 Program = Callable[[str, str], None]
@@ -38,11 +38,11 @@ def test_neither_user_nor_caller_nor_host_configures_git(
 
 
 def test_programs_know_one_repository_and_ask_nobody(
-    repo: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("GIT_WORK_TREE", "/elsewhere")
-    found = programs.environment(repo)
-    assert found["GIT_DIR"] == str(repo)
+    found = programs.environment(in_repository=True)
+    assert found["GIT_DIR"] == "."  # where they run: a path could lead elsewhere
     assert found["GIT_TERMINAL_PROMPT"] == "0"
     assert found["LC_ALL"] == "C.UTF-8"
     assert "GIT_WORK_TREE" not in found
@@ -70,6 +70,11 @@ def test_a_missing_program_is_named_with_the_remedy(
     with pytest.raises(PermanentError, match="not installed") as caught:
         programs.find_program("git-annex")
     assert "pip install git-annex" in caught.value.hint
+
+
+def test_a_repository_that_is_gone_is_no_missing_program(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        programs.run(VERSION, repo=tmp_path / "gone", guard=UNGUARDED)
 
 
 def test_a_failure_carries_exit_code_and_the_end_of_stderr(
@@ -134,3 +139,12 @@ def test_a_program_that_is_ended_from_outside_is_a_failure_that_says_so(
     with pytest.raises(ToolFailed, match="killed by signal 9"):
         programs.run(VERSION, repo=repo, guard=guard)
     killer.join()
+
+
+def test_a_program_reads_and_writes_more_than_a_pipe_holds(repo: Path) -> None:
+    """Both at the same time; else it and we would wait for each other."""
+    names = b"master\n" * 40_000
+    said = programs.run(
+        ["git", "cat-file", "--batch-check"], repo=repo, guard=UNGUARDED, stdin=names
+    )
+    assert said == b"master missing\n" * 40_000

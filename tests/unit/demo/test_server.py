@@ -1,138 +1,29 @@
-"""The demo's store: what exists for it, for whom, and which part is sent.
-
-Over real connections: ``tests/integration/test_demo_server.py``.
-"""
+"""The demo's store: who may enter."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-import requests
 
-from icfqueue.demo.server import DemoStore, Handler, Span, content_type, validators
-
-
-@pytest.fixture
-def web(tmp_path: Path) -> Iterator[DemoStore]:
-    root = tmp_path / "web"
-    (root / "study" / ".icfqueue").mkdir(parents=True)
-    (root / "study" / ".icfqueue" / "secret").touch()
-    (root / "study" / "a b.tar").write_bytes(bytes(range(100)))
-    (root / "study" / "inside").symlink_to("a b.tar")
-    (root / "study" / "outside").symlink_to("/etc/passwd")
-    (tmp_path / "private").touch()
-    with DemoStore(root, user="alice", password="p:w", realm="R") as made:
-        yield made
-
-
-@pytest.mark.parametrize(
-    ("path", "name"),
-    [
-        ("/", ""),
-        ("/study/a%20b.tar", "study/a b.tar"),
-        ("//study///a%20b.tar", "study/a b.tar"),
-        ("/study/inside", "study/a b.tar"),
-    ],
-)
-def test_what_lies_in_the_folder_is_found(web: DemoStore, path: str, name: str) -> None:
-    assert web.find(path) == web.root / name
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/none",
-        "/study/.icfqueue/secret",
-        "/study/%2Eicfqueue/secret",
-        "/../private",
-        "/%2e%2e/private",
-        "/study/..%2f..%2fprivate",
-        "/study/outside",
-        "/study/a%00b",
-    ],
-)
-def test_nothing_hidden_or_outside_exists(web: DemoStore, path: str) -> None:
-    assert web.find(path) is None
+from icfqueue.demo.server import DemoStore
 
 
 def basic(login: str) -> str:
     return "Basic " + base64.b64encode(login.encode()).decode()
 
 
-def test_only_the_right_login_opens_the_store(web: DemoStore) -> None:
-    assert web.allows(basic("alice:p:w"))
-    for header in (None, "", "Basic", basic("alice:"), basic("bob:p:w"), "Bearer p:w", "ü"):
-        assert not web.allows(header)
-    web.auth = False
-    assert web.allows(None)
+def test_only_the_right_login_opens_the_store(tmp_path: Path) -> None:
+    with DemoStore(tmp_path, user="alice", password="p:w", realm="R") as web:
+        assert web.allows(basic("alice:p:w"))
+        for header in (None, "", "Basic", basic("alice:"), basic("bob:p:w"), "Bearer p:w"):
+            assert not web.allows(header)
+        assert not web.allows("ü")
+        web.auth = False
+        assert web.allows(None)
 
 
-def test_the_address_has_no_password_and_requests_are_counted(web: DemoStore) -> None:
-    assert "p:w" not in web.url
-    for login in (None, ("alice", "p:w"), ("alice", "p:w")):
-        requests.get(f"{web.url}/study/", auth=login, timeout=20)
-    assert (web.count(), web.count(status=401), web.count("GET", "/study/", 200)) == (
-        3,
-        1,
-        2,
-    )
-
-
-TAGS = validators(100, 1_700_000_000_000_000_000)
-SPANS = [
-    ({}, Span(0, 100)),
-    ({"Range": "bytes=0-9"}, Span(0, 10)),
-    ({"Range": "bytes=90-"}, Span(90, 10)),
-    ({"Range": "bytes=90-500"}, Span(90, 10)),
-    ({"Range": "bytes=-7"}, Span(93, 7)),
-    ({"Range": "bytes=-700"}, Span(0, 100)),
-    # Beyond the end: nothing can be sent.
-    ({"Range": "bytes=100-"}, None),
-    ({"Range": "bytes=-0"}, None),
-    # What need not be understood gives the whole.
-    ({"Range": "bytes=0-1,5-6"}, Span(0, 100)),
-    ({"Range": "lines=1-2"}, Span(0, 100)),
-    ({"Range": "bytes=9-1"}, Span(0, 100)),
-    ({"Range": "bytes=-"}, Span(0, 100)),
-    # A part only of the same file.
-    ({"Range": "bytes=5-", "If-Range": TAGS["ETag"]}, Span(5, 95)),
-    ({"Range": "bytes=5-", "If-Range": TAGS["Last-Modified"]}, Span(5, 95)),
-    ({"Range": "bytes=5-", "If-Range": '"other"'}, Span(0, 100)),
-]
-
-
-@pytest.mark.parametrize(("headers", "expected"), SPANS)
-def test_the_part_is_sent_that_was_asked_for(
-    headers: dict[str, str], expected: Span | None
-) -> None:
-    asked = SimpleNamespace(command="GET", headers=headers)
-    assert Handler.span(asked, 100, TAGS) == expected  # type: ignore[arg-type]
-    # HEAD speaks of the whole file.
-    head = SimpleNamespace(command="HEAD", headers=headers)
-    assert Handler.span(head, 100, TAGS) == Span(0, 100)  # type: ignore[arg-type]
-
-
-def test_a_file_is_known_again_by_size_and_time() -> None:
-    found = validators(255, 1_700_000_000_123_456_789)
-    assert found["ETag"].startswith('"ff-')
-    assert found["Last-Modified"] == "Tue, 14 Nov 2023 22:13:20 GMT"
-    assert validators(256, 1_700_000_000_123_456_789)["ETag"] != found["ETag"]
-    assert validators(255, 1_700_000_000_123_999_789)["ETag"] != found["ETag"]
-
-
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [
-        ("index.html", "text/html; charset=utf-8"),
-        ("app.js", "text/javascript; charset=utf-8"),
-        ("v_dicom.tar", "application/x-tar"),
-        ("v_dicom.tar.md5sum", "text/plain; charset=utf-8"),
-        ("v_XDLRA--refs", "application/octet-stream"),
-    ],
-)
-def test_types_do_not_depend_on_the_machines_own_tables(name: str, kind: str) -> None:
-    assert content_type(Path(name)) == kind
+def test_a_folder_that_is_not_there_is_not_served(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        DemoStore(tmp_path / "none")

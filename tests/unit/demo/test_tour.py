@@ -131,4 +131,4 @@ def test_the_last_words_are_commands_that_can_be_pasted(tmp_path: Path) -> None:
     said = "\n".join(stage.shown)
     assert "Done in 7 s" in said
     assert f"--store-dir '{tmp_path}/a b/store'" in said
-    assert "http.server" in said
+    assert " serve --store-dir " in said

@@ -11,7 +11,7 @@ from icfqueue.core.options import Options, Outcome
 from icfqueue.core.steps import NAMES, UPDATE_CATALOG, step
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
-from icfqueue.ledger.indexes import In, changes, places, totals
+from icfqueue.ledger.indexes import In, anew, changes, places, totals
 from icfqueue.ledger.keys import key
 from icfqueue.ledger.record import Record, State
 from icfqueue.ledger.retry_policy import RetryIn
@@ -41,7 +41,11 @@ def test_a_queued_visit_stands_with_its_state_its_step_and_its_queue(position: i
         assert not scored
     else:
         queue = step(NAMES[position]).queue
-        assert set(scored) == {(key("sent", queue), "p/v")}
+        level = "4" if position else "9"
+        assert set(scored) == {
+            (key("sent", queue), "p/v"),
+            (key("line", queue, level, "p"), "v"),
+        }
 
 
 def test_running_and_waiting_visits_stand_with_the_time_of_their_end() -> None:
@@ -74,7 +78,9 @@ def test_nothing_changes_where_nothing_changed() -> None:
 def test_enqueued_anew_while_queued_the_message_counts_as_sent_again() -> None:
     again = record.enqueued(NEW, NEW.options, 0, 5.0)
     assert changes(NEW, again, lease=30, flush_after=2, now=1.0) == [
-        ["ZADD", "icfqueue:sent:fetch", In(0), "p/v"]
+        ["ZADD", "icfqueue:sent:fetch", In(0), "p/v"],
+        ["ZADD", "icfqueue:line:fetch:9:p", In(0), "v"],
+        ["ZADD", "icfqueue:turn:fetch:9", "NX", "0", "p"],
     ]
 
 
@@ -100,9 +106,8 @@ def test_the_first_visit_that_waits_for_its_page_sets_the_time_of_writing() -> N
     flush = ["ZADD", "icfqueue:flush", "NX", In(2000), "p"]
     assert flush in changes(before, ready, lease=30, flush_after=2, now=1.0)
     cleanup = advanced(ready, 1)
-    assert not [
-        c for c in changes(ready, cleanup, lease=30, flush_after=2, now=1.0) if "NX" in c
-    ]
+    after = changes(ready, cleanup, lease=30, flush_after=2, now=1.0)
+    assert "icfqueue:flush" not in [command[1] for command in after]
 
 
 def test_a_visit_is_due_by_the_clock_of_the_server() -> None:
@@ -111,3 +116,19 @@ def test_a_visit_is_due_by_the_clock_of_the_server() -> None:
     due = ["ZADD", "icfqueue:due", In(2500), "p/v"]
     assert due in changes(running, waiting, lease=30, flush_after=2, now=1000.0)
     assert changes(waiting, waiting, lease=30, flush_after=2, now=1001.0) == []
+
+
+def test_a_record_stands_anew_where_it_stood_and_nowhere_else() -> None:
+    """Whatever its state: as after the changes that led to it, and out of all others."""
+    running = record.claimed(NEW, "t", "host:1", 2.0)
+    for one in (NEW, running):
+        commands = anew(one, lease=30.0, flush_after=1.0, now=0.0)
+        plain, scored = places(one)
+        added = {(c[1], c[-1]) for c in commands if c[0] in {"SADD", "ZADD"}}
+        assert added >= plain | set(scored)
+        removed = {(c[1], c[2]) for c in commands if c[0] in {"SREM", "ZREM", "HDEL"}}
+        assert not removed & added
+        assert (key("progress", "p"), "v") not in removed or one is NEW
+        # Times that are known stay, and sums are another's.
+        assert all(c[2] == "NX" for c in commands if c[0] == "ZADD")
+        assert not any(c[0] == "HINCRBY" for c in commands)

@@ -22,3 +22,8 @@ def test_no_two_visits_share_a_key() -> None:
     visits = [Visit(project, name) for project in names for name in names]
     assert len({visit_key(visit) for visit in visits}) == len(visits)
     assert keys.PREFIX.endswith(":")
+
+
+def test_every_index_is_of_a_known_type() -> None:
+    assert set(keys.KINDS) >= keys.FROM_RECORDS
+    assert set(keys.KINDS.values()) == {"string", "set", "zset", "hash"}

@@ -99,3 +99,21 @@ def test_its_holder_may_be_waited_for(ledger: RedisLedger) -> None:
     with ledger.locks.holding("l", 30.0, wait=60.0) as token:
         assert token
     timer.join()
+
+
+def test_a_lock_without_an_end_gets_one(ledger: RedisLedger) -> None:
+    """Nobody of us takes one without."""
+    ledger.client.set("icfqueue:lock:l", "stranger")
+    assert not ledger.locks.take("l", "mine", 20.0)
+    assert 0 < ledger.client.pttl("icfqueue:lock:l") <= 20_000
+    ledger.client.set("icfqueue:lock:l", "stranger")
+    assert not ledger.locks.take("l", "mine", 20.0, longest=600.0)
+    assert 0 < ledger.client.pttl("icfqueue:lock:l") <= 20_000
+
+
+def test_what_is_no_lock_holds_nobody_up(ledger: RedisLedger) -> None:
+    ledger.client.rpush("icfqueue:lock:l", "x")
+    assert not ledger.locks.renew("l", "mine", 20.0)
+    ledger.locks.release("l", "mine")
+    assert ledger.locks.take("l", "mine", 20.0)
+    assert not ledger.locks.take("l", "other", 20.0)

@@ -62,3 +62,37 @@ def test_every_worker_sees_the_same_notes(valkey: Valkey, ledger: RedisLedger) -
         other = RedisLedger(client)
         assert other.notes.get("n") == "x"
         assert other.notes.count_up("c", 60.0) == 2
+
+
+def test_a_note_without_an_end_that_must_have_one_gets_the_usual_one(
+    ledger: RedisLedger,
+) -> None:
+    ledger.notes.put("n", "of a stranger")
+    assert ledger.notes.ends_in("n", 30.0, 600.0) == 30.0
+    assert 29.0 < ledger.notes.ends_in("n") <= 30.0
+
+
+def test_a_note_whose_end_is_too_far_is_cut_and_a_nearer_one_is_not(
+    ledger: RedisLedger,
+) -> None:
+    ledger.notes.put("n", "for years", 1e9)
+    assert ledger.notes.ends_in("n", 30.0, 600.0) == 600.0
+    ledger.notes.put("n", "long", 500.0)
+    assert 499.0 < ledger.notes.ends_in("n", 30.0, 600.0) <= 500.0
+    assert ledger.notes.ends_in("none", 30.0, 600.0) == 0.0
+
+
+def test_a_note_that_means_nothing_is_dropped(ledger: RedisLedger) -> None:
+    ledger.notes.put("n", "x")
+    assert ledger.notes.read("n", lambda text: text if text != "x" else None) is None
+    assert ledger.notes.get("n") is None
+
+
+def test_a_counter_that_is_none_begins_anew(ledger: RedisLedger) -> None:
+    ledger.notes.put("c", "x")
+    assert ledger.notes.count_up("c", 60.0) == 1
+    ledger.client.delete("icfqueue:c")
+    ledger.client.rpush("icfqueue:c", "x")
+    assert ledger.notes.get("c") is None
+    ledger.client.rpush("icfqueue:c", "x")
+    assert ledger.notes.count_up("c", 60.0) == 1

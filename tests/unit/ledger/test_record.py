@@ -13,10 +13,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from icfqueue.core.errors import BadTarball, Cancelled, LeaseLost, NetworkTrouble
 from icfqueue.core.options import Options, Outcome
+from icfqueue.core.priority import MAX_PRIORITY
 from icfqueue.core.steps import NAMES
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
-from icfqueue.ledger.record import MAX_PRIORITY, Record, State
+from icfqueue.ledger.record import Record, State
 from icfqueue.ledger.retry_policy import Fail, RetryIn
 
 VISIT = Visit("study_1", "v1")

@@ -1,6 +1,6 @@
 """The ledger in Redis: what is written, compared, refused; on a real Valkey.
 
-Many writers at once, restarts and lost answers: ``tests/integration/test_ledger.py``.
+Many writers at once, restarts and lost answers: ``tests/integration/ledger``.
 """
 
 from __future__ import annotations
@@ -155,24 +155,13 @@ def test_questions_are_answered_from_the_indexes(filled: RedisLedger) -> None:
 
 def test_what_waits_is_due_at_its_time(filled: RedisLedger) -> None:
     filled.update(V, claim, lease=30.0)
+    now = filled.now()
     error = NetworkTrouble("x")
-    now = 1_700_000_000.0
-    with pytest.MonkeyPatch.context() as patch:
-        # Due by the clock of whoever writes it, whatever that says.
-        patch.setattr("icfqueue.ledger.redis_ledger.time.time", lambda: now)
-        filled.update(V, lambda r: record.failed(r, error, RetryIn(60.0), now))
+    filled.update(V, lambda r: record.failed(r, error, RetryIn(60.0), now))
     assert filled.due() == []
     pass_time(filled.client, 61.0)
     assert filled.due() == [V]
-
-
-def test_a_message_counts_as_sent_when_it_was_sent_last(filled: RedisLedger) -> None:
-    assert (filled.queued_count("fetch"), filled.queued_count("index")) == (2, 0)
-    assert filled.unsent("fetch", 60.0) == []
-    pass_time(filled.client, 61.0)
-    assert filled.unsent("fetch", 60.0, limit=1) == [V]
-    filled.sent([V, Visit("p", "none")], "fetch")
-    assert filled.unsent("fetch", 60.0) == [W]
+    assert filled.due(without=[V]) == []
 
 
 def test_the_time_of_a_catalog_is_moved_and_forgotten(ledger: RedisLedger) -> None:
@@ -215,3 +204,57 @@ def test_no_key_of_a_record_expires(filled: RedisLedger) -> None:
     names = list(filled.client.scan_iter("icfqueue:*"))
     assert names
     assert {filled.client.ttl(name) for name in names} == {-1}
+
+
+# Clocks that are set
+
+
+def test_a_lease_of_a_time_when_the_clock_was_ahead_does_not_last(
+    filled: RedisLedger,
+) -> None:
+    """Its holder renews it every second; one that vanished is not waited for."""
+    filled.update(V, claim, lease=30.0)
+    filled.cut_leases(30.0)
+    assert filled.client.zscore(key("leases"), str(V)) / 1000 > filled.now() + 25
+    pass_time(filled.client, -3600.0)
+    filled.cut_leases(30.0)
+    pass_time(filled.client, 31.0)
+    assert filled.orphans() == [V]
+
+
+def test_a_lock_of_a_time_when_the_clock_was_ahead_does_not_last(
+    ledger: RedisLedger,
+) -> None:
+    assert ledger.locks.take("supervisor", "vanished", 10.0)
+    pass_time(ledger.client, -3600.0)
+    assert not ledger.locks.take("supervisor", "next", 5.0, longest=10.0)
+    pass_time(ledger.client, 11.0)
+    assert ledger.locks.take("supervisor", "next", 5.0, longest=10.0)
+    # Where nobody knows for how long it is taken, it is left alone.
+    assert ledger.locks.take("catalog", "holder", 60.0)
+    assert not ledger.locks.take("catalog", "other", 1.0)
+    pass_time(ledger.client, 11.0)
+    assert not ledger.locks.take("catalog", "other", 1.0)
+
+
+def test_what_is_due_follows_a_clock_that_was_set_back(filled: RedisLedger) -> None:
+    filled.update(V, claim, lease=30.0)
+    filled.update(V, lambda r: record.postponed(r, None, filled.now() + 60.0))
+    filled.flush_now("p")
+    pass_time(filled.client, -3600.0)
+    filled.shift_times(-3600.0)
+    assert filled.due() == []
+    assert filled.flushes_due() == ["p"]
+    pass_time(filled.client, 61.0)
+    assert filled.due() == [V]
+
+
+def test_workers_are_alive_by_the_servers_clock(ledger: RedisLedger) -> None:
+    """One of an older release, an hour ahead, that died does not live on."""
+    ledger.worker_lives("host:1")
+    now = ledger.now()
+    ledger.client.zadd(key("workers"), {"ahead:1": now + 3590, "behind:1": now - 3590})
+    assert ledger.workers() == ["host:1"]
+    ledger.client.zadd(key("workers"), {"far:1": now + 7200})
+    ledger.workers()
+    assert ledger.client.zscore(key("workers"), "far:1") is None

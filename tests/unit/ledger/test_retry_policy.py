@@ -15,6 +15,7 @@ from icfqueue.core.errors import (
     Crashed,
     DiskTrouble,
     NetworkTrouble,
+    NoRoom,
     NotInStore,
     PermanentError,
     Stalled,
@@ -80,6 +81,7 @@ TABLE: list[tuple[StepError, int, float, Decision]] = [
         (error, faults, jitter, PostponeBy(seconds))
         for error, seconds in (
             (FULL, 30.0),
+            (NoRoom("x", size=7), 30.0),
             (StoreBusy("x", retry_after=7.0), 7.0),
             (StoreBusy("x", retry_after=3600.0), 3600.0),
             (NetworkTrouble("x", retry_after=2.0), 2.0),

@@ -10,15 +10,23 @@ from pathlib import Path
 import pytest
 from support.faulty_store import FaultyStore
 from support.in_process_queue import InProcessQueue
+from support.superdatasets import put_deposits
 
 from icfqueue.catalog import study
 from icfqueue.core.options import Options
 from icfqueue.core.visit import Visit
+from icfqueue.dataset.superdataset.renewal import Found
 from icfqueue.ledger import record
 from icfqueue.ledger.ledger import Entry
 from icfqueue.ledger.record import State
 from icfqueue.operations import audit
-from icfqueue.operations.audit import Difference, differences, orphans
+from icfqueue.operations.audit import (
+    Difference,
+    differences,
+    expects_superdataset,
+    of_superdataset,
+    orphans,
+)
 from icfqueue.remote.client import RemoteStore
 from icfqueue.steps.job import Job
 from icfqueue.store.directory import Store
@@ -229,3 +237,52 @@ def test_what_belongs_to_no_visit_is_named(store: Store) -> None:
 
 def test_a_project_without_a_folder_has_no_orphans(store: Store) -> None:
     assert orphans(store, PROJECT, set(), []) == []
+
+
+def test_a_visit_that_the_superdataset_has_otherwise_is_told(the: Audited) -> None:
+    entry = the.entry
+    assert entry is not None
+    listed = study.listed(the.queue.store, PROJECT, the.web.url)
+    commit = (entry.record.refs or {})["refs/heads/master"]
+
+    def told(commits: dict[Visit, str]) -> list[tuple[str, str]]:
+        found = differences(the.job, the.entry, listed, None, commits=commits)
+        return [(one.where, one.what) for one in found]
+
+    assert told({the.visit: commit}) == []
+    assert told({}) == [("superdataset", "it does not list the visit")]
+    other = [("superdataset", "it has another commit of the visit")]
+    assert told({the.visit: "f" * 40}) == other
+    # Unless none was asked for.
+    options = replace(Options(the.web.url), superdataset=False)
+    the.queue.ledger.update(the.visit, lambda r: replace(r, options=options))
+    assert told({}) == []
+
+
+def test_who_asked_for_none_or_is_not_done_expects_no_superdataset(the: Audited) -> None:
+    assert the.entry is not None
+    found = the.entry.record
+    assert expects_superdataset(found)
+    without = replace(found.options, superdataset=False)
+    assert not expects_superdataset(replace(found, options=without))
+    assert not expects_superdataset(record.enqueued(found, found.options, 0, 1.0))
+    assert not expects_superdataset(None)
+
+
+def test_what_is_wrong_with_a_superdataset_as_a_whole_is_told(store: Store) -> None:
+    here, gone = put_deposits(store, PROJECT, ["here"])[0], Visit(PROJECT, "gone")
+
+    def told(found: Found | None, *, wanted: bool = True) -> list[str]:
+        made = list(of_superdataset(store, PROJECT, found, wanted=wanted))
+        assert {one.where for one in made} <= {"superdataset"}
+        assert {one.hint for one in made} <= {"icfqueue catalog study_1 renews it"}
+        return [one.what for one in made]
+
+    assert told(Found("a", "a", None, {here: "b"})) == []
+    assert told(None) == told(Found("a", "a", None, None))
+    assert told(None) == ["there is none, or it is damaged"]
+    assert told(None, wanted=False) == []
+    (words,) = told(Found("z", "a", None, {here: "b"}))
+    assert "do not belong together" in words
+    (words,) = told(Found("a", "a", None, {here: "b", gone: "c"}), wanted=False)
+    assert words == "it lists gone, which has no deposit"

@@ -38,12 +38,15 @@ class Datalad:
         What a ``get`` brings.
     fails
         A word of the command that fails.
+    served
+        The files that were there to be cloned.
     """
 
     promised: dict[str, str] = field(default_factory=dict)
     got: bytes = CONTENT
     fails: str = ""
     asked: list[list[str]] = field(default_factory=list)
+    served: dict[str, bytes] = field(default_factory=dict)
 
     def __call__(
         self,
@@ -58,6 +61,8 @@ class Datalad:
             raise clone_proof._NotProvenError(f"{what} fails: last words", hint)
         if command[1] == "clone":
             Path(command[3]).mkdir()
+            served = (folder / "served/study_1").iterdir()
+            self.served = {path.name: path.read_bytes() for path in served}
         if command[1] == "get":
             target = folder / command[3]
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -105,8 +110,12 @@ def test_the_deposit_is_cloned_checked_and_some_images_got(
     words = [" ".join(command[:3]) for command in datalad.asked]
     assert words[1:3] == ["git annex fsck", "git annex find"]
     assert words[3:] == ["datalad get --"] * count
-    # As it lies here: what users see once it is served.
-    assert datalad.asked[0][2] == clone_url(job.store.root.as_uri(), job.visit)
+    # As it lies here, what users see once it is served; DataLad is led to no link.
+    url = clone_url((Path(datalad.asked[0][3]).parent / "served").as_uri(), job.visit)
+    assert datalad.asked[0][2] == url
+    folder = job.store.project_dir(job.visit.project)
+    names = (job.visit.refs, job.visit.repo_export)
+    assert datalad.served == {name: (folder / name).read_bytes() for name in names}
     assert list(temporary.iterdir()) == []
 
 
@@ -162,7 +171,7 @@ def test_a_credential_goes_by_the_environment_beside_what_is_there(
     monkeypatch.setenv("DATALAD_CONFIG_OVERRIDES_JSON", '{"a": "b"}')
     monkeypatch.setenv("GIT_DIR", "/somewhere")
     monkeypatch.setenv("GIT_AUTHOR_NAME", "Me")
-    found = clone_proof._environment({"datalad.credential.x.secret": "s3cret"})
+    found = clone_proof._environment_to_get({"datalad.credential.x.secret": "s3cret"})
     assert json.loads(found["DATALAD_CONFIG_OVERRIDES_JSON"]) == {
         "a": "b",
         "datalad.credential.x.secret": "s3cret",

@@ -12,11 +12,15 @@ import pytest
 import redis
 from msgspec import structs
 from support.faulty_store import FaultyStore
+from support.records import a_record
 from support.valkey import Valkey, free_port
 
+from icfqueue.broker.aside import Aside
 from icfqueue.core.errors import PermanentError
 from icfqueue.core.settings import Secret, Settings
 from icfqueue.dataset import programs
+from icfqueue.ledger.record import State
+from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.operations import doctor
 from icfqueue.operations.doctor import Finding, examine
 
@@ -44,8 +48,8 @@ def found(settings: Settings, project: str | None = None) -> dict[str, Finding]:
 def test_where_all_is_well_nothing_is_bad(chosen: Settings) -> None:
     told = found(chosen)
     assert list(told) == [
-        *("git", "git-annex", "DataLad", "broker", "store directory"),
-        *("shared by workers", "credential", "store URL"),
+        *("git", "git-annex", "DataLad", "broker", "records", "strange messages"),
+        *("store directory", "shared by workers", "credential", "store URL"),
     ]
     assert not [finding for finding in told.values() if finding.bad]
     assert told["git"].found.startswith("git version 2.")
@@ -63,7 +67,7 @@ def test_one_check_that_fails_does_not_keep_it_from_the_others(
 
     monkeypatch.setattr(programs, "find_program", missing)
     told = found(chosen)
-    assert len(told) == 8
+    assert len(told) == 10
     assert told["git"] == Finding("git", "git is not installed", "install it", bad=True)
     assert told["git-annex"].bad
     assert not told["broker"].bad
@@ -127,6 +131,34 @@ def test_a_broker_that_does_not_tell_of_itself_is_no_fault(
     told = found(chosen)["broker"]
     assert (told.bad, told.note) == (False, True)
     assert "INFO" in told.remedy
+
+
+def test_strange_messages_are_shown_with_when_where_why_and_how_they_began(
+    chosen: Settings, valkey: Valkey
+) -> None:
+    with valkey.client() as client:
+        for _ in range(12):
+            Aside().put(client, "fetch", b"\x1b[2Jhello", "it is no JSON")
+    told = found(chosen)["strange messages"]
+    assert told.note
+    assert not told.bad
+    assert told.found.startswith("12 put aside")
+    assert told.found.count("UTC, fetch, 9 bytes, it is no JSON: \\x1b[2Jhello") == 10
+    assert "\x1b" not in told.found
+
+
+def test_a_broker_that_refuses_is_bad_and_told_why(
+    chosen: Settings, valkey: Valkey
+) -> None:
+    with valkey.client() as client:
+        client.config_set("maxmemory", 1)
+        try:
+            told = found(chosen)["broker"]
+        finally:
+            client.config_set("maxmemory", 0)
+    assert (told.bad, told.exit_code) == (True, 3)
+    assert told.found.endswith("it has no memory left")
+    assert "maxmemory" in told.remedy
 
 
 def test_the_embedded_broker_is_started_for_the_look(chosen: Settings) -> None:
@@ -199,6 +231,22 @@ def test_where_mounts_cannot_be_read_the_type_is_unknown(
     assert doctor._file_system(Path("/data")) == "unknown"
 
 
+def test_a_umask_that_works_against_the_stores_group_is_told_of(
+    chosen: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("icfqueue.store.beneath.sharing.UMASK", 0o022)
+    chosen.store_dir.chmod(0o755)
+    assert "umask" not in found(chosen)
+    chosen.store_dir.chmod(0o2775)
+    told = found(chosen)["umask"]
+    assert told.note
+    assert not told.bad
+    assert told.found.endswith(
+        f"takes rights from the group that may write in {chosen.store_dir}: write"
+    )
+    assert told.remedy.startswith("umask 002")
+
+
 def test_a_credential_is_known_to_datalad_or_bad(
     chosen: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,4 +277,25 @@ def test_a_store_that_does_not_answer_ends_with_3(chosen: Settings) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     told = found(structs.replace(chosen, store_url=url))["store URL"]
     assert (told.bad, told.exit_code) == (True, 3)
-    assert "does not answer (ConnectionError)" in told.found
+    assert "Connection refused" in told.found
+
+
+def test_records_that_cannot_be_read_are_counted_with_what_mends_them(
+    chosen: Settings, ledger: RedisLedger
+) -> None:
+    ledger.put_many([(None, a_record(state)) for state in State])
+    assert found(chosen)["records"].found == "all can be read"
+    for name in ("done", "failed"):
+        ledger.client.hset(f"icfqueue:visit:study_1/{name}", "r", "no JSON")
+    told = found(chosen)["records"]
+    assert told.bad
+    assert told.found == "2 cannot be read; study_1/done: its record is no JSON"
+    assert "icfqueue reconcile study_1" in told.remedy
+    assert "icfqueue forget study_1 done" in told.remedy
+
+
+def test_a_broker_of_a_newer_release_is_bad(chosen: Settings, ledger: RedisLedger) -> None:
+    ledger.client.set("icfqueue:layout", 99)
+    told = found(chosen)["records"]
+    assert (told.bad, told.exit_code) == (True, 3)
+    assert "update icfqueue" in told.remedy

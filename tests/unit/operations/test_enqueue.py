@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -205,6 +206,23 @@ def test_a_complete_visit_is_up_to_date_until_something_is_missing(
     assert in_process_queue.record(done).state == State.DONE
 
 
+def test_a_dataset_of_an_older_format_is_made_anew_where_the_tarball_is_here(
+    in_process_queue: InProcessQueue, done: Visit
+) -> None:
+    store = in_process_queue.store
+    export = store.path(done, done.repo_export)
+    with zipfile.ZipFile(export, "a") as opened:
+        opened.comment = opened.comment.replace(b'"format": 2', b'"format": 1')
+    assert plan(in_process_queue, done).why == "the dataset is of an older format"
+    in_process_queue.enqueue([done])
+    in_process_queue.drain()
+    assert plan(in_process_queue, done).deed == Deed.UP_TO_DATE
+    with zipfile.ZipFile(export, "a") as opened:
+        opened.comment = opened.comment.replace(b'"format": 2', b'"format": 1')
+    store.path(done, done.tarball).unlink()
+    assert plan(in_process_queue, done).deed == Deed.UP_TO_DATE
+
+
 def test_the_size_of_the_tarball_is_known_at_once(in_process_queue: InProcessQueue) -> None:
     (visit,) = in_process_queue.build(1)
     in_process_queue.enqueue([visit])
@@ -243,6 +261,8 @@ def test_two_producers_at_once_enqueue_each_visit_once(
 def test_cancel_works_with_no_worker_and_its_message_says_nothing_any_more(
     in_process_queue: InProcessQueue,
 ) -> None:
+    # Else the worker would wait for a mount.
+    in_process_queue.store.project_dir("study_1").mkdir()
     visits = [Visit("study_1", name) for name in "abc"]
     in_process_queue.enqueue(visits)
     assert (
@@ -250,6 +270,7 @@ def test_cancel_works_with_no_worker_and_its_message_says_nothing_any_more(
         == visits[:2]
     )
     assert in_process_queue.producer.cancel(visits[:1]) == []
+    in_process_queue.worker.watch.check(make=True)
     message = in_process_queue.take()
     assert message
     assert in_process_queue.handle(message) == "dropped"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec import structs
 from support.in_process_queue import URL, InProcessQueue
+from support.ledger import check_indexes
 
 from icfqueue.core.errors import UsageError
 from icfqueue.core.settings import Settings
@@ -113,3 +114,15 @@ def test_a_project_whose_folder_is_missing_is_a_fault_of_the_command_line(
     assert found.value.exit_code == 2
     (store.root / "study_1").mkdir()
     assert reconcile(settings, store, ledger, "study_1").restored == []
+
+
+def test_what_no_index_names_stands_in_all_of_them_again(
+    in_process_queue: InProcessQueue,
+) -> None:
+    """Though the broker's user may not look for records, the store names the visits."""
+    visits = in_process_queue.build(2)
+    in_process_queue.enqueue(visits)
+    client = in_process_queue.ledger.client
+    client.delete(*client.keys("icfqueue:in:*"), "icfqueue:projects")
+    assert again(in_process_queue).known == visits
+    check_indexes(in_process_queue.ledger)

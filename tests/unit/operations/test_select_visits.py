@@ -30,6 +30,7 @@ class Remote:
     """A store that lists these visits, and tarballs that give none."""
 
     left_out = ("x y_dicom.tar",)
+    more_left_out = 0
 
     def visits(self, project: str) -> list[Visit]:
         return [Visit(project, name) for name in ("v2", "v9")]
@@ -78,7 +79,7 @@ def test_tarballs_that_cannot_become_visits_are_told_with_the_reason(
     told = dict(found.left_out)
     assert list(told) == ["a b_dicom.tar", "v3_dicom.tar", "x y_dicom.tar"]
     assert "ids have letters" in told["a b_dicom.tar"]
-    assert "broken link" in told["v3_dicom.tar"]
+    assert "store_links" in told["v3_dicom.tar"]
     # Who names visits is not told of others.
     assert select_visits(store, PROJECT, ("v1",)).left_out == []
 
@@ -111,6 +112,19 @@ def test_numbers_within_a_name_are_compared_one_by_one(store: Store, folder: Pat
         assert bool(select_visits(store, PROJECT, (name,)).mistyped) is hit
 
 
+@pytest.mark.parametrize(
+    ("name", "near"), [("v11", ["v1"]), ("V1", None), ("v1", None), ("elsewhere", [])]
+)
+@pytest.mark.usefixtures("folder")
+def test_a_visit_that_nobody_has_seen_is_told_with_what_is_called_so_here(
+    store: Store, name: str, near: list[str] | None
+) -> None:
+    """One in a file may be to be downloaded; so may this, but it may be mistyped."""
+    found = select_visits(store, PROJECT, (name,))
+    assert found.unseen == ([] if near is None else [(Visit(PROJECT, name), near)])
+    assert select_visits(store, PROJECT, (), listed=[name]).unseen == []
+
+
 def test_what_may_not_become_a_path_is_refused(store: Store) -> None:
     for project, name in (("../x", "v"), (PROJECT, "../v"), (PROJECT, "")):
         with pytest.raises(BadId):
@@ -128,6 +142,14 @@ def test_no_visit_at_all_is_told_with_a_guess(store: Store, folder: Path) -> Non
         select_visits(store, "else", ()).check_found()
     assert "Did you mean" not in caught.value.hint
     assert folder.exists()
+
+
+def test_a_project_without_visits_is_not_taken_for_mistyped(store: Store) -> None:
+    """It is called like itself, which is no guess."""
+    store.project_dir("study_7").mkdir()
+    with pytest.raises(UsageError, match="no visits of study_7") as caught:
+        select_visits(store, "study_7", ()).check_found()
+    assert "Did you mean" not in caught.value.hint
 
 
 @pytest.fixture
@@ -152,7 +174,12 @@ def test_visits_with_a_record_are_those_named_or_all_in_a_state(
 def test_a_visit_that_was_never_enqueued_is_wrong_usage(recorded: RedisLedger) -> None:
     with pytest.raises(UsageError, match="study_1/v3 was never enqueued") as caught:
         select_recorded(recorded, PROJECT, ("v1", "v3"), [])
-    assert "icfqueue status study_1" in caught.value.hint
+    assert caught.value.hint == "see 'icfqueue status study_1'"
+    for name, near in (("V02", "v2"), ("v11", "v1")):
+        with pytest.raises(UsageError) as caught:
+            select_recorded(recorded, PROJECT, (name,), [])
+        hint = f"did you mean {near}? see 'icfqueue status study_1'"
+        assert caught.value.hint == hint
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,11 @@ from support.in_process_queue import InProcessQueue
 
 from icfqueue.core.errors import BadId, UsageError
 from icfqueue.core.visit import Visit
+from icfqueue.dataset.superdataset import renewal
 from icfqueue.operations import verify
 from icfqueue.operations.clone_proof import Proof
 from icfqueue.operations.verify import Verification
+from icfqueue.pipeline.catalog_batch import rebuild_catalog
 from icfqueue.store.directory import Store
 
 PROJECT = "study_1"
@@ -163,3 +165,29 @@ def test_a_project_of_which_there_is_nothing_is_wrong_usage(
     made.project = "../x"
     with pytest.raises(BadId):
         list(made.examine())
+
+
+def test_the_superdataset_is_looked_at_and_renewed_by_what_is_advised(
+    queue: InProcessQueue, web: FaultyStore
+) -> None:
+    def told() -> list[str]:
+        made = verification(queue, web, sample=None)
+        lines = list(made.examine())
+        found = [one["what"] for line in lines for one in line["differences"]]
+        return found + [one["what"] for one in made.report["orphans"]]
+
+    folder = queue.store.project_dir(PROJECT)
+    assert told() == []
+    (folder / "XDLRA--refs").unlink()
+    (words,) = told()
+    assert "do not belong together" in words
+    (folder / "XDLRA--repo-export").unlink()
+    assert told() == ["there is none, or it is damaged"]
+    settings = structs.replace(queue.settings, store_url=web.url)
+    rebuild_catalog(settings, queue.store, queue.ledger, PROJECT)
+    assert told() == []
+    assert renewal.exists(queue.store, PROJECT)
+    left = structs.replace(settings, superdataset=False)
+    (folder / "XDLRA--refs").unlink()
+    rebuild_catalog(left, queue.store, queue.ledger, PROJECT)
+    assert not (folder / "XDLRA--refs").exists()

@@ -17,7 +17,7 @@ from support.waiting import wait_until
 
 from icfqueue.broker.connection import Broker
 from icfqueue.core.errors import UsageError
-from icfqueue.core.settings import Settings, load
+from icfqueue.core.settings import Secret, Settings, load
 from icfqueue.operations import worker_process
 from icfqueue.operations.worker_process import (
     WorkerProcess,
@@ -25,6 +25,7 @@ from icfqueue.operations.worker_process import (
     parse_queues,
     parse_time,
 )
+from icfqueue.store.beneath.folder import Folder
 
 
 @pytest.mark.parametrize(
@@ -203,7 +204,8 @@ def test_a_worker_that_does_not_stop_is_killed(
     fake.say = said.append
     monkeypatch.setattr(worker_process, "LAST_WORD", 0.1)
     monkeypatch.setattr(worker_process, "MARGIN", 0.1)
-    fake.quiet = False
+    said: list[str] = []
+    fake.quiet, fake.say = False, said.append
     fake.program = (
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
         "print('up', flush=True); time.sleep(60)"
@@ -227,6 +229,19 @@ def test_no_password_is_in_the_process_list(store_settings: Settings) -> None:
     ):
         assert "hunter2" not in " ".join(force._command())
     assert force._environment()["ICFQUEUE_BROKER_URL"] == url
+
+
+def test_our_own_worker_is_told_the_brokers_password(
+    store_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though it is no longer in the environment of who starts it."""
+    monkeypatch.delenv("ICFQUEUE_BROKER_PASSWORD", raising=False)
+    chosen = structs.replace(
+        store_settings, broker_url=Secret("redis://host"), broker_password=Secret("hunter2")
+    )
+    environment = WorkerProcess(chosen, concurrency=1)._environment()
+    assert environment["ICFQUEUE_BROKER_URL"] == "redis://host"
+    assert environment["ICFQUEUE_BROKER_PASSWORD"] == "hunter2"
 
 
 def test_the_worker_gets_its_settings_by_the_environment(store_settings: Settings) -> None:
@@ -279,15 +294,15 @@ def test_logs_of_workers_long_gone_are_removed(fake: Fake) -> None:
 def test_where_the_store_has_no_place_for_a_log_the_user_has_one(
     fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nowhere: bool
 ) -> None:
-    in_store, real = fake.log_path, os.open
+    in_store, real = fake.log_path, Folder.open_file
 
-    def refused(path: str | Path, *more: int) -> int:
-        if nowhere or Path(path) == in_store:
-            raise PermissionError(13, "Permission denied", str(path))
-        return real(path, *more)
+    def refused(folder: Folder, name: str, *more: int) -> int:
+        if nowhere or folder.shown / name == in_store:
+            raise PermissionError(13, "Permission denied", str(folder.shown / name))
+        return real(folder, name, *more)
 
     # The tests may run as root, to whom nothing is refused.
-    monkeypatch.setattr(worker_process.os, "open", refused)
+    monkeypatch.setattr(Folder, "open_file", refused)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
     if nowhere:
         with pytest.raises(UsageError, match=r"log cannot be written: .*\.log"):

@@ -82,7 +82,6 @@ def test_a_deposit_is_right_for_its_store_its_tarball_and_its_metadata(
     assert whole_deposit(store, V, f"{url}/") == found
     assert whole_deposit(store, V, "https://other.example.org") is None
     for wrong in (
-        replace(source, format=source.format + 1),
         replace(source, md5="f" * 32),
         replace(source, size=source.size + 1),
         replace(source, metadata="f" * 32),
@@ -101,6 +100,23 @@ def test_where_metadata_were_removed_the_deposits_own_word_is_taken(
     assert whole_deposit(store, V, url) is not None
     remove(store, V.metadata_dicoms)
     assert whole_deposit(store, V, url) is not None
+
+
+@pytest.mark.parametrize(
+    ("version", "tarball", "outdated"),
+    [(1, True, True), (1, False, False), (2, True, False), (3, True, False)],
+)
+def test_an_older_format_is_outdated_where_the_tarball_is_here(
+    job: Job, url: str, version: int, tarball: bool, outdated: bool
+) -> None:
+    if tarball:
+        job.store.path(V, V.tarball).write_bytes(CONTENT)
+    found = whole_deposit(job.store, V, url)
+    assert found is not None
+    source = replace(found[1], format=version)
+    assert completeness.is_outdated(source, job.store, V) is outdated
+    kept = right_source(replace(found[0], source=source), job.store, V, url)
+    assert kept == (None if outdated else source)
 
 
 @pytest.mark.usefixtures("job")

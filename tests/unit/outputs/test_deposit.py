@@ -15,6 +15,7 @@ from icfqueue.dataset import repository
 from icfqueue.outputs import deposit
 from icfqueue.outputs.deposit import Deposit, Source
 from icfqueue.steps.job import Job
+from icfqueue.store.fingerprint import Fingerprint
 
 REFS = {"refs/heads/master": "a" * 40, "refs/heads/git-annex": "b" * 40}
 SOURCE = Source(
@@ -65,9 +66,9 @@ def test_what_was_deposited_is_read_again(job: Job) -> None:
 
 def test_the_same_deposit_is_not_published_again(job: Job) -> None:
     put(job)
-    before = [path.stat() for path in files(job)]
+    before = [Fingerprint.of(path.stat()) for path in files(job)]
     assert not put(job)
-    assert [path.stat() for path in files(job)] == before
+    assert [Fingerprint.of(path.stat()) for path in files(job)] == before
 
 
 def test_the_zip_has_no_trace_of_where_and_when_it_was_made(tmp_path: Path) -> None:
@@ -165,6 +166,8 @@ def test_at_no_moment_do_refs_stand_beside_another_repository(job: Job) -> None:
 
 
 def test_the_clone_address_is_what_datalad_takes(job: Job) -> None:
+    of_all = deposit.clone_url("https://store.example.org/", "study_1")
+    assert of_all.endswith("&url=https://store.example.org/study_1/{{annex_key}}")
     assert deposit.clone_url("https://store.example.org/", job.visit) == (
         "datalad-annex::?type=external&externaltype=uncurl&encryption=none"
         "&url=https://store.example.org/study_1/visit_1_{{annex_key}}"

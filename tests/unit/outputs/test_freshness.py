@@ -1,26 +1,32 @@
-"""Whether a tarball is still the recorded one: what vouches, what is read, what differs."""
+"""Whether a tarball is still the recorded one: known, read and compared, different."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.guards import CountingGuard
 from support.reading import counted_opens
 
+from icfqueue.core.errors import TarballTouched
+from icfqueue.core.guard import Guard
 from icfqueue.core.visit import Visit
 from icfqueue.outputs.completeness import Recorded
-from icfqueue.outputs.freshness import Change, change_here, change_in_store, is_vouched
+from icfqueue.outputs.freshness import (
+    Change,
+    KnownTarball,
+    change_here,
+    change_in_store,
+)
 from icfqueue.store.directory import Store
 from icfqueue.store.fingerprint import Fingerprint
 
 V = Visit("study_1", "v")
 CONTENT = b"tarball" * 1000
 RECORDED = Recorded(len(CONTENT), hashlib.md5(CONTENT).hexdigest())
-LATER, EARLIER = 2**62, 1
-"""Times (nanoseconds since 1970) of files that are newer and older than any tarball."""
 
 
 @pytest.fixture
@@ -32,80 +38,105 @@ def tarball(store: Store) -> Path:
 
 
 def now(tarball: Path) -> Fingerprint:
-    found = Fingerprint.of(tarball)
+    found = Fingerprint.of(tarball.stat())
     assert found is not None
     return found
 
 
-def put(store: Store, name: str, when: int) -> Path:
-    path = store.path(V, name)
-    path.touch()
-    os.utime(path, ns=(when, when))
-    return path
+def known(tarball: Path) -> KnownTarball:
+    """What a record knows when the tarball was read."""
+    return KnownTarball(now(tarball), RECORDED.md5)
 
 
-@pytest.mark.parametrize("name", [V.metadata_tarball, V.refs])
-def test_a_file_that_is_newer_than_the_last_change_of_the_tarball_vouches_for_it(
-    store: Store, tarball: Path, name: str
-) -> None:
-    """That of its metadata, or where these were removed the deposit's refs."""
-    assert not is_vouched(store, V, now(tarball))
-    put(store, name, LATER)
-    assert is_vouched(store, V, now(tarball))
-    put(store, name, EARLIER)
-    assert not is_vouched(store, V, now(tarball))
-
-
-@pytest.mark.parametrize("name", [V.metadata_dicoms, V.repo_export, "v2_XDLRA--refs"])
-def test_no_other_file_vouches(store: Store, tarball: Path, name: str) -> None:
-    put(store, name, LATER)
-    assert not is_vouched(store, V, now(tarball))
-
-
-def test_where_the_metadata_are_older_the_refs_do_not_help(
-    store: Store, tarball: Path
-) -> None:
-    """They were made from the metadata, and say no more than these."""
-    put(store, V.metadata_tarball, EARLIER)
-    put(store, V.refs, LATER)
-    assert not is_vouched(store, V, now(tarball))
-
-
-def test_a_tarball_whose_age_was_set_back_is_not_vouched_for(
-    store: Store, tarball: Path
-) -> None:
-    """As ``cp -p`` and ``touch -d`` do: the time of the change itself cannot be set."""
-    note = put(store, V.metadata_tarball, now(tarball).ctime_ns - 1)
-    os.utime(tarball, ns=(EARLIER, EARLIER))
-    assert now(tarball).mtime_ns < note.stat().st_mtime_ns
-    assert not is_vouched(store, V, now(tarball))
-
-
-def test_a_change_at_the_very_moment_counts_as_one_after_it(
-    store: Store, tarball: Path
-) -> None:
-    put(store, V.metadata_tarball, now(tarball).ctime_ns)
-    assert not is_vouched(store, V, now(tarball))
-
-
-def test_a_tarball_that_is_vouched_for_is_not_read(store: Store, tarball: Path) -> None:
-    put(store, V.metadata_tarball, LATER)
+def test_a_tarball_that_is_known_is_not_read(store: Store, tarball: Path) -> None:
     guard = CountingGuard()
     with counted_opens() as opens:
-        assert change_here(store, V, now(tarball), RECORDED, guard) is None
+        found = change_here(store, V, now(tarball), RECORDED, guard, known=known(tarball))
+    assert found is None
     assert (guard.calls, guard.bytes) == (0, 0)
     assert opens[V.tarball] == 0
 
 
-def test_a_tarball_that_was_touched_is_read_once_and_compared(
-    store: Store, tarball: Path
+def touched(tarball: Path) -> None:
+    os.utime(tarball)
+
+
+def replaced_by_name(tarball: Path) -> None:
+    """By another file with the same times."""
+    before = tarball.stat()
+    other = tarball.with_name("other")
+    other.write_bytes(CONTENT)
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other.replace(tarball)
+
+
+def set_back(tarball: Path) -> None:
+    os.utime(tarball, ns=(1, 1))
+
+
+@pytest.mark.parametrize("change", [touched, replaced_by_name, set_back])
+def test_a_tarball_that_may_have_changed_is_read_once_and_compared(
+    store: Store, tarball: Path, change: Callable[[Path], None]
 ) -> None:
-    put(store, V.metadata_tarball, EARLIER)
+    before = known(tarball)
+    change(tarball)
     guard = CountingGuard()
     with counted_opens() as opens:
-        assert change_here(store, V, now(tarball), RECORDED, guard) is None
+        found = change_here(store, V, now(tarball), RECORDED, guard, known=before)
+    assert found is None
     assert guard.bytes == len(CONTENT)
     assert opens[V.tarball] == 1
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_no_part_of_the_fingerprint_is_compared_for_order(
+    store: Store, tarball: Path, place: int
+) -> None:
+    """Known from the future or from the past: it is not the same."""
+    for step in (-1, 1):
+        values = list(now(tarball))
+        values[place] += step
+        other = KnownTarball(tuple(values), RECORDED.md5)  # type: ignore[arg-type]
+        guard = CountingGuard()
+        assert change_here(store, V, now(tarball), RECORDED, guard, known=other) is None
+        assert guard.bytes == len(CONTENT)
+
+
+@pytest.mark.parametrize("name", [V.metadata_tarball, V.refs])
+def test_files_from_the_future_vouch_for_nothing(
+    store: Store, tarball: Path, name: str
+) -> None:
+    """As written by a worker whose clock is ahead."""
+    path = store.path(V, name)
+    path.touch()
+    os.utime(path, ns=(2**62, 2**62))
+    tarball.write_bytes(CONTENT[::-1])
+    assert change_here(store, V, now(tarball), RECORDED) is not None
+
+
+def test_what_is_known_needs_both_parts() -> None:
+    assert KnownTarball.of(None, "0" * 32) is None
+    assert KnownTarball.of((1, 2, 3, 4), None) is None
+    assert KnownTarball.of((1, 2, 3, 4), "0") == KnownTarball((1, 2, 3, 4), "0")
+
+
+def test_a_known_tarball_of_another_md5_is_a_change_without_reading(
+    store: Store, tarball: Path
+) -> None:
+    other = known(tarball)._replace(md5="0" * 32)
+    found = change_here(store, V, now(tarball), RECORDED, known=other)
+    assert found == Change("MD5", "0" * 32, RECORDED.md5)
+
+
+def test_a_tarball_that_changes_while_it_is_read_is_touched(
+    store: Store, tarball: Path
+) -> None:
+    class Changing(Guard):
+        def advance(self, *, bytes: int = 0, dicoms: int = 0) -> None:  # noqa: ARG002
+            os.utime(tarball)
+
+    with pytest.raises(TarballTouched):
+        change_here(store, V, now(tarball), RECORDED, Changing())
 
 
 def test_other_bytes_of_the_same_size_are_a_change_of_the_md5(
@@ -117,15 +148,13 @@ def test_other_bytes_of_the_same_size_are_a_change_of_the_md5(
     assert found == Change("MD5", md5, RECORDED.md5)
 
 
-@pytest.mark.parametrize("when", [LATER, EARLIER])
-def test_another_size_is_a_change_that_needs_no_reading_whoever_vouches(
-    store: Store, tarball: Path, when: int
+def test_another_size_is_a_change_that_needs_no_reading_whatever_is_known(
+    store: Store, tarball: Path
 ) -> None:
     tarball.write_bytes(CONTENT + b"x")
-    put(store, V.metadata_tarball, when)
     guard = CountingGuard()
     with counted_opens() as opens:
-        found = change_here(store, V, now(tarball), RECORDED, guard)
+        found = change_here(store, V, now(tarball), RECORDED, guard, known=known(tarball))
     assert found == Change("size", len(CONTENT) + 1, len(CONTENT))
     assert (guard.calls, opens[V.tarball]) == (0, 0)
 

@@ -81,7 +81,7 @@ def test_a_damaged_tarball_file_is_a_clear_error_with_a_remedy(
     with pytest.raises(BadMetadata, match=r"v1_metadata_tarball\.json") as caught:
         read_tarball(store, V)
     assert "--force" in caught.value.hint
-    assert sound_tarball(path) is None
+    assert sound_tarball(store, V) is None
 
 
 def test_the_file_of_another_visit_is_none_of_this_one(store: Store) -> None:
@@ -90,7 +90,7 @@ def test_the_file_of_another_visit_is_none_of_this_one(store: Store) -> None:
     path.write_text(json.dumps({**TARBALL, "dspath": "icf/v2_dicom.tar"}))
     with pytest.raises(BadMetadata, match="another visit"):
         read_tarball(store, V)
-    found = sound_tarball(path)
+    found = sound_tarball(store, V)
     assert found is not None
     assert found.dspath == "icf/v2_dicom.tar"
 
@@ -99,9 +99,9 @@ def test_a_sound_tarball_file_is_told_from_one_that_is_to_be_replaced(
     store: Store,
 ) -> None:
     path = store.path(V, V.metadata_tarball)
-    assert sound_tarball(path) == TOLD
+    assert sound_tarball(store, V) == TOLD
     path.unlink()
-    assert sound_tarball(path) is None
+    assert sound_tarball(store, V) is None
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_the_list_is_read_once_however_often_it_is_asked_about(store: Store) -> 
         assert not opens, "nobody asked yet"
         assert [file.md5, file.md5] == [hashlib.md5(content).hexdigest()] * 2
         assert file.records() == LIST
-    assert opens == {V.metadata_dicoms: 1}
+    assert opens[V.metadata_dicoms] == 1
 
 
 def test_a_list_that_is_not_there_is_looked_for_once(store: Store) -> None:
@@ -144,7 +144,7 @@ def test_a_list_that_is_not_there_is_looked_for_once(store: Store) -> None:
         assert (file.md5, file.md5) == (None, None)
         with pytest.raises(BadMetadata, match="missing"):
             file.records()
-    assert opens == {V.metadata_dicoms: 1}
+    assert opens[V.metadata_dicoms] == 1
 
 
 def test_what_was_parsed_is_let_go_of_and_read_again_if_asked_for_again(

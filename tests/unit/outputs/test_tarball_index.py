@@ -16,7 +16,6 @@ from icfqueue.demo.visits import write_tar
 from icfqueue.outputs import tarball_index
 from icfqueue.outputs.tarball_index import Index, Listing
 from icfqueue.store.directory import Store
-from icfqueue.store.fingerprint import Fingerprint
 from icfqueue.tarball.scan import Tarball
 
 V = Visit("study_1", "v1")
@@ -34,9 +33,11 @@ def tarball(store: Store) -> Path:
 @pytest.fixture
 def index(store: Store, tarball: Path) -> Index:
     """The note on that tarball, in the visit's work folder."""
-    fingerprint = Fingerprint.of(tarball)
+    fingerprint = store.fingerprint(tarball)
     assert fingerprint is not None
-    made = Index(Tarball(9, "0" * 32, 2, NEWEST + 5), fingerprint, Listing(3, "1" * 32))
+    made = Index(
+        Tarball(9, "0" * 32, 2, NEWEST + 5), fingerprint, True, Listing(3, "1" * 32)
+    )
     store.make_dir(store.work_dir(V))
     tarball_index.index_path(store, V).write_text(tarball_index.dump(made))
     return made
@@ -61,7 +62,9 @@ def test_a_damaged_note_counts_as_none(store: Store, text: str) -> None:
     assert tarball_index.read(store, V) is None
 
 
-@pytest.mark.parametrize("field", ["size", "md5", "newest", "fingerprint", "listing"])
+@pytest.mark.parametrize(
+    "field", ["size", "md5", "newest", "fingerprint", "settled", "listing"]
+)
 @pytest.mark.usefixtures("index")
 def test_a_note_that_lacks_a_field_counts_as_none(store: Store, field: str) -> None:
     path = tarball_index.index_path(store, V)
@@ -75,11 +78,11 @@ def test_a_note_that_is_not_there_is_none(store: Store) -> None:
     assert tarball_index.read(store, V) is None
 
 
-def test_a_list_is_known_by_size_and_md5(tmp_path: Path) -> None:
-    path = tmp_path / "dicoms.json"
-    assert Listing.of(path) is None
+def test_a_list_is_known_by_size_and_md5(store: Store) -> None:
+    path = store.root / "dicoms.json"
+    assert Listing.of(store, path) is None
     path.write_bytes(b"[]\n")
-    assert Listing.of(path) == Listing(3, hashlib.md5(b"[]\n").hexdigest())
+    assert Listing.of(store, path) == Listing(3, hashlib.md5(b"[]\n").hexdigest())
 
 
 def test_the_newest_time_is_that_of_the_note_if_it_belongs_to_the_tarball(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
+import redis
 from msgspec import structs
 from support.in_process_queue import URL, InProcessQueue
 
@@ -18,6 +19,8 @@ from icfqueue.core.errors import (
     Interrupted,
     LeaseLost,
     NetworkTrouble,
+    NoRoom,
+    NotSeen,
     PermanentError,
     PutOff,
     StepError,
@@ -130,6 +133,17 @@ def test_what_the_work_raises_is_an_entry_of_the_record_and_goes_no_further(
     assert enqueued.take() is None
 
 
+def test_an_outcome_that_no_record_can_hold_is_a_fault_and_not_written(
+    enqueued: InProcessQueue,
+) -> None:
+    """Else nobody could read the record until it is forgotten."""
+    assert make(enqueued, Work(Outcome(worked=True, tar_bytes=2**62))) == "failed"
+    found = enqueued.record(V)
+    assert found.tar_bytes is None
+    assert found.error is not None
+    assert "unexpected ValueError: this is a fault of icfqueue" in found.error["message"]
+
+
 def test_a_transient_failure_is_tried_as_often_as_is_set(enqueued: InProcessQueue) -> None:
     enqueued.worker.settings = structs.replace(enqueued.settings, max_attempts=2)
     assert make(enqueued, Work(NetworkTrouble("x")), "index_tar") == "waiting"
@@ -145,6 +159,7 @@ def test_a_transient_failure_is_tried_as_often_as_is_set(enqueued: InProcessQueu
         (LeaseLost("gone"), State.QUEUED),
         (PutOff(StoreBusy("busy"), 60.0), State.WAITING),
         (DiskTrouble("full"), State.WAITING),
+        (NoRoom("does not fit"), State.WAITING),
         (StoreBusy("busy", retry_after=60.0), State.WAITING),
     ],
 )
@@ -177,6 +192,21 @@ def test_while_the_disk_rests_a_step_is_not_begun_and_nothing_noted_anew(
     found = enqueued.record(W)
     assert found.error is not None
     assert (found.error["message"], found.error["step"]) == ("no space left", "index_tar")
+
+
+@pytest.mark.parametrize("room", [1 << 40, 1])
+def test_a_visit_that_did_not_fit_is_begun_only_if_it_may_fit_now(
+    enqueued: InProcessQueue, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    """Its size is remembered, so that the store need not be asked for it."""
+    make(enqueued, Work(NoRoom("does not fit", size=1000)))
+    assert enqueued.record(V).tar_bytes == 1000
+    enqueued.ledger.update(V, record.due_again)
+    monkeypatch.setattr(type(enqueued.store), "room", lambda _: room)
+    work = Work(Outcome(worked=True))
+    assert make(enqueued, work) == ("waiting" if room == 1 else "queued")
+    assert bool(work.seen) is (room > 1)
+    assert enqueued.record(V).steps[0].faults == 0
 
 
 def test_a_hold_that_was_only_met_is_not_noted_again(enqueued: InProcessQueue) -> None:
@@ -297,3 +327,44 @@ def test_a_step_that_does_not_end_is_recorded_before_its_process_is_ended(
     assert ended == [3]
     found = enqueued.record(V)
     assert (found.state, found.token, found.steps[0].attempts) == (State.QUEUED, "", 0)
+
+
+def test_what_is_not_seen_waits_uncounted_for_a_while_and_then_counts(
+    in_process_queue: InProcessQueue,
+) -> None:
+    queue = in_process_queue
+    (visit,) = queue.build()
+    queue.enqueue([visit])
+    worker = queue.another(seen_within=20.0)
+    worker.watch.check(make=True)
+    for looks in range(6):
+        held = queue.hold(visit)
+        attempt = Attempt(worker, "fetch", [held])
+        attempt.run(lambda _: {visit: NotSeen("it is not there")})
+        found = queue.record(visit)
+        assert found.state == State.WAITING
+        assert found.error
+        assert found.error["type"] == "NotSeen"
+        assert found.steps[0].faults == max(0, looks - 3)
+        queue.ledger.update(visit, record.due_again)
+
+
+def test_an_answer_of_the_broker_that_means_nothing_is_no_fault_of_the_visit(
+    enqueued: InProcessQueue,
+) -> None:
+    """It waits, uncounted, whatever somebody else wrote there."""
+    error = redis.ResponseError("WRONGTYPE Operation against a key")
+    assert make(enqueued, Work(error)) == "waiting"
+    found = enqueued.record(V)
+    assert found.error is not None
+    assert (found.error["kind"], found.error["type"]) == ("transient", "TransientError")
+    assert found.steps[0].faults == 0
+
+
+def test_sums_that_are_none_keep_no_outcome_from_the_record(
+    enqueued: InProcessQueue,
+) -> None:
+    enqueued.ledger.client.set("icfqueue:totals:study_1", "x")
+    assert make(enqueued, Work(Outcome(worked=True, tar_bytes=7))) == "queued"
+    assert enqueued.record(V).step == "index_tar"
+    assert enqueued.ledger.totals("study_1")["tar_bytes"] == 7

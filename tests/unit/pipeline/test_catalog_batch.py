@@ -12,15 +12,25 @@ from support.metadata import write_metadata
 from support.waiting import pass_time
 
 from icfqueue.catalog import study
-from icfqueue.core.errors import BadId, LeaseLost, Unreachable, UsageError
+from icfqueue.core.errors import (
+    BadId,
+    BadTarball,
+    DiskTrouble,
+    LeaseLost,
+    ToolFailed,
+    Unreachable,
+    UsageError,
+)
 from icfqueue.core.guard import Guard
 from icfqueue.core.options import Outcome, Results
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
-from icfqueue.ledger.record import State
+from icfqueue.ledger.record import ACTIVE, State
 from icfqueue.ledger.redis_ledger import RedisLedger
-from icfqueue.pipeline import catalog_batch
+from icfqueue.pipeline import catalog_batch, catalog_schedule
 from icfqueue.pipeline.catalog_batch import lock_of, rebuild_catalog, update_catalog
+from icfqueue.pipeline.catalog_schedule import send_flush
+from icfqueue.steps import registry
 from icfqueue.steps.job import Job
 from icfqueue.store.directory import Store
 
@@ -77,7 +87,7 @@ def test_all_that_are_ready_are_written_in_one_go(pages: Pages) -> None:
 def test_no_batch_is_larger_than_the_limit(
     pages: Pages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalog_batch, "LARGEST_BATCH", 2)
+    monkeypatch.setattr(catalog_schedule, "LARGEST_BATCH", 2)
     assert update_catalog(pages.queue.worker, PROJECT) == "3 visits"
     assert pages.batches == [["a", "b"], ["c"]]
 
@@ -98,7 +108,7 @@ def test_a_visit_that_somebody_claimed_is_left_to_him(pages: Pages) -> None:
 def test_a_worker_that_is_to_stop_writes_no_further_batch(
     pages: Pages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalog_batch, "LARGEST_BATCH", 1)
+    monkeypatch.setattr(catalog_schedule, "LARGEST_BATCH", 1)
     pages.stops = True
     assert update_catalog(pages.queue.worker, PROJECT) == "1 visits"
     assert steps(pages.queue) == ["cleanup", "update_catalog", "update_catalog"]
@@ -121,6 +131,118 @@ def test_a_writer_that_lost_the_lock_publishes_nothing_and_gives_its_visits_back
 
 def test_studies_have_locks_of_their_own() -> None:
     assert lock_of("study_1") != lock_of("study_2")
+
+
+# A writing that fails as a whole
+
+
+@dataclass
+class Trouble:
+    """Writes no page; a batch with one of `bad` fails as a whole, or all do for a while."""
+
+    bad: set[str] = field(default_factory=set)
+    error: Exception = field(default_factory=lambda: BadTarball("its page"))
+    failing: int = 0
+    batches: list[list[str]] = field(default_factory=list)
+
+    def __call__(self, jobs: Sequence[Job]) -> Results:
+        names = [job.visit.id for job in jobs]
+        self.batches.append(names)
+        self.failing -= 1
+        if self.failing >= 0 or self.bad & set(names):
+            raise self.error
+        return {job.visit: Outcome(worked=True) for job in jobs}
+
+
+MANY = [Visit(PROJECT, f"v{number:02d}") for number in range(20)]
+
+
+@pytest.fixture
+def queue(in_process_queue: InProcessQueue) -> InProcessQueue:
+    """Twenty visits are ready for the catalog."""
+    in_process_queue.store.project_dir(PROJECT).mkdir(exist_ok=True)
+    in_process_queue.enqueue(MANY)
+    for visit in MANY:
+        in_process_queue.advance(visit, "update_catalog")
+    while in_process_queue.take():
+        pass
+    return in_process_queue
+
+
+def drain(queue: InProcessQueue) -> None:
+    """Let time pass until nothing is left to do for the catalog."""
+    for _ in range(200):
+        if not queue.ledger.visits(PROJECT, ACTIVE):
+            return
+        pass_time(queue.ledger.client, 60.0)
+        queue.supervisor.look()
+        while message := queue.take():
+            queue.handle(message)
+    raise AssertionError(queue.ledger.counts(PROJECT))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BadTarball("its page"),
+        ValueError("a fault of ours"),
+        ToolFailed("git ended"),
+        DiskTrouble("I/O error", full=False),
+    ],
+    ids=repr,
+)
+def test_one_bad_visit_that_fails_its_batch_fails_alone(
+    queue: InProcessQueue, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    trouble = Trouble({"v07", "v13"}, error)
+    monkeypatch.setattr(catalog_batch, "run_batch", trouble)
+    monkeypatch.setattr(registry, "run", lambda *_: Outcome(worked=True))
+    drain(queue)
+    states = {visit.id: queue.record(visit).state for visit in MANY}
+    assert {name for name, state in states.items() if state == State.FAILED} == trouble.bad
+    assert set(states.values()) == {State.DONE, State.FAILED}
+    charged = {v.id: queue.record(v).steps[4].faults for v in MANY}
+    assert {name for name, faults in charged.items() if faults} == trouble.bad
+    # By halves, not one by one from the start.
+    assert [len(batch) for batch in trouble.batches[:3]] == [20, 10, 5]
+    assert len(trouble.batches) < 80
+
+
+def test_trouble_of_all_charges_none_and_is_waited_for(
+    queue: InProcessQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trouble = Trouble(error=DiskTrouble("I/O error", full=False), failing=3)
+    monkeypatch.setattr(catalog_batch, "run_batch", trouble)
+    update_catalog(queue.worker, PROJECT)
+    found = queue.record(MANY[0])
+    assert (found.state, found.steps[4].faults, found.attempts) == (State.WAITING, 0, 1)
+    assert found.error
+    assert found.error["message"] == "I/O error"
+    monkeypatch.setattr(registry, "run", lambda *_: Outcome(worked=True))
+    drain(queue)
+    assert {queue.record(visit).state for visit in MANY} == {State.DONE}
+    assert sum(queue.record(visit).steps[4].faults for visit in MANY) == 0
+
+
+def test_a_full_disk_is_told_to_all_workers_as_ever(
+    queue: InProcessQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trouble = Trouble(error=DiskTrouble("no space"), failing=1)
+    monkeypatch.setattr(catalog_batch, "run_batch", trouble)
+    update_catalog(queue.worker, PROJECT)
+    assert queue.ledger.notes.get("rest:disk")
+    assert {queue.record(visit).steps[4].faults for visit in MANY} == {0}
+    assert {queue.record(visit).state for visit in MANY} == {State.WAITING}
+
+
+def test_what_cannot_be_read_does_not_keep_the_others_from_their_pages(
+    queue: InProcessQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trouble = Trouble()
+    monkeypatch.setattr(catalog_batch, "run_batch", trouble)
+    queue.ledger.client.hset("icfqueue:visit:study_1/v00", "r", "no JSON")
+    assert send_flush(queue.ledger, queue.messages, PROJECT)
+    assert update_catalog(queue.worker, PROJECT) == "19 visits"
 
 
 # A catalog made anew
@@ -171,7 +293,7 @@ def test_it_is_written_only_while_the_lock_is_held(
     ledger: RedisLedger,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def lose_the_lock(*arguments: object) -> Results:
+    def lose_the_lock(*arguments: object, **_: object) -> Results:
         guard = arguments[-1]
         assert isinstance(guard, Guard)
         guard.before_publish("catalog")

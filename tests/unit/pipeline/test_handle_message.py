@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import redis
 from support.in_process_queue import InProcessQueue
 
 from icfqueue.core.errors import BadId, PermanentError
@@ -44,6 +45,7 @@ def test_what_a_message_says_is_checked_again(
 def test_a_message_for_an_unknown_visit_or_a_stale_one_is_dropped(
     in_process_queue: InProcessQueue,
 ) -> None:
+    in_process_queue.worker.watch.check(make=True)
     assert (
         handle_message.handle(in_process_queue.worker, "fetch", "study_1", "v", 1)
         == "dropped"
@@ -72,6 +74,7 @@ def test_a_current_message_is_one_step_of_its_visit(
     in_process_queue: InProcessQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The module of the step is asked, and the word is the visit's state afterwards."""
+    in_process_queue.worker.watch.check(make=True)
     asked = []
 
     def run(job: fetch.Job) -> Outcome:
@@ -96,9 +99,28 @@ def test_a_message_for_the_catalog_means_its_whole_study(
     in_process_queue: InProcessQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever visit and generation it names."""
+    in_process_queue.worker.watch.check(make=True)
     monkeypatch.setattr(
         handle_message, "update_catalog", lambda _, project: f"all of {project}"
     )
     assert handle_message.update_catalog is not catalog_batch.update_catalog
     message = ("update_catalog", "study_1", "nobody", 99)
     assert in_process_queue.handle(message) == "all of study_1"
+
+
+def test_what_stays_spoilt_leaves_the_message(
+    in_process_queue: InProcessQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no traceback; the supervisor sends another."""
+    in_process_queue.worker.watch.check(make=True)
+    in_process_queue.enqueue([V])
+    message = in_process_queue.take()
+    assert message
+
+    def refuse(*_: object) -> None:
+        raise redis.ResponseError("WRONGTYPE Operation against a key")
+
+    monkeypatch.setattr(handle_message, "_handle", refuse)
+    assert in_process_queue.handle(message) == "spoilt key"
+    monkeypatch.undo()
+    assert in_process_queue.record(V).state == State.QUEUED

@@ -17,6 +17,7 @@ from support.valkey import Valkey
 from support.waiting import Clock, pass_time, wait_until
 
 from icfqueue.core.errors import IcfqueueError, Interrupted, LeaseLost, Stalled
+from icfqueue.core.guard import UNGUARDED
 from icfqueue.core.options import Options
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
@@ -307,3 +308,76 @@ def test_a_broker_that_is_away_or_late_for_longer_than_a_stall_is_no_stall(
     look(found)
     with pytest.raises(Stalled):
         found.check()
+
+
+# Room on the disk
+
+
+@pytest.fixture
+def downloading(held: RedisLedger) -> Callable[..., Heartbeat]:
+    def make(visit: Visit = V, lease: float = 60.0) -> Heartbeat:
+        token = {V: "t", W: "u"}[visit]
+        return Heartbeat(held, held, {visit: token}, lease=lease, stall=60.0)
+
+    return make
+
+
+def test_room_is_promised_once_and_given_back(
+    held: RedisLedger, downloading: Callable[..., Heartbeat]
+) -> None:
+    room = held.room
+    with downloading(V) as first, downloading(W) as second:
+        assert first.promise_room(70, lambda: 100) is None
+        assert second.promise_room(40, lambda: 100) == 70
+        assert second.promise_room(30, lambda: 100) is None
+        assert room.promised() == {str(V): 70, str(W): 30}
+    assert room.promised() == {}
+
+
+def test_what_was_received_needs_no_promise_and_the_rest_is_renewed(
+    held: RedisLedger, downloading: Callable[..., Heartbeat]
+) -> None:
+    """As long as the lease, also beyond the end that the promise had at first."""
+    room = held.room
+    with downloading() as found:
+        found.advance(bytes=1000)
+        assert found.promise_room(70, lambda: 100) is None
+        found.advance(bytes=50)
+        wait_until(lambda: room.promised() == {str(V): 20}, 20, "the rest is promised")
+        for _ in range(3):
+            pass_time(held.client, 59.0)
+            found.before_publish("x")
+        answer = room.promise(W, "u", 90, 100, 1.0)
+        assert answer == (False, 20)
+        found.advance(bytes=500)
+        found.before_publish("x")
+        assert room.promised() == {str(V): 0}
+
+
+def test_room_that_went_while_it_was_promised_is_not_promised(
+    held: RedisLedger, downloading: Callable[..., Heartbeat]
+) -> None:
+    """Somebody wrote the last of his bytes between the look and the promise."""
+    looks = iter([100, 40])
+    with downloading() as found:
+        assert found.promise_room(70, lambda: next(looks)) == 0
+        assert held.room.promised() == {}
+
+
+def test_the_promise_of_a_visit_that_another_took_over_is_his(
+    held: RedisLedger, downloading: Callable[..., Heartbeat]
+) -> None:
+    room = held.room
+    with downloading() as sleeper:
+        assert sleeper.promise_room(70, lambda: 100) is None
+        held.update(V, record.orphaned)
+        held.update(V, lambda r: record.claimed(r, "next", "w", 1.0), lease=60.0)
+        assert room.promise(V, "next", 50, 100, 60.0).granted
+        assert isinstance(called_off(sleeper), LeaseLost)
+    assert room.promised() == {str(V): 50}
+
+
+def test_without_a_queue_there_is_room_if_it_is_free() -> None:
+    assert UNGUARDED.promise_room(100, lambda: 100) is None
+    assert UNGUARDED.promise_room(101, lambda: 100) == 0
+    assert UNGUARDED.promise_room(0, lambda: -5) is None

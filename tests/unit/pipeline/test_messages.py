@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 from support.in_process_queue import InProcessQueue, decoded
+from support.waiting import pass_time
 
-from icfqueue.broker.celery_app import LEVELS, SEPARATOR
+from icfqueue.broker.celery_app import SEPARATOR
+from icfqueue.broker.queues import lists
 from icfqueue.core.options import Options, Outcome
+from icfqueue.core.priority import LEVELS, MAX_PRIORITY
 from icfqueue.core.steps import NAMES, QUEUES, STEPS
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
-from icfqueue.ledger.record import MAX_PRIORITY, Record
+from icfqueue.ledger.record import Record
 from icfqueue.pipeline.messages import Nudge
 
 OPTIONS = Options("https://user:hunter2@data.example.org", credential="secret-name")
@@ -63,11 +66,11 @@ def test_each_step_has_its_task_and_its_queue(
 
 def test_begun_visits_go_first_then_the_more_urgent_ones() -> None:
     levels = [
-        Nudge.of(queued(priority=priority, steps=steps)).priority
+        Nudge.of(queued(priority=priority, steps=steps)).level
         for steps in (1, 0)
         for priority in range(MAX_PRIORITY, -1, -1)
     ]
-    assert levels == LEVELS
+    assert levels == list(LEVELS)
 
 
 def test_of_many_messages_the_begun_and_urgent_come_out_first(
@@ -96,9 +99,10 @@ def test_a_message_that_is_sent_again_counts_as_sent_just_now(
 ) -> None:
     found = queued()
     in_process_queue.ledger.put_many([(None, found)])
-    in_process_queue.ledger.client.zadd("icfqueue:sent:fetch", {"study_1/v": 0})
-    assert in_process_queue.ledger.unsent("fetch", 5.0) == [found.visit]
+    pass_time(in_process_queue.ledger.client, 6.0)
+    turns = in_process_queue.ledger.turns
+    assert turns.count("fetch", lists("fetch"), 5.0).late == [found.visit]
     assert in_process_queue.messages.send_again([found]) == 1
-    assert in_process_queue.ledger.unsent("fetch", 5.0) == []
+    assert turns.count("fetch", ["none"] * 10, 5.0).late == []
     message = in_process_queue.ledger.client.rpop(f"fetch{SEPARATOR}9")
     assert decoded(message) == ("fetch", "study_1", "v", 1)

@@ -13,12 +13,13 @@ from support.in_process_queue import InProcessQueue
 from support.valkey import Valkey
 from support.waiting import Clock, pass_time, wait_until
 
-from icfqueue.broker.celery_app import LEVELS, SEPARATOR
+from icfqueue.broker.celery_app import SEPARATOR
 from icfqueue.core.errors import NetworkTrouble
+from icfqueue.core.priority import LEVELS
 from icfqueue.core.steps import QUEUES, UPDATE_CATALOG
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
-from icfqueue.ledger.keys import key
+from icfqueue.ledger.keys import LAYOUT, SPOILT, key, visit_key
 from icfqueue.ledger.record import State
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.ledger.retry_policy import RetryIn
@@ -54,14 +55,10 @@ def empty(in_process_queue: InProcessQueue) -> int:
     return count
 
 
-def age(
-    in_process_queue: InProcessQueue, queue: str = "fetch", seconds: float | None = None
-) -> None:
-    """Let all messages of `queue` be sent `seconds` ago, or very long."""
-    sent = 1 if seconds is None else int((time.time() - seconds) * 1000)
-    client = in_process_queue.ledger.client
-    for member in client.zrange(key("sent", queue), 0, -1):
-        client.zadd(key("sent", queue), {member: sent})
+def age(in_process_queue: InProcessQueue, seconds: float = 60.0) -> None:
+    """Let all messages be sent `seconds` ago, and have them counted at the next look."""
+    pass_time(in_process_queue.ledger.client, seconds)
+    in_process_queue.supervisor._next_count.clear()
 
 
 def test_a_visit_whose_worker_vanished_is_queued_again_with_a_message(
@@ -175,7 +172,6 @@ def test_a_message_that_was_lost_is_sent_again_once(
     in_process_queue.supervisor.send_lost("fetch")
     assert in_process_queue.queues.depth("fetch") == 2
     age(in_process_queue)
-    in_process_queue.supervisor._next_count.clear()
     in_process_queue.supervisor.send_lost("fetch")
     assert sorted(in_process_queue.queues.waiting("fetch")) == [
         str(visit) for visit in visits
@@ -186,40 +182,16 @@ def test_a_message_that_was_lost_is_sent_again_once(
     assert in_process_queue.queues.depth("fetch") == 3
 
 
-def test_a_queue_that_has_all_its_messages_is_not_read(
+def test_of_a_queue_that_has_all_its_messages_none_is_sent_or_read(
     in_process_queue: InProcessQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_process_queue.enqueue([V])
-    age(in_process_queue, seconds=in_process_queue.supervisor.patience + 1)
     monkeypatch.setattr(
         in_process_queue.queues, "waiting", lambda _: pytest.fail("was read")
     )
-    in_process_queue.supervisor.send_lost("fetch")
-    assert in_process_queue.queues.depth("fetch") == 1
-
-
-def test_a_lost_message_is_found_although_stale_ones_make_up_the_number(
-    in_process_queue: InProcessQueue,
-) -> None:
-    """What is no message of ours is passed over."""
-    in_process_queue.enqueue([V])
-    name = f"fetch{SEPARATOR}{LEVELS[-1]}"
-    in_process_queue.ledger.client.delete(name)
-    for stale in ("no JSON", "null", '{"headers": []}'):
-        in_process_queue.ledger.client.lpush(name, stale)
-    age(in_process_queue, seconds=in_process_queue.supervisor.patience + 1)
-    in_process_queue.supervisor.send_lost("fetch")
-    assert in_process_queue.queues.depth("fetch") == 3
-    in_process_queue.supervisor._next_count.clear()
-    age(in_process_queue)
-    in_process_queue.supervisor.send_lost("fetch")
-    assert list(in_process_queue.queues.waiting("fetch")) == [str(V)]
-    # And the long queue is not read again at once.
-    in_process_queue.ledger.client.delete(name)
-    in_process_queue.ledger.client.lpush(name, "x")
-    age(in_process_queue)
-    in_process_queue.supervisor._next_count.clear()
-    in_process_queue.supervisor.send_lost("fetch")
+    for _ in range(3):
+        age(in_process_queue)
+        in_process_queue.supervisor.send_lost("fetch")
     assert in_process_queue.queues.depth("fetch") == 1
 
 
@@ -244,8 +216,7 @@ def test_messages_of_later_steps_are_found_too(
     in_process_queue.enqueue([V])
     in_process_queue.advance(V, step)
     empty(in_process_queue)
-    for queue in QUEUES:
-        age(in_process_queue, queue)
+    age(in_process_queue)
     in_process_queue.supervisor.look()
     assert in_process_queue.take() == (step, "study_1", "v", 1)
 
@@ -418,3 +389,134 @@ def test_an_unexpected_error_is_logged_and_the_next_look_is_made(
     start(in_process_queue.supervisor)
     wait_until(lambda: len(looks) > 2, 20, "it looks again")
     assert "unexpected error" in caplog.text
+
+
+# What cannot be read, and clocks that are set
+
+
+def test_a_record_that_cannot_be_read_is_set_aside_with_a_word(
+    in_process_queue: InProcessQueue, caplog: pytest.LogCaptureFixture
+) -> None:
+    in_process_queue.enqueue([V])
+    claim(in_process_queue)
+    client = in_process_queue.ledger.client
+    client.hset(visit_key(V), "r", "no JSON")
+    for _ in range(3):
+        in_process_queue.supervisor.look()
+    assert caplog.text.count("cannot be read") == 1
+    assert client.hget(visit_key(V), "r") == "no JSON"
+
+
+def test_a_clock_that_is_set_forward_ends_no_lease_of_a_live_worker(
+    in_process_queue: InProcessQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All leases seem to be over at once: they are renewed first."""
+    clock = Clock()
+    monkeypatch.setattr(supervisor, "time", clock)
+    in_process_queue.enqueue([V])
+    claim(in_process_queue, lease=30.0)
+    in_process_queue.supervisor.look()
+    monkeypatch.setattr(RedisLedger, "clock_stepped", lambda _: 3600.0)
+    pass_time(in_process_queue.ledger.client, 3600.0)
+    in_process_queue.supervisor.look()
+    assert in_process_queue.record(V).state == State.RUNNING
+    assert in_process_queue.ledger.renew(V, "t", 30.0)
+    monkeypatch.setattr(RedisLedger, "clock_stepped", lambda _: 0.0)
+    clock.now += in_process_queue.settings.lease + 1
+    in_process_queue.supervisor.look()
+    assert in_process_queue.record(V).state == State.RUNNING
+
+
+def test_after_a_clock_was_set_back_nobody_waits_for_it_to_catch_up(
+    in_process_queue: InProcessQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For an orphan, a retry that is due, a message that was lost."""
+    orphan, waiting, lost = (Visit("study_1", name) for name in ("o", "w", "l"))
+    in_process_queue.enqueue([orphan, waiting, lost])
+    empty(in_process_queue)
+    claim(in_process_queue, orphan, lease=10.0)
+    claim(in_process_queue, waiting, lease=30.0)
+    in_process_queue.ledger.update(
+        waiting,
+        lambda r: record.failed(
+            r, NetworkTrouble("x"), RetryIn(10.0), in_process_queue.ledger.now()
+        ),
+    )
+    in_process_queue.supervisor.look()
+    monkeypatch.setattr(RedisLedger, "clock_stepped", lambda _: -3600.0)
+    pass_time(in_process_queue.ledger.client, -3600.0)
+    in_process_queue.supervisor.look()
+    monkeypatch.setattr(RedisLedger, "clock_stepped", lambda _: 0.0)
+    age(in_process_queue, in_process_queue.settings.lease + 1)
+    in_process_queue.supervisor.look()
+    found = [in_process_queue.record(visit) for visit in (orphan, waiting, lost)]
+    assert [one.state for one in found] == [State.QUEUED] * 3
+    age(in_process_queue, 10.0)
+    in_process_queue.supervisor.look()
+    assert empty(in_process_queue) == 3
+
+
+def test_a_newer_layout_ends_supervision_and_says_so(
+    in_process_queue: InProcessQueue,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(supervisor, "TICK", 0.01)
+    refused = threading.Event()
+    made = in_process_queue.another_supervisor(refused=refused.set)
+    in_process_queue.ledger.client.set(key("layout"), LAYOUT + 1)
+    made.run(threading.Event(), lambda: in_process_queue.ledger.worker_lives("host:1"))
+    assert refused.is_set()
+    assert "a newer icfqueue works with this broker" in caplog.text
+
+
+def test_who_becomes_active_has_spoilt_keys_mended(
+    in_process_queue: InProcessQueue,
+) -> None:
+    """Those, too, that nobody meets."""
+    in_process_queue.enqueue([V])
+    in_process_queue.ledger.client.set(key("layout"), "x")
+    assert in_process_queue.supervisor.leads()
+    assert in_process_queue.ledger.client.get(key("layout")) is None
+
+
+def test_a_mending_that_nobody_ended_is_ended(in_process_queue: InProcessQueue) -> None:
+    in_process_queue.enqueue([V])
+    in_process_queue.ledger.client.delete(key("in", "study_1", State.QUEUED))
+    in_process_queue.ledger.client.set(SPOILT, "1")
+    in_process_queue.supervisor.look()
+    assert in_process_queue.ledger.counts("study_1")[State.QUEUED] == 1
+
+
+@pytest.mark.parametrize("name", ["leases", "due", "flush", "sent:fetch", "turn:fetch:9"])
+def test_a_key_of_another_type_stops_no_look(
+    in_process_queue: InProcessQueue, name: str
+) -> None:
+    in_process_queue.enqueue([V])
+    claim(in_process_queue)
+    in_process_queue.ledger.client.delete(key(name))
+    in_process_queue.ledger.client.set(key(name), "x")
+    in_process_queue.supervisor.look()
+    assert in_process_queue.ledger.client.type(key(name)) in {"none", "zset"}
+
+
+def test_what_stays_spoilt_is_said_and_looked_at_again(
+    in_process_queue: InProcessQueue,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    looks = []
+
+    def look() -> None:
+        looks.append(1)
+        if len(looks) > 2:
+            stop.set()
+        raise redis.ResponseError("WRONGTYPE Operation against a key")
+
+    stop = threading.Event()
+    monkeypatch.setattr(supervisor, "TICK", 0.001)
+    monkeypatch.setattr(in_process_queue.supervisor, "look", look)
+    in_process_queue.supervisor.run(stop)
+    assert len(looks) == 3
+    assert "the broker answered WRONGTYPE" in caplog.text
+    assert "Traceback" not in caplog.text

@@ -23,7 +23,8 @@ from icfqueue.core.errors import (
     UsageError,
 )
 from icfqueue.core.visit import Visit
-from icfqueue.remote.client import RemoteFile, RemoteStore
+from icfqueue.remote.client import RemoteStore
+from icfqueue.remote.download import RemoteFile
 
 SECRET = "s3cret-pass"
 VISIT = Visit("study_1", "v")
@@ -80,7 +81,9 @@ def test_a_project_that_is_not_there_is_said_so(web: FaultyStore) -> None:
 def test_a_listing_that_is_no_web_page_is_said_so(web: FaultyStore) -> None:
     (web.root / "study_1" / "index.html").write_text("{}")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(__import__("icfqueue.demo.server").demo.server.TYPES, ".html", "a/b")
+        patch.setitem(
+            __import__("icfqueue.serve.server").serve.server.TYPES, ".html", "a/b"
+        )
         with pytest.raises(PermanentError, match="sends a/b, not a directory listing"):
             client(web).visits("study_1")
 

@@ -37,6 +37,27 @@ def test_the_credential_goes_to_the_stores_origin_alone(url: str, covered: bool)
     assert asked.covers(url) is covered
 
 
+@pytest.mark.parametrize(
+    ("own", "elsewhere"),
+    [
+        ("https://data.example.org", False),
+        ("https://DATA.example.org:443/below", False),
+        ("https://data.example.org.", False),
+        ("http://data.example.org", True),
+        ("https://data.example.org:8443", True),
+        ("https://example.org", True),
+        ("https://data.example.org.evil.example", True),
+    ],
+)
+def test_a_store_of_another_origin_than_the_settings_gets_no_credential(
+    own: str, elsewhere: bool
+) -> None:
+    url = "https://data.example.org/icf"
+    asked = login.StoreLogin(url, "icf", own)
+    assert asked.elsewhere is elsewhere
+    assert asked.covers(f"{url}/study_1/v_dicom.tar") is not elsewhere
+
+
 def test_projects_have_credentials_of_their_own() -> None:
     asked = login.StoreLogin("https://data.example.org/~icf", None)
     assert asked.area("https://data.example.org/%7Eicf/study_1/v_dicom.tar") == "study_1"

@@ -17,6 +17,7 @@ from icfqueue.core.errors import (
     LeaseLost,
     NetworkTrouble,
     NotInStore,
+    NotSeen,
     PermanentError,
     StoreBusy,
 )
@@ -206,3 +207,12 @@ def test_a_worker_that_lost_the_visit_removes_nothing(job: Job) -> None:
         cleanup.run(replace(job, guard=Lost()))
     everything = {VISIT.tarball, ".icfqueue/v/index.json"} | METADATA | OUTPUTS
     assert left(job) == everything
+
+
+def test_a_deposit_that_is_not_seen_is_waited_for_and_nothing_removed(job: Job) -> None:
+    for name in OUTPUTS:
+        job.store.path(VISIT, name).unlink()
+    before = left(job)
+    with pytest.raises(NotSeen, match="was kept"):
+        cleanup.run(replace(job, vouched=True))
+    assert left(job) >= before - {f".icfqueue/{VISIT.id}/index.json"}

@@ -6,14 +6,22 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from support import datasets
 from support.reading import counted_opens
 
 from icfqueue.core import faultpoint
-from icfqueue.core.errors import BadTarball, LeaseLost, PermanentError, TarballChanged
+from icfqueue.core.errors import (
+    BadTarball,
+    LeaseLost,
+    NotSeen,
+    PermanentError,
+    TarballChanged,
+)
 from icfqueue.core.guard import Guard
 from icfqueue.dataset.annex_keys import KeySource
 from icfqueue.demo.visits import members_of_visit, shipped
@@ -48,7 +56,10 @@ def test_it_tells_what_it_deposited(job: Job) -> None:
     assert found is not None
     assert found.refs == outcome.refs
     work = job.store.work_dir(job.visit)
-    assert [path.name for path in work.iterdir()] == [tarball_index.INDEX]
+    assert {path.name for path in work.iterdir()} == {
+        tarball_index.INDEX,
+        tarball_index.OFFSETS,
+    }
 
 
 def test_done_is_done_unless_it_is_forced(
@@ -182,6 +193,7 @@ def test_dates_come_from_the_index_the_tarball_or_the_old_deposit(
     export_repo.run(forced)
     assert datasets.deposit_bytes(job) == before
     job.store.path(job.visit, job.visit.refs).unlink()
+    job.store.path(job.visit, job.visit.repo_export).unlink()
     with pytest.raises(PermanentError, match="dates") as caught:
         export_repo.run(job)
     assert "--force" in caught.value.hint
@@ -238,18 +250,50 @@ def test_a_running_git_annex_serves_several_visits(make_job: Callable[..., Job])
     assert len({datasets.deposit_bytes(job) for job in jobs}) == 3
 
 
+def test_references_come_with_the_deposit_if_they_are_wished_or_were_there(
+    job: Job, make_job: Callable[..., Job]
+) -> None:
+    """Never those of an older deposit beside a newer one."""
+    file = job.store.path(job.visit, job.visit.metadata_references)
+    put_images(job)
+    assert not file.exists()
+    forced = make_job("visit_1", force=True)
+    wished = structs.replace(job.settings, publish_references=True)
+    datasets.put_metadata(job, [record("a.dcm")])
+    export_repo.run(replace(forced, settings=wished))
+    first = file.read_text()
+    assert (
+        '"a.dcm": ["https://data.example.org/study_1/visit_1_dicom.tar", 512, 7]' in first
+    )
+    datasets.put_metadata(job, [record("b.dcm")])
+    export_repo.run(forced)
+    assert '"b.dcm"' in file.read_text()
+    assert '"a.dcm"' not in file.read_text()
+    # Where the places are not known any more, there can be none.
+    datasets.put_metadata(job, [record("c.dcm")], tarball=b"another")
+    tarball_index.offsets_path(job.store, job.visit).unlink()
+    job.store.path(job.visit, job.visit.tarball).unlink()
+    export_repo.run(forced)
+    assert not file.exists()
+
+
 def test_a_kill_at_any_publication_leaves_a_deposit_whole_or_without_refs(
     job: Job, make_job: Callable[..., Job]
 ) -> None:
-    """Killed by SIGKILL before and after each file appears; run again, all is right."""
-    put_images(job)
+    """Killed by SIGKILL before and after each file appears; run again, all is right.
+
+    The older deposit, which is in the way, is what the new one stands on.
+    """
+    datasets.put_metadata(job, [record("old.dcm")])
+    export_repo.run(job)
+    older = datasets.deposit_bytes(job)
+    job.store.path(job.visit, job.visit.metadata_tarball).unlink()
+    put_images(make_job("visit_1", force=True))
     wanted = datasets.deposit_bytes(job)
     script = SCRIPT.replace('org"', 'org", force=True')
     for moment in ("before", "after"):
         for name in (job.visit.refs, job.visit.repo_export):
-            # An older deposit of other content is in the way.
-            datasets.put_metadata(job, [record("old.dcm")])
-            export_repo.run(make_job("visit_1", force=True))
+            datasets.put_deposit(job, older)
             for old in (job.visit.metadata_tarball, job.visit.metadata_dicoms):
                 job.store.path(job.visit, old).unlink()
             job.store.forget_work(job.visit)
@@ -300,3 +344,15 @@ def test_the_list_of_dicoms_is_read_once(job: Job, done: bool) -> None:
     with counted_opens() as opens:
         assert export_repo.run(job).worked is not done
     assert opens[job.visit.metadata_dicoms] == 1
+
+
+def test_metadata_that_are_not_seen_or_old_are_waited_for(job: Job) -> None:
+    late = replace(job, vouched=True, md5="0" * 32)
+    with pytest.raises(NotSeen, match="no metadata"):
+        export_repo.run(late)
+    datasets.put_metadata(job, [record("a.dcm")])
+    with pytest.raises(NotSeen, match="new metadata"):
+        export_repo.run(late)
+    job.store.path(job.visit, job.visit.metadata_dicoms).unlink()
+    with pytest.raises(NotSeen, match="metadata_dicoms"):
+        export_repo.run(replace(late, md5=None))

@@ -50,6 +50,16 @@ def test_a_file_that_may_not_be_used_is_permanent_and_named(code: int) -> None:
         assert word in found.hint
 
 
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM])
+def test_a_work_folder_that_keeps_the_group_out_may_be_mended(code: int) -> None:
+    """Its owner's worker can take the visit, and the hint says what else helps."""
+    path = "/store/study_1/.icfqueue/visit_00"
+    found = as_step_error(OSError(code, os.strerror(code), path))
+    assert type(found) is TransientError
+    assert path in found.message
+    assert "/store/study_1/.icfqueue" in found.hint
+
+
 def test_what_nobody_expected_is_permanent_and_shows_no_value(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

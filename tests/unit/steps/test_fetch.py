@@ -1,6 +1,6 @@
 """Step ``fetch``: when the store is asked, and what of its answer is believed.
 
-Breaks, parts, refusals and a disk in trouble: ``tests/integration/test_fetch.py``.
+Breaks, parts, refusals and a disk in trouble: ``tests/integration/fetch``.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from support.guards import CountingGuard, LosingGuard
 from support.outputs import record
 
 from icfqueue.core.errors import (
-    DiskTrouble,
     LeaseLost,
     NetworkTrouble,
+    NoRoom,
     PermanentError,
     TarballChanged,
 )
 from icfqueue.core.visit import Visit
+from icfqueue.remote.client import RemoteFile
+from icfqueue.remote.partial_download import Note, Part
 from icfqueue.steps import fetch
 from icfqueue.steps.job import Job
 
@@ -135,9 +137,9 @@ def test_room_is_looked_at_before_the_first_byte(
     if fits:
         assert fetch.run(tight).worked
         return
-    with pytest.raises(DiskTrouble, match="no room for") as caught:
+    with pytest.raises(NoRoom, match="no room for") as caught:
         fetch.run(tight)
-    assert caught.value.full
+    assert caught.value.size == len(CONTENT)
     assert "keep_free" in caught.value.hint
     assert not job.store.work_dir(V).exists()
 
@@ -147,3 +149,21 @@ def test_a_worker_that_lost_the_visit_publishes_nothing(job: Job) -> None:
         fetch.run(replace(job, guard=LosingGuard()))
     assert not here(job).exists()
     assert not job.store.work_dir(V).exists()
+
+
+@pytest.mark.parametrize(("received", "fits"), [(0, False), (400, False), (500, True)])
+def test_what_is_here_already_counts_when_it_is_asked_whether_the_rest_fits(
+    job: Job, monkeypatch: pytest.MonkeyPatch, received: int, fits: bool
+) -> None:
+    """Neither store nor broker is asked: a visit that waits for room costs nothing."""
+    monkeypatch.setattr(type(job.store), "room", lambda _: 500)
+    if received:
+        job.store.make_dir(job.store.work_dir(V))
+        part = Part(job.store.work_dir(V), Note(RemoteFile(1000)))
+        part.write(b"x" * received)
+        part.close()
+    if fits:
+        fetch.check_fits(job.store, job.settings, V, 1000)
+        return
+    with pytest.raises(NoRoom, match=f"{1000 - received} bytes to come, 500 free"):
+        fetch.check_fits(job.store, job.settings, V, 1000)

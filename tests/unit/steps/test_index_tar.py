@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -11,24 +12,31 @@ import sys
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from support.datasets import TAGS
+from support.reading import counted_opens
 
 from icfqueue.core.errors import (
     BadTarball,
     Cancelled,
     NotInStore,
+    NotSeen,
     PermanentError,
     StepError,
     TarballChanged,
+    TarballTouched,
     TransientError,
 )
 from icfqueue.core.guard import Guard
 from icfqueue.demo.visits import NEWEST, shipped, write_tar
 from icfqueue.outputs import tarball_index
+from icfqueue.outputs.freshness import KnownTarball
 from icfqueue.steps import index_tar, write_json
 from icfqueue.steps.job import Job
 from icfqueue.tarball.scan import Tarball
@@ -83,7 +91,20 @@ def test_lists_the_dicoms_in_tar_order_and_notes_the_tarball(job: Job) -> None:
     assert note is not None
     assert note.tarball == Tarball(len(content), md5, 3, NEWEST)
     work = job.store.work_dir(job.visit)
-    assert sorted(path.name for path in work.iterdir()) == ["dicoms.json", "index.json"]
+    left = sorted(path.name for path in work.iterdir())
+    assert left == ["dicoms.json", "index.json", "offsets.json"]
+
+
+def test_where_each_dicom_begins_is_noted(job: Job) -> None:
+    """Read at that place, the tarball gives the image."""
+    index_tar.run(job)
+    content = job.store.path(job.visit, job.visit.tarball).read_bytes()
+    offsets = json.loads(
+        tarball_index.offsets_path(job.store, job.visit).read_text(encoding="ascii")
+    )
+    for one, start in zip(listing(job), offsets, strict=True):
+        image = content[start : start + one["size"]]
+        assert hashlib.md5(image).hexdigest() == one["md5"]
 
 
 def test_is_not_done_again_for_the_same_tarball(job: Job) -> None:
@@ -111,15 +132,16 @@ def test_after_a_damaged_note_it_is_done_again(job: Job) -> None:
 
 
 def published(job: Job) -> Job:
-    index_tar.run(job)
+    """The job as it is when the visit comes again: its record knows the tarball."""
+    outcome = index_tar.run(job)
     write_json.run(job)
     job.store.forget_work(job.visit)
-    return job
+    return replace(job, known=KnownTarball.of(outcome.fingerprint, outcome.tar_md5))
 
 
 def test_published_metadata_of_an_older_tarball_need_no_reading(job: Job) -> None:
-    """A tarball that did not change since its metadata were written is not read."""
-    published(job)
+    """A tarball that did not change since it was read is not read again."""
+    job = published(job)
     advanced: list[int] = []
 
     class Counting(Guard):
@@ -134,25 +156,48 @@ def test_published_metadata_of_an_older_tarball_need_no_reading(job: Job) -> Non
 
 
 def test_a_touched_tarball_is_compared_by_md5_once(job: Job) -> None:
-    published(job)
+    job = published(job)
     path = job.store.path(job.visit, job.visit.tarball)
-    note = job.store.path(job.visit, job.visit.metadata_tarball)
-    os.utime(note, ns=(1, 1))
-    before = note.stat().st_mtime_ns
-    assert not index_tar.run(job).worked
-    assert note.stat().st_mtime_ns > before
-    assert path.stat().st_ctime_ns < note.stat().st_mtime_ns
+    os.utime(path)
+    outcome = index_tar.run(job)
+    assert not outcome.worked
+    assert outcome.fingerprint == job.store.fingerprint(path)
+    known = KnownTarball.of(outcome.fingerprint, outcome.tar_md5)
+    with counted_opens() as opens:
+        assert index_tar.run(replace(job, known=known)).fingerprint == outcome.fingerprint
+    assert opens[job.visit.tarball] == 0
+    assert not job.store.work_dir(job.visit).exists()
+
+
+def test_metadata_that_stand_for_another_tarball_than_the_record_are_noticed(
+    job: Job,
+) -> None:
+    """As from a backup: the tarball is the one that was read, its metadata are not."""
+    job = published(job)
+    assert job.known
+    other = job.known._replace(md5="0" * 32)
+    with pytest.raises(TarballChanged, match=f"found MD5 {'0' * 32}"):
+        index_tar.run(replace(job, known=other))
+
+
+def test_a_tarball_that_may_change_unseen_is_not_known_by_its_fingerprint(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where two changes may have the same time the MD5 is taken each time."""
+    monkeypatch.setattr(index_tar, "is_settled", lambda *_: False)
+    assert index_tar.run(job).fingerprint is None
+    assert index_tar.run(job).fingerprint is None
+    write_json.run(job)
+    assert index_tar.run(job).fingerprint is None
 
 
 def test_a_changed_tarball_fails_unless_forced(job: Job) -> None:
     """By its size, or by its MD5 where the size is the same; both values are named."""
-    published(job)
+    job = published(job)
     path = job.store.path(job.visit, job.visit.tarball)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    # A clock tick of the file system may hide the change from a fast test.
-    os.utime(job.store.path(job.visit, job.visit.metadata_tarball), ns=(1, 1))
     with pytest.raises(
         TarballChanged, match=r"study_1/v1.*recorded MD5.*found MD5"
     ) as caught:
@@ -373,3 +418,78 @@ def test_any_tarball_ends_in_an_outcome_or_a_step_error(
         assert outcome.dicoms == len(listing(job)) > 0
         assert outcome.tar_md5 == hashlib.md5(content).hexdigest()
         assert outputs(job) == [".icfqueue", "p_dicom.tar"]
+
+
+def settling(job: Job, seconds: float = 60.0) -> Job:
+    return replace(job, settings=structs.replace(job.settings, settle=seconds))
+
+
+def cut(job: Job) -> Path:
+    """Leave half of the tarball, as a copy does that goes on."""
+    path = job.store.path(job.visit, job.visit.tarball)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 3])
+    return path
+
+
+def test_a_cut_tarball_that_was_changed_just_now_may_be_a_copy_that_goes_on(
+    job: Job,
+) -> None:
+    """It is looked at again, and no attempt counts; once it is at rest it is broken."""
+    path = cut(job)
+    with pytest.raises(TarballTouched, match="changed within the last 60 s") as caught:
+        index_tar.run(settling(job))
+    assert caught.value.retry_after == index_tar.MOST_WAIT
+    assert "rename" in caught.value.hint
+    with pytest.raises(BadTarball):
+        index_tar.run(settling(job, 0.0))
+    # Its own time may say what it likes: what counts is when it was changed.
+    os.utime(path, ns=(1, 1))
+    with pytest.raises(TarballTouched):
+        index_tar.run(settling(job))
+
+
+def test_what_a_copy_cannot_mend_is_not_waited_for(job: Job) -> None:
+    path = job.store.path(job.visit, job.visit.tarball)
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    with pytest.raises(BadTarball, match="compressed"):
+        index_tar.run(settling(job))
+
+
+def test_a_broken_tarball_that_was_received_whole_is_not_waited_for(job: Job) -> None:
+    """The store has it so: its published MD5 is that of what was received."""
+    cut(job)
+    with pytest.raises(BadTarball):
+        index_tar.run(replace(settling(job), md5="0" * 32, known=None))
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_tarball_that_grows_while_it_is_read_is_no_broken_one(
+    job: Job, monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
+    path = job.store.path(job.visit, job.visit.tarball) if whole else cut(job)
+    real = index_tar.index_stream
+
+    def growing(*args: Any, **more: Any) -> Any:
+        with path.open("ab") as file:
+            file.write(b"x")
+        return real(*args, **more)
+
+    monkeypatch.setattr(index_tar, "index_stream", growing)
+    with pytest.raises(TarballTouched, match="changed while it was read") as caught:
+        index_tar.run(settling(job))
+    assert caught.value.retry_after
+
+
+def test_a_short_time_to_settle_is_waited_for_once(job: Job) -> None:
+    cut(job)
+    with pytest.raises(TarballTouched) as caught:
+        index_tar.run(settling(job, 2.0))
+    assert caught.value.retry_after == 2.0
+
+
+def test_a_tarball_that_fetch_left_is_only_not_seen_yet(
+    make_job: Callable[..., Job],
+) -> None:
+    with pytest.raises(NotSeen, match="an earlier step left it there"):
+        index_tar.run(replace(make_job("gone"), vouched=True))

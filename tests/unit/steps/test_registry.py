@@ -5,10 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 from support.outputs import record
 
+from icfqueue.core.errors import NotSeen
 from icfqueue.core.options import Outcome
 from icfqueue.core.steps import NAMES, STEPS
 from icfqueue.steps import registry
@@ -82,3 +84,27 @@ def test_a_step_is_imported_when_it_is_first_needed() -> None:
         "assert 'icfqueue.catalog.study' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_who_misses_something_looks_twice(
+    make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folders are read in between, so that the system need not remember them."""
+    job = make_job("v")
+    done: list[str] = []
+
+    def work(_: Job) -> Outcome:
+        done.append("step")
+        if len(done) < 3:
+            raise NotSeen("not there")
+        return Outcome(worked=True)
+
+    monkeypatch.setattr(registry, "module_of", lambda _: SimpleNamespace(run=work))
+    monkeypatch.setattr(Job, "look_again", lambda _: done.append("look"))
+    assert registry.run("fetch", job).worked
+    assert done == ["step", "look", "step"]
+    done[:] = []
+    monkeypatch.setattr(Job, "look_again", lambda _: None)
+    with pytest.raises(NotSeen):
+        registry.run("fetch", job)
+    assert done == ["step", "step"]

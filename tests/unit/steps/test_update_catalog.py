@@ -1,4 +1,4 @@
-"""Step ``update_catalog``: which visits are handed to the catalog, and how each fared."""
+"""Step ``update_catalog``: which visits are shown where, and how each fared."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from dataclasses import replace
 import pytest
 from support.datasets import put_metadata
 from support.guards import CountingGuard, LosingGuard
+from support.superdatasets import commit_of, look, put_deposit, remove_deposit
 
 from icfqueue.catalog import study
-from icfqueue.core.errors import LeaseLost, PermanentError
+from icfqueue.core.errors import LeaseLost, NotSeen, PermanentError
 from icfqueue.core.options import Outcome
+from icfqueue.dataset.superdataset import renewal
 from icfqueue.steps import update_catalog
 from icfqueue.steps.job import Job
 
@@ -92,3 +94,56 @@ def test_the_guard_of_the_batch_is_asked(make: Callable[..., Job]) -> None:
     with pytest.raises(LeaseLost):
         update_catalog.run_batch([lost])
     assert listed(lost) == ["v1", "v2"]
+
+
+def links(job: Job) -> dict[str, str]:
+    return look(job.store.project_dir(job.visit.project)).links
+
+
+def test_all_that_is_deposited_is_in_the_superdataset(make: Callable[..., Job]) -> None:
+    jobs = [make("v1"), make("v2", catalog=False), make("v3", superdataset=False)]
+    for job in jobs:
+        put_deposit(job.store, job.visit)
+    results = update_catalog.run_batch(jobs)
+    assert links(jobs[0]) == {job.visit.id: commit_of(job.visit) for job in jobs}
+    # One of them passes the catalog by, and something was done for it all the same.
+    note = "no catalog was asked for"
+    assert results[jobs[1].visit] == Outcome(worked=True, note=note)
+    again = update_catalog.run_batch(jobs)
+    assert [result.worked for result in again.values()] == [False] * 3  # type: ignore[union-attr]
+
+
+def test_where_nobody_asked_for_a_superdataset_none_is_made(
+    make: Callable[..., Job],
+) -> None:
+    job = make("v1", superdataset=False)
+    put_deposit(job.store, job.visit)
+    assert update_catalog.run(job).worked
+    assert not renewal.exists(job.store, "study_1")
+
+
+def test_a_visit_whose_page_fails_is_in_the_superdataset_if_it_is_deposited(
+    make: Callable[..., Job], make_job: Callable[..., Job]
+) -> None:
+    good, bad = make("good"), make_job("bad")
+    for job in (good, bad):
+        put_deposit(job.store, job.visit)
+    results = update_catalog.run_batch([good, bad])
+    assert isinstance(results[bad.visit], PermanentError)
+    assert links(good).keys() == {"good", "bad"}
+
+
+def test_a_deposit_that_an_earlier_step_left_and_that_is_not_seen_is_waited_for(
+    make: Callable[..., Job],
+) -> None:
+    """Nor is one seen that is older than what that step made."""
+    job = replace(make("v1"), vouched=True)
+    assert isinstance(update_catalog.run_batch([job])[job.visit], NotSeen)
+    put_deposit(job.store, job.visit)
+    stale = replace(job, md5="f" * 32)
+    assert isinstance(update_catalog.run_batch([stale])[job.visit], NotSeen)
+    assert isinstance(update_catalog.run_batch([job])[job.visit], Outcome)
+    remove_deposit(job.store, job.visit)
+    # By hand, and nobody says that it is there: it is not listed any more.
+    assert update_catalog.run(replace(job, vouched=False)).worked
+    assert links(job) == {}

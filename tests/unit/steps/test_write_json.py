@@ -14,7 +14,7 @@ import pytest
 from support.reading import counted_opens
 
 from icfqueue.core import faultpoint
-from icfqueue.core.errors import LeaseLost, TransientError
+from icfqueue.core.errors import LeaseLost, NotSeen, TransientError
 from icfqueue.core.guard import Guard
 from icfqueue.demo.visits import shipped, write_tar
 from icfqueue.outputs import metadata_files, tarball_index
@@ -159,6 +159,7 @@ from icfqueue.steps import index_tar, write_json
 from icfqueue.core.options import Options
 from icfqueue.steps.job import Job
 from icfqueue.core.settings import Settings
+from icfqueue.store import fingerprint
 from icfqueue.store.directory import Store
 from icfqueue.core.visit import Visit
 store = Store(Path(sys.argv[1]))
@@ -193,7 +194,8 @@ def test_a_kill_at_any_publication_is_made_good_by_the_next_run(
     if tarball.exists():
         told = metadata_files.read_tarball(job.store, job.visit)
         assert told is not None
-        same = told.md5 == fingerprint.md5_of(job.store.path(job.visit, job.visit.tarball))
+        with job.store.open_read(job.store.path(job.visit, job.visit.tarball)) as file:
+            same = told.md5 == fingerprint.md5_of(file)
         assert len(metadata_files.read_dicoms(job.store, job.visit)) == (3 if same else 2)
         assert not (same and refs.exists())
     else:
@@ -233,3 +235,32 @@ def test_the_number_of_dicoms_that_an_earlier_step_told_is_taken(job: Job) -> No
     with counted_opens() as opens:
         assert write_json.run(replace(job, dicoms=77)).dicoms == 77
     assert opens[job.visit.metadata_dicoms] == 0
+
+
+def test_an_index_that_is_not_seen_is_waited_for(job: Job) -> None:
+    """Also where metadata of an earlier tarball are there: they are not taken for new."""
+    late = replace(job, vouched=True, md5="0" * 32)
+    job.store.forget_work(job.visit)
+    with pytest.raises(NotSeen, match="not indexed"):
+        write_json.run(late)
+    pack(job)
+    index_tar.run(job)
+    write_json.run(job)
+    job.store.forget_work(job.visit)
+    with pytest.raises(NotSeen, match="index of the new"):
+        write_json.run(late)
+    told = metadata_files.read_tarball(job.store, job.visit)
+    assert told is not None
+    assert not write_json.run(replace(late, md5=told.md5)).worked
+
+
+def test_a_list_or_tarball_that_is_not_seen_leaves_the_index_alone(job: Job) -> None:
+    late = replace(job, vouched=True)
+    index = tarball_index.index_path(job.store, job.visit)
+    path = job.store.path(job.visit, job.visit.tarball)
+    for missing in (tarball_index.dicoms_path(job.store, job.visit), path):
+        away = missing.rename(missing.with_name("away"))
+        with pytest.raises(NotSeen):
+            write_json.run(late)
+        assert index.exists()
+        away.rename(missing)

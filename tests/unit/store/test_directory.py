@@ -13,7 +13,8 @@ from support.guards import LosingGuard
 from icfqueue.core.errors import BadId, LeaseLost, UsageError
 from icfqueue.core.guard import UNGUARDED, Guard
 from icfqueue.core.visit import Visit
-from icfqueue.store.directory import AT_ONCE, Store
+from icfqueue.store.beneath.publication import AT_ONCE
+from icfqueue.store.directory import Store
 
 VISIT = Visit("study_1", "v1")
 
@@ -192,7 +193,7 @@ def test_many_files_appear_after_few_questions_to_the_guard(store: Store) -> Non
 def test_the_catalogs_work_lies_where_no_visits_can(store: Store) -> None:
     store.project_dir("study_1").mkdir()
     with store.catalog_scratch("study_1") as folder:
-        assert folder.is_relative_to(store.catalog_work_dir("study_1"))
+        assert folder.readlink().parent == store.catalog_work_dir("study_1")
         assert Visit.named("study_1", store.catalog_work_dir("study_1").name) is None
     assert tree(store.root) == {"study_1"}
 

@@ -120,6 +120,7 @@ def test_a_program_may_name_the_trouble_in_its_last_words(
     found = of_last_words("git failed", words, tmp_path)
     assert isinstance(found, DiskTrouble)
     assert found.message == "git failed"
+    assert found.full is (number in FULL)
 
 
 def test_a_program_that_failed_for_another_reason_is_no_trouble_of_the_disk(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from icfqueue.core.errors import BadId, PermanentError
+from icfqueue.core.errors import BadId, PermanentError, UnsafePath
 from icfqueue.core.visit import Visit
+from icfqueue.store.beneath.walk import Links
 from icfqueue.store.directory import Store
 from icfqueue.store.inventory import OF_A_STORE, present, tarball_here
 
@@ -72,7 +75,9 @@ def test_the_size_of_a_tarball_is_told(store: Store, folder: Path) -> None:
     assert tarball_here(store, V) == 7
     (folder / V.tarball).rename(folder / "elsewhere")
     (folder / V.tarball).symlink_to("elsewhere")
-    assert tarball_here(store, V) == 7
+    with pytest.raises(UnsafePath, match="symbolic link to elsewhere"):
+        tarball_here(store, V)
+    assert tarball_here(Store(store.root, Links.ALL), V) == 7
 
 
 def test_a_link_that_leads_nowhere_is_no_tarball_and_no_room_for_one(
@@ -80,8 +85,10 @@ def test_a_link_that_leads_nowhere_is_no_tarball_and_no_room_for_one(
 ) -> None:
     """A download would go through the link, or in its place."""
     (folder / V.tarball).symlink_to("/mnt/gone")
-    with pytest.raises(PermanentError, match="link to /mnt/gone") as caught:
+    with pytest.raises(UnsafePath, match="link to /mnt/gone"):
         tarball_here(store, V)
+    with pytest.raises(UnsafePath, match="gone, which is not there") as caught:
+        tarball_here(Store(store.root, Links.ALL), V)
     assert "remove the link" in caught.value.hint
 
 
@@ -95,14 +102,19 @@ def test_a_link_to_itself_and_a_folder_are_no_tarball(store: Store, folder: Path
         tarball_here(store, V)
 
 
+@pytest.mark.usefixtures("folder")
 def test_a_disk_in_trouble_is_not_taken_for_a_missing_tarball(
-    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else it would be downloaded again."""
 
-    def stale(_: Path) -> None:
-        raise OSError(errno.ESTALE, "Stale file handle")
+    real = os.stat
 
-    monkeypatch.setattr(type(folder), "stat", stale)
+    def stale(path: str, **more: Any) -> os.stat_result:
+        if path == V.tarball:
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return real(path, **more)
+
+    monkeypatch.setattr(os, "stat", stale)
     with pytest.raises(OSError, match="Stale"):
         tarball_here(store, V)

@@ -29,13 +29,13 @@ def test_a_task_hands_ids_and_its_own_step_on_and_gives_the_word_back(
 ) -> None:
     seen: list[Any] = []
 
-    def handle(*arguments: Any) -> str:
-        seen.append(arguments)
+    def handle(*arguments: Any, level: int | None) -> str:
+        seen.append((*arguments, level))
         return "queued"
 
     monkeypatch.setattr(tasks, "handle", handle)
     assert OURS[f"{TASK_PREFIX}{name}"]("study_1", "v1", 7) == "queued"
-    assert seen == [(worker, name, "study_1", "v1", 7)]
+    assert seen == [(worker, name, "study_1", "v1", 7, None)]
 
 
 @pytest.mark.parametrize("name", NAMES)

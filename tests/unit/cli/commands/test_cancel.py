@@ -27,7 +27,7 @@ def test_everything_that_is_still_to_be_done_is_withdrawn(icfqueue: Commands) ->
 def test_named_visits_that_have_ended_are_left_alone_and_named(icfqueue: Commands) -> None:
     done = icfqueue("cancel", "study_1", "queued", "done")
     assert done.out.splitlines() == [
-        "study_1: 1 visits cancelled",
+        "study_1: 1 visit cancelled",
         "left alone (not active): done",
     ]
     assert icfqueue.records()["running"].state == State.RUNNING

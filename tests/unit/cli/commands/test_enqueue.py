@@ -44,7 +44,7 @@ def test_a_dry_run_says_what_and_why_and_changes_nothing(icfqueue: Commands) -> 
     assert done.code == 0
     assert done.out.splitlines() == [
         "visit_01\tenqueue\tnew",
-        "1 visits: 1 enqueue; nothing was changed",
+        "1 visit: 1 enqueue; nothing was changed",
     ]
     assert icfqueue.ledger.projects() == []
 

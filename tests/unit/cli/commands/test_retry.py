@@ -22,7 +22,7 @@ def test_what_failed_goes_on(icfqueue: Commands) -> None:
     done = icfqueue("retry", "study_1")
     assert done.code == 0
     assert done.out.splitlines() == [
-        "study_1: 1 visits go on",
+        "study_1: 1 visit goes on",
         "No worker is running: start 'icfqueue worker', or use 'icfqueue run'.",
     ]
     assert icfqueue.records()["failed"].state == State.QUEUED
@@ -34,7 +34,9 @@ def test_visits_of_another_state_go_on_if_that_is_said(
     icfqueue: Commands, state: str
 ) -> None:
     icfqueue.ledger.worker_lives("host:1")
-    assert icfqueue("retry", "study_1", "--state", state).out == "study_1: 1 visits go on\n"
+    assert (
+        icfqueue("retry", "study_1", "--state", state).out == "study_1: 1 visit goes on\n"
+    )
     assert icfqueue.records()[state].state == State.QUEUED
     assert icfqueue.records()["failed"].state == State.FAILED
 
@@ -44,7 +46,7 @@ def test_named_visits_that_did_not_fail_are_left_alone_and_named(
 ) -> None:
     done = icfqueue("retry", "study_1", "failed", "done", "running")
     assert done.out.splitlines()[:2] == [
-        "study_1: 1 visits go on",
+        "study_1: 1 visit goes on",
         "left alone (not failed): done, running",
     ]
 

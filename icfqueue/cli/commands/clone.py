@@ -1,0 +1,54 @@
+"""``icfqueue clone``: a visit, or a whole project, for a scientist."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from icfqueue.cli.options import store_url_option
+from icfqueue.cli.session import load_settings
+
+
+@click.command()
+@click.argument("project", metavar="PROJECT|URL")
+@click.argument("rest", nargs=-1, metavar="[VISIT] [DEST]")
+@click.option("--credential", metavar="NAME", help="DataLad credential for the store.")
+@store_url_option
+def clone(project: str, rest: tuple[str, ...], **where: Any) -> int:
+    """Clone the dataset of a VISIT, or of a whole PROJECT, from the store URL.
+
+    The clone holds no image; `datalad get PATH` brings one, by itself and not with its
+    tarball. A word with a "/" in it, or ".", is the folder DEST. Instead of names the
+    whole URL of a dataset can be given.
+    """
+    from icfqueue.client import clones
+
+    chosen = load_settings(where)
+    if "::" in project or "://" in project:
+        wanted = clones.wanted_url(project, chosen.credential)
+        target = _target(rest)
+    else:
+        visit = rest[0] if rest and not _is_folder(rest[0]) else None
+        target = _target(rest[1:] if visit else rest)
+        from icfqueue.remote.client import RemoteStore
+
+        with RemoteStore.of(chosen) as remote:
+            wanted = clones.wanted_dataset(remote, project, visit, chosen.credential)
+    folder = target or Path(wanted.name)
+    if clones.clone(wanted, folder):
+        click.echo(f"cloned into {folder}; an image comes by 'datalad get PATH' there")
+    else:
+        click.echo(f"cloned into {folder}; it has no images in tarballs")
+    return 0
+
+
+def _is_folder(word: str) -> bool:
+    return "/" in word or word == "."
+
+
+def _target(words: tuple[str, ...]) -> Path | None:
+    if len(words) > 1:
+        raise click.UsageError(f"what is {words[1]!r}? PROJECT [VISIT] [DEST] are enough")
+    return Path(words[0]) if words else None

@@ -1,0 +1,35 @@
+"""``icfqueue forget``: remove records."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from icfqueue.cli.options import where_options
+from icfqueue.cli.planning import counted
+from icfqueue.cli.session import session
+
+
+@click.command()
+@click.argument("project")
+@click.argument("visits", nargs=-1, required=True, metavar="VISIT...")
+@click.option("--force", is_flag=True, help="Also visits that are being worked on.")
+@where_options
+def forget(project: str, visits: tuple[str, ...], *, force: bool, **where: Any) -> int:
+    """Remove the records of VISITs of PROJECT, and what lies in their work folders.
+
+    No tarball and no output is removed. For records that cannot be read, and for visits
+    that shall not be shown any more; 'icfqueue enqueue' begins anew. The exit code is 1
+    if a visit was left alone.
+    """
+    with session(where, asking=True) as opened:
+        from icfqueue.core.visit import Visit
+        from icfqueue.operations import reconcile as records
+
+        named = [Visit(project, name) for name in dict.fromkeys(visits)]
+        done = records.forget(opened.store, opened.ledger, named, force=force)
+        for visit, why in done.left.items():
+            click.echo(f"{visit.id}: left alone, {why}", err=True)
+        click.echo(f"{project}: {counted(len(done.gone), 'record')} removed")
+        return int(bool(done.left))

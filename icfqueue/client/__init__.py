@@ -1,0 +1,1 @@
+"""The scientist's side: clones, and single images out of tarballs that are not here."""

@@ -1,0 +1,1 @@
+"""Processes that we start: their groups, and whether they still beat."""

@@ -1,0 +1,1 @@
+"""Whether disk, mount and store on the web let work go on."""

@@ -1,0 +1,1 @@
+"""A store directory on the web: files, listings, and a page over all its projects."""

@@ -1,0 +1,1 @@
+"""What is done below the store directory: by descriptors, following no link."""

@@ -1,0 +1,174 @@
+"""A real nginx before a store directory: a password, ranges, and a log of what it sent.
+
+Where CI=true, a missing nginx is a failure; elsewhere the tests that need one say why
+they are skipped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from support.valkey import free_port
+
+USER, PASSWORD, REALM = "reader", "s3cret", "study area"
+
+CONFIG = """
+{user}
+daemon off;
+worker_processes 1;
+pid {folder}/pid;
+error_log {folder}/error.log warn;
+events {{ worker_connections 64; }}
+http {{
+    log_format sent escape=json '{{"path":"$uri","status":$status,"sent":$bytes_sent,'
+        '"range":"$http_range"}}';
+    access_log {folder}/access.log sent;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    server {{
+        listen 127.0.0.1:{port};
+        root {root};
+        autoindex on;
+        auth_basic "{realm}";
+        auth_basic_user_file {folder}/users;
+        {more}
+        location ~ /\\.icfqueue {{ return 404; }}
+    }}
+}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One answer: path, status, bytes with headers, and the range that was asked for."""
+
+    path: str
+    status: int
+    sent: int
+    range: str
+
+
+class Nginx:
+    """One server; used as a context manager.
+
+    Parameters
+    ----------
+    folder
+        For its configuration and logs.
+    root
+        What it serves.
+    more
+        Further lines of the ``server`` block.
+    """
+
+    def __init__(self, folder: Path, root: Path, more: str = "") -> None:
+        self.folder = folder
+        self.root = root
+        self.more = more
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(exist_ok=True)
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start it, perhaps with another configuration than before."""
+        (self.folder / "users").write_text(f"{USER}:{{PLAIN}}{PASSWORD}\n")
+        (self.folder / "users").chmod(0o644)
+        text = CONFIG.format(
+            # Else its workers take another user's rights, who may not read the files.
+            user="user root;" if os.geteuid() == 0 else "",
+            folder=self.folder,
+            root=self.root,
+            port=self.port,
+            realm=REALM,
+            more=self.more,
+        )
+        config = self.folder / "nginx.conf"
+        config.write_text(text)
+        self.process = subprocess.Popen(
+            [program(), "-c", str(config), "-e", str(self.folder / "error.log")],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        end = time.monotonic() + 20
+        while not (self.folder / "pid").exists() or not self._answers():
+            assert time.monotonic() < end, (self.folder / "error.log").read_text()
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        import http.client
+
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request("HEAD", "/")
+            return connection.getresponse().status == 401
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(20)
+            self.process = None
+
+    def restart(self, more: str) -> None:
+        """Serve on, at the same address, with other lines in the ``server`` block."""
+        self.stop()
+        self.more = more
+        self.start()
+
+    def sent(self) -> list[Sent]:
+        """Return what was answered, without the look whether it is up."""
+        lines = (self.folder / "access.log").read_text().splitlines()
+        found = (Sent(**json.loads(line)) for line in lines)
+        return [one for one in found if one.path != "/"]
+
+    def forget(self) -> None:
+        """Begin the log anew."""
+        os.truncate(self.folder / "access.log", 0)
+
+    def login(self) -> dict[str, Any]:
+        """Return DataLad's configuration for this server's password."""
+        name = "datalad.credential.nginx"
+        return {
+            f"{name}.type": "user_password",
+            f"{name}.user": USER,
+            f"{name}.secret": PASSWORD,
+            f"{name}.realm": f"{self.url}/{REALM}",
+        }
+
+
+def program(name: str = "nginx", package: str = "nginx-light") -> str:
+    """Return the path of a program; without it skip the test, or fail where CI=true."""
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if found is None:
+        reason = f"no {name} is installed (Debian: {package})"
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found

@@ -1,0 +1,77 @@
+"""What comes from outside steers no terminal and hides nothing in a log."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+
+import pytest
+
+from icfqueue.core.errors import BadTarball, IcfqueueError, StoreBusy
+from icfqueue.core.plain_text import MOST, escape_record, escaped, shown
+
+EVERYTHING = "".join(chr(number) for number in range(0x110000))
+
+
+def test_nothing_but_printable_characters_and_ends_of_lines_is_left() -> None:
+    """All of Unicode: C0, C1, marks for writing direction, surrogates, private use."""
+    left = escaped(EVERYTHING).replace("\n", "").replace("\t", "")
+    assert left.isprintable()
+    for harmless in "aä€日🎉 ~":
+        assert escaped(harmless) == harmless
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("\x1b[2J", r"\x1b[2J"),
+        ("\x9b31m", r"\x9b31m"),
+        ("a\u202egpj.exe", r"a\u202egpj.exe"),
+        ("a\rb\x00", r"a\rb\x00"),
+        ("\ud800", r"\ud800"),
+        ("\U000e0001", r"\U000e0001"),
+        ("two\nlines\tand more", "two\nlines\tand more"),
+    ],
+)
+def test_what_is_not_printable_is_written_out(text: str, written: str) -> None:
+    assert escaped(text) == written
+
+
+def test_what_stands_in_a_message_is_one_short_line() -> None:
+    assert shown("a\r\n b\tc \x1b") == r"a b c \x1b"
+    for long in ("x" * 100_000, "\x1b" * 100_000, "\n" * 100_000 + "x"):
+        assert len(shown(long)) <= MOST
+        assert "\n" not in shown(long)
+    assert shown("x" * (MOST + 1)).endswith("x…")
+    assert shown("x" * MOST) == "x" * MOST
+
+
+@pytest.mark.parametrize("kind", [IcfqueueError, BadTarball, StoreBusy])
+def test_no_error_of_ours_has_a_control_character(kind: type[IcfqueueError]) -> None:
+    """Wherever its words came from; also after it went through a pickle."""
+    error = kind("member '\x1b[2J' is bad", hint="\x9bremove\u202e it")
+    for found in (error, pickle.loads(pickle.dumps(error))):
+        words = f"{found}{found!r}{found.args}{found.message}{found.hint}"
+        assert words.isprintable()
+        assert found.message == r"member '\x1b[2J' is bad"
+
+
+def fail(words: str) -> None:
+    raise ValueError(words)
+
+
+def test_a_log_that_is_filtered_has_none_either(caplog: pytest.LogCaptureFixture) -> None:
+    """In words, in arguments, in tracebacks; what is ours stays as it was."""
+    log = logging.getLogger("icfqueue.test")
+    caplog.handler.addFilter(escape_record)
+    try:
+        log.warning("header %r of %s: \x1b[2J %d %%", "\x1b", "\x9bstore\u202e", 7)
+        try:
+            fail("\x1b]0;owned\x07")
+        except ValueError:
+            log.exception("it \x1b failed")
+    finally:
+        caplog.handler.filters.clear()
+    assert r"header '\x1b' of \x9bstore\u202e: \x1b[2J 7 %" in caplog.text
+    assert r"ValueError: \x1b]0;owned\x07" in caplog.text
+    assert caplog.text.replace("\n", "").isprintable()
