@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import time
@@ -253,7 +254,8 @@ def test_a_store_that_refuses_stops_the_project_with_one_message(tmp_path: Path)
         assert found["counts"]["failed"] == 20
         assert {visit["error"]["type"] for visit in found["visits"]} == {"AccessDenied"}
         assert len(web.seen) <= 8
-        assert done.stderr.count("401") <= 2
+        # As a word: a port may have these figures, too.
+        assert len(re.findall(r"\b401\b", done.stderr)) <= 2
 
 
 def test_verify_proves_deposits_and_names_what_differs(tmp_path: Path) -> None:
