@@ -28,13 +28,11 @@ demo: program
 	@$(BIN)/icfqueue demo
 
 # The fault tests come by themselves, for they count seconds; most of them wait for something,
-# so that two at a time do not disturb each other. What fails is shown, and tried once more
-# alone: on a machine that does other things as well, seconds are not to be relied upon.
+# so that two at a time do not disturb each other.
 PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile
 test: install
-	@$(PYTEST) tests/unit tests/integration tests/acceptance $(ARGS) \
-		|| $(PYTEST) --last-failed tests/unit tests/integration tests/acceptance $(ARGS)
-	@$(PYTEST) tests/chaos $(ARGS) || $(PYTEST) --last-failed tests/chaos $(ARGS)
+	@$(PYTEST) tests/unit tests/integration tests/acceptance $(ARGS)
+	@$(PYTEST) tests/chaos $(ARGS)
 
 chaos: install
 	@ICFQUEUE_CHAOS=long $(BIN)/python -m pytest tests/chaos -v $(ARGS)

@@ -11,7 +11,7 @@ import icfqueue
 
 project = "icfqueue"
 author = "icfqueue developers"
-copyright = author  # noqa: A001 - Sphinx calls it so
+project_copyright = author
 version = release = icfqueue.__version__
 
 extensions = [

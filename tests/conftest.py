@@ -18,6 +18,7 @@ in_process_queue function  queue, worker and supervisor on it, in the test's pro
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -53,6 +54,9 @@ def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "[user]\n\tname = Test\n\temail = test@example.org\n"
         "[datalad]\n\tenable-telemetry = false\n"
     )
+    # Who starts the tests in the background has them, and all that they start, ignore
+    # Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     patch = pytest.MonkeyPatch()
     for name in list(os.environ):
         if name.startswith(("ICFQUEUE_", "GIT_", "DATALAD_", "SLURM_")):

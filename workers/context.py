@@ -67,7 +67,9 @@ def this_worker() -> WorkerContext:
 def _make_context() -> WorkerContext:
     chosen = settings.load()
     broker = broker_of(chosen)
-    ledger = RedisLedger(broker.connect(patient=True), flush_after=chosen.catalog_gather)
+    pause = min(connection.LONGEST_PAUSE, chosen.lease / 4)
+    patient = broker.connect(patient=True, longest_pause=pause)
+    ledger = RedisLedger(patient, flush_after=chosen.catalog_gather)
     return WorkerContext(
         settings=chosen,
         store=Store.of(chosen),

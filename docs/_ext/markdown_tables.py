@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 
 from docutils import nodes
@@ -11,15 +12,15 @@ from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
 
-class MarkdownDirective(SphinxDirective):
+class MarkdownDirective(SphinxDirective, ABC):
     """A directive that stands for the Markdown of :meth:`markdown`."""
 
     has_content = False
     optional_arguments = 1
 
+    @abstractmethod
     def markdown(self) -> str:
         """Return what is put in the directive's place."""
-        raise NotImplementedError
 
     def run(self) -> list[nodes.Node]:
         """Return the parsed Markdown, headings included."""

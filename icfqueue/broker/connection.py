@@ -16,6 +16,9 @@ if TYPE_CHECKING:  # redis takes as long to import as the embedded server to sta
     from redis.retry import Retry
 
 SOCKET_SCHEME = "redis+socket"
+LONGEST_PAUSE = 5.0
+"""Seconds, at most, between two tries of a connection that waits for its broker."""
+
 PATIENT = 100_000
 """Tries of a worker whose broker is away: days, at five seconds each."""
 
@@ -75,13 +78,18 @@ class Broker:
         """Whether it is a Unix socket."""
         return self.url.startswith(f"{SOCKET_SCHEME}:")
 
-    def connect(self, *, patient: bool = False) -> redis.Redis:
+    def connect(
+        self, *, patient: bool = False, longest_pause: float = LONGEST_PAUSE
+    ) -> redis.Redis:
         """Return a connection whose replies are text.
 
         Parameters
         ----------
         patient
             Wait for a broker that is away instead of failing; for workers.
+        longest_pause
+            Seconds, at most, between two tries of one that waits. Less than a lease: the
+            outcome of a step waits in such a pause, and nobody renews its lease then.
         """
         from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
         from redis.retry import Retry
@@ -89,7 +97,7 @@ class Broker:
         from icfqueue.broker.sockets import REPLY_SECONDS
 
         if patient:
-            backoff = ExponentialWithJitterBackoff(base=0.05, cap=5.0)
+            backoff = ExponentialWithJitterBackoff(base=0.05, cap=longest_pause)
             return self._connect(Retry(backoff, PATIENT), REPLY_SECONDS)
         return self._connect(Retry(NoBackoff(), 1), QUICK_SECONDS)
 

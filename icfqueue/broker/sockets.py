@@ -22,6 +22,9 @@ from redis.retry import Retry
 
 from icfqueue.broker.refusals import BrokerRefuses, code_of
 
+_Connection: Any = object
+"""Stands for the class of connections that :class:`Attentive` is mixed into."""
+
 SILENCE = 12
 """Seconds after which a connection is dead whose other end acknowledges nothing."""
 
@@ -55,7 +58,7 @@ _NO_ANSWER = (redis.ResponseError, redis.InvalidResponse, AttributeError, ValueE
 the second, of POP3 the third (``+OK`` where a table is to be), of IMAP the last."""
 
 
-class Attentive:
+class Attentive(_Connection):  # type: ignore[misc]  # redis-py types half of it
     """Mixed into redis-py's connections: refusals are raised as such.
 
     All ways lead through ``read_response``: single commands, pipelines, transactions,
@@ -84,7 +87,7 @@ class Attentive:
         # Two round trips, to tell the server who made redis-py.
         self.driver_info = self.lib_name = self.lib_version = None
         try:
-            super().on_connect_check_health(check_health=False)  # type: ignore[misc]  # a mixin
+            super().on_connect_check_health(check_health=False)
             if isinstance(getattr(self, "handshake_metadata", None), str | bytes):
                 raise redis.InvalidResponse("a word where a table is to be")
             if check_health:
@@ -99,7 +102,7 @@ class Attentive:
     def _ask_whether_it_is_one(self) -> None:
         """Send a PING, unless the server has answered just now."""
         try:
-            self.check_health()  # type: ignore[attr-defined]  # a mixin
+            self.check_health()
         except redis.ResponseError as error:
             # A server that cannot write to its disk refuses even that, and is asked on.
             if not code_of(error):
@@ -112,7 +115,7 @@ class Attentive:
             with suppress(OSError, ValueError):
                 sock.setblocking(False)
                 self._last_words = sock.recv(200).decode("latin-1")
-        super().disconnect(*args, **kwargs)  # type: ignore[misc]  # a mixin
+        super().disconnect(*args, **kwargs)
 
     def send_packed_command(self, *args: Any, **kwargs: Any) -> Any:
         """Send a command.
@@ -124,7 +127,7 @@ class Attentive:
         """
         self._sending, self._last_words = True, ""
         try:
-            return super().send_packed_command(*args, **kwargs)  # type: ignore[misc]  # a mixin
+            return super().send_packed_command(*args, **kwargs)
         except redis.ConnectionError as error:
             if "max number of clients" in self._last_words:
                 raise BrokerRefuses("MAXCLIENTS", "max number of clients") from error
@@ -141,7 +144,7 @@ class Attentive:
             The server is there and refuses.
         """
         try:
-            return super().read_response(*args, **kwargs)  # type: ignore[misc]  # a mixin
+            return super().read_response(*args, **kwargs)
         except (redis.ResponseError, redis.InvalidResponse) as error:
             if self._greeting or not (code := code_of(error)):
                 raise

@@ -1,6 +1,6 @@
 """What a step asks of whoever runs it.
 
-Domain code calls a :class:`Guard` at safe points and before it publishes a file. Run by
+Domain code calls a :class:`Guard` at safe points and before a file appears or goes. Run by
 hand, nobody guards and every call returns at once; run by a worker, the calls report
 progress and raise :class:`~icfqueue.core.errors.Withdrawn` when the work must be dropped.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from icfqueue.core.processes.groups import end_group
 
@@ -17,8 +17,15 @@ if TYPE_CHECKING:
     import subprocess
 
 
+class Answer(NamedTuple):
+    """Whether room was promised, and the bytes that others are promised."""
+
+    granted: bool
+    others: int
+
+
 class Guard:
-    """Nobody guards: progress is forgotten, every publication is allowed."""
+    """Nobody guards: progress is forgotten, every change is allowed."""
 
     def advance(self, *, bytes: int = 0, dicoms: int = 0) -> None:
         """Report progress; a safe point, at which the work may be called off.
@@ -34,7 +41,7 @@ class Guard:
             The work must be dropped.
         """
 
-    def before_publish(self, name: str) -> None:
+    def before_change(self, name: str) -> None:
         """Ask whether the store may be changed now: a file appear, or one go.
 
         Parameters
@@ -48,7 +55,7 @@ class Guard:
             The visit is no longer this worker's: throw the work away.
         """
 
-    def promise_room(self, size: int, free: Callable[[], int]) -> int | None:
+    def promise_room(self, size: int, free: Callable[[], int]) -> Answer:
         """Ask for room on the disk until the work is over.
 
         Others who ask meanwhile are told that it is taken. What :meth:`advance` counts
@@ -60,14 +67,8 @@ class Guard:
             Bytes that are to be written.
         free
             Tells how many bytes are free.
-
-        Returns
-        -------
-        int or None
-            None if there is room. Else the bytes of what is free that others were
-            promised.
         """
-        return None if size <= max(0, free()) else 0
+        return Answer(size <= max(0, free()), 0)
 
     @contextmanager
     def minding(self, process: subprocess.Popen[bytes]) -> Iterator[None]:

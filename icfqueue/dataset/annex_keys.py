@@ -63,7 +63,6 @@ class KeySource:
         self._repo = repo
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._child: _Child | None = None
-        self._writer: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -96,13 +95,12 @@ class KeySource:
         remaining = iter(wanted)
         batch = list(islice(remaining, BATCH))
         try:
-            if batch:
-                self._ask(batch)
-            while batch:
-                answers = self._answers(batch, guard)
+            asked = self._ask(batch) if batch else None
+            while asked:
+                answers = self._answers(asked, guard)
                 # It names these while those are being used.
-                if batch := list(islice(remaining, BATCH)):
-                    self._ask(batch)
+                batch = list(islice(remaining, BATCH))
+                asked = self._ask(batch) if batch else None
                 yield from answers
                 guard.advance()
         except BaseException:
@@ -110,23 +108,21 @@ class KeySource:
             self.close()
             raise
 
-    def _ask(self, batch: list[WantedKey]) -> None:
+    def _ask(self, batch: list[WantedKey]) -> _Asked:
         child = self._running_child()
         question = b"".join(
             b"MD5-s%d--%s %s\n" % (item.size, item.md5.encode(), item.path)
             for item in batch
         )
         # A pipe holds 64 kB: writing and reading must go on at the same time.
-        self._writer = threading.Thread(target=child.write, args=([question],), daemon=True)
-        self._writer.start()
+        writer = threading.Thread(target=child.write, args=([question],), daemon=True)
+        writer.start()
+        return _Asked(child, batch, writer)
 
-    def _answers(self, batch: list[WantedKey], guard: Guard) -> list[AnnexKey]:
-        child, writer = self._child, self._writer
-        assert child  # noqa: S101 - asked before
-        assert writer  # noqa: S101 - the same
-        with guard.minding(child.process):
-            answers = [_answer(child, item) for item in batch]
-            writer.join()
+    def _answers(self, asked: _Asked, guard: Guard) -> list[AnnexKey]:
+        with guard.minding(asked.child.process):
+            answers = [_answer(asked.child, item) for item in asked.batch]
+            asked.writer.join()
         self._forget_folder()
         return answers
 
@@ -140,6 +136,14 @@ class KeySource:
             repo = make_bare(Path(self._folder.name) / "repo")
         self._child = _Child(self._COMMAND, repo)
         return self._child
+
+
+class _Asked(NamedTuple):
+    """A batch that git-annex was asked about, and the thread that still may be asking."""
+
+    child: _Child
+    batch: list[WantedKey]
+    writer: threading.Thread
 
 
 def _answer(child: _Child, item: WantedKey) -> AnnexKey:

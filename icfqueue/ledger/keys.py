@@ -24,11 +24,18 @@ Keys, below ``icfqueue:``::
     room                      hash: visit to "<end> <bytes> <token>", the room on the disk
                               that is promised to its download (ledger/room.py)
     workers                   sorted set of workers by when they last said they live
-    lock:<name>, hold:<project>, rest:<name>, …   notes, most with an end of their own
+    lock:<name>               token of who holds it
+    hold:<project>            why no visit of it asks the store, until 'retry'
+    rest:<name>               why nobody asks the disk or a store for a while
+    faults:<host>, refused:<project>, unseen:<visit>:<step>   counters, each with an end
+    batch:<project>           how many visits go into the next catalog after a failure
+    probe                     written and gone at once, to see whether the broker takes it
+    aside, aside:count        messages that are none of ours (icfqueue/broker/aside.py)
     spoilt                    note: a key was of another type and is gone; what stood in it
                               is to be made anew (icfqueue/ledger/stored/mending.py)
 
-Times are the server's own, in milliseconds since 1970.
+Times are the server's own, in milliseconds since 1970; of `workers` in seconds, and of
+`turn` in microseconds.
 """
 
 from __future__ import annotations

@@ -81,6 +81,11 @@ def decide(error: StepError, faults: int, policy: RetryPolicy, jitter: float) ->
         return PostponeBy(error.retry_after)
     if faults >= policy.max_attempts:
         return Fail()
+    return RetryIn(pause(faults, policy, jitter))
+
+
+def pause(faults: int, policy: RetryPolicy, jitter: float) -> float:
+    """Return the seconds before the next try after so many that failed; as `decide`."""
     # The exponent is bounded so that a policy of very many attempts stays a number.
     ceiling = min(policy.cap, policy.base * 2.0 ** min(faults - 1, 60))
-    return RetryIn(ceiling * (0.5 + 0.5 * jitter))
+    return ceiling * (0.5 + 0.5 * jitter)

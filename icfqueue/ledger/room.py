@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from icfqueue.core.guard import Answer
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.keys import key
 from icfqueue.ledger.stored import lua_scripts, spoilt
@@ -11,13 +12,6 @@ from icfqueue.ledger.stored.spoilt import mended
 
 if TYPE_CHECKING:
     import redis
-
-
-class Answer(NamedTuple):
-    """Whether room was promised, and the bytes that others are promised."""
-
-    granted: bool
-    others: int
 
 
 class Room(Protocol):

@@ -156,7 +156,7 @@ class WorkerProcess:
             self._end_if_it_hangs()
         elif self._again_at == 0.0:
             self._kill_group()
-            self._again_at = now + self._pause_before_next(now)
+            self._again_at = now + self._pause_before_next(self.process, now)
         elif now >= self._again_at:
             self._again_at = 0.0
             self.start()
@@ -171,10 +171,9 @@ class WorkerProcess:
             self.say("icfqueue: the Celery worker hangs; it is ended")
             self._kill_group()
 
-    def _pause_before_next(self, now: float) -> float:
+    def _pause_before_next(self, process: subprocess.Popen[bytes], now: float) -> float:
         """Return the seconds until the worker is started again; may give up instead."""
-        assert self.process  # noqa: S101 - for the type checker
-        code = self.process.returncode
+        code = process.returncode
         self._pulse.feel()
         what = f"icfqueue: the Celery worker ended (exit {code})"
         if code == Unreachable.exit_code or self._pulse.waited:
@@ -204,16 +203,17 @@ class WorkerProcess:
             return
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            if not self._ends_soon(idle):
+            if not self._ends_soon(self.process, idle):
                 self.say("icfqueue: the worker does not stop; it is killed")
         self.kill()
 
-    def _ends_soon(self, idle: Callable[[], bool] | None) -> bool:
+    def _ends_soon(
+        self, process: subprocess.Popen[bytes], idle: Callable[[], bool] | None
+    ) -> bool:
         """Wait for the end of the worker that was asked to stop, or for it to be idle."""
-        assert self.process  # noqa: S101 - for the type checker
         asked = time.monotonic()
         while time.monotonic() < asked + self.settings.grace + LAST_WORD + MARGIN:
-            if self.process.poll() is not None:
+            if process.poll() is not None:
                 return True
             if idle and idle():
                 return True

@@ -76,6 +76,10 @@ class DicomsFile:
         self._read()
         return self._md5
 
+    def missing(self) -> BadMetadata:
+        """Return the error for a file that is not there."""
+        return _bad(self.path, "it is missing")
+
     def records(self) -> list[DicomRecord]:
         """Return the list of DICOM files, in tar order.
 
@@ -89,7 +93,7 @@ class DicomsFile:
         self._read()
         content, self._content, self._asked = self._content, None, False
         if content is None:
-            raise _bad(self.path, "it is missing")
+            raise self.missing()
         found = _parsed(self.path, content)
         if not isinstance(found, list):
             raise _bad(self.path, "it holds no array")

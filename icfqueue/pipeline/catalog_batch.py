@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from icfqueue.catalog import study
 from icfqueue.core.errors import PutOff, StepError, TransientError, Unreachable
@@ -19,7 +19,7 @@ from icfqueue.dataset.superdataset import renewal
 from icfqueue.ledger import record
 from icfqueue.ledger.ledger import Entry, Ledger
 from icfqueue.ledger.record import Record
-from icfqueue.ledger.retry_policy import PostponeBy, RetryIn, decide
+from icfqueue.ledger.retry_policy import PostponeBy, decide, pause
 from icfqueue.pipeline.attempt import Attempt, Fault
 from icfqueue.pipeline.catalog_schedule import (
     FLUSH_AGAIN,
@@ -139,9 +139,7 @@ class _Shared:
         if not isinstance(error, TransientError):
             # Time does not help; a smaller batch does.
             return PutOff(error, 0.0)
-        wait = decide(error, failures, replace(policy, max_attempts=failures + 1), 1.0)
-        assert isinstance(wait, RetryIn)  # noqa: S101 - for the type checker
-        return PutOff(error, wait.seconds)
+        return PutOff(error, pause(failures, policy, 1.0))
 
     def end(self) -> None:
         """Let batches be large again if nothing was met."""

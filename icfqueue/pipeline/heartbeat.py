@@ -20,7 +20,7 @@ from typing import NamedTuple, Self
 import redis
 
 from icfqueue.core.errors import Interrupted, LeaseLost, Stalled, StepError, Withdrawn
-from icfqueue.core.guard import Guard
+from icfqueue.core.guard import Answer, Guard
 from icfqueue.core.processes.groups import end_group, kill_group
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.ledger import Ledger
@@ -169,7 +169,7 @@ class Heartbeat(Guard):
         if self.called_off:
             raise self.called_off
 
-    def before_publish(self, name: str) -> None:
+    def before_change(self, name: str) -> None:
         """Renew every lease and the lock, and raise unless all are still held."""
         self.check()
         held = self._renew(self.ledger)
@@ -179,19 +179,19 @@ class Heartbeat(Guard):
         if not held:
             raise LeaseLost(f"{name} is not published: the lease is lost")
 
-    def promise_room(self, size: int, free: Callable[[], int]) -> int | None:
+    def promise_room(self, size: int, free: Callable[[], int]) -> Answer:
         """Have `size` bytes promised to this visit, renewed with its lease."""
         ((visit, token),) = self.tokens.items()
         room = self.ledger.room
         answer = room.promise(visit, token, size, free(), self.lease)
         if not answer.granted:
-            return answer.others
+            return answer
         # Who ended between the look at the disk and the promise is in neither.
         if size and size + answer.others > free():
             room.release(visit, token)
-            return answer.others
+            return answer._replace(granted=False)
         self._promised = _Promise((visit, token), size, self._bytes)
-        return None
+        return answer
 
     @contextmanager
     def minding(self, process: subprocess.Popen[bytes]) -> Iterator[None]:

@@ -11,6 +11,7 @@ import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Self
 
 from icfqueue import __version__
@@ -282,10 +283,10 @@ class RemoteStore:
             headers = {"Range": f"bytes={start}-", "If-Range": known.validator}
         with self._request("GET", storepath, headers) as answer:
             url = f"{self.url}/{storepath}"
-            if not headers or answer.status_code == 200:  # noqa: PLR2004 - an HTTP status
+            if not headers or answer.status_code == HTTPStatus.OK:
                 yield self._download(answer, url, 0, whole_length(answer, url))
                 return
-            if answer.status_code == 206 and known:  # noqa: PLR2004 - an HTTP status
+            if answer.status_code == HTTPStatus.PARTIAL_CONTENT and known:
                 given = range_of(answer.headers.get("Content-Range", ""))
                 # Some servers know Range, but not If-Range.
                 same = answer.headers.get("ETag") in {None, known.etag}
@@ -324,7 +325,8 @@ class RemoteStore:
             )
         with answer:
             asked_for_part = bool(headers and "Range" in headers)
-            if not answer.ok and not (answer.status_code == 416 and asked_for_part):  # noqa: PLR2004 - an HTTP status
+            beyond = answer.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+            if not answer.ok and not (beyond and asked_for_part):
                 raise self._refused(answer, url)
             yield answer
 
@@ -335,7 +337,7 @@ class RemoteStore:
         if isinstance(error, AccessDenied) and self._login.elsewhere:
             error.elsewhere = not error.forbidden
             error.hint = self._login.remedy
-        elif answer.status_code == 401 and self._login.realm:  # noqa: PLR2004 - an HTTP status
+        elif answer.status_code == HTTPStatus.UNAUTHORIZED and self._login.realm:
             error.hint = (
                 "`datalad credentials set NAME type=user_password "
                 f"realm={shown(self._login.realm)} user=USER`, try it by `icfqueue "

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 
 from icfqueue.core.errors import (
     AccessDenied,
@@ -54,13 +55,13 @@ def of_status(
         Seconds since 1970, for a Retry-After that is a date.
     """
     found = f"{url} answers {status}"
-    if status == 401:  # noqa: PLR2004 - an HTTP status
+    if status == HTTPStatus.UNAUTHORIZED:
         return AccessDenied(
             f"{found}: no access",
             hint="give DataLad a credential for this project (`datalad credentials set "
             "NAME …`), try it by `icfqueue doctor`, then `icfqueue retry`",
         )
-    if status == 403:  # noqa: PLR2004 - an HTTP status
+    if status == HTTPStatus.FORBIDDEN:
         return AccessDenied(
             f"{found}: no access to this",
             hint="have the store give access to it, or give DataLad a credential that has "
@@ -76,7 +77,7 @@ def of_status(
     if status in {429, 503}:
         wait = retry_after(headers.get("Retry-After"), now)
         return StoreBusy(f"{found}: the store is busy", retry_after=wait)
-    if status in {408, 425} or status >= 500:  # noqa: PLR2004 - the class of server errors
+    if status in {408, 425} or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return NetworkTrouble(f"{found}: the store is in trouble")
     return PermanentError(f"{found}, which icfqueue has no use for")
 

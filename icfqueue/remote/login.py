@@ -124,8 +124,7 @@ class StoreLogin:
         if self.elsewhere:
             return False
         session = requests.Session()
-        # The method is public, and has no types in `types-requests`.
-        return not session.should_strip_auth(self.url, url)  # type: ignore[no-untyped-call]
+        return not session.should_strip_auth(self.url, url)  # type: ignore[no-untyped-call]  # public, but not in types-requests
 
     @property
     def remedy(self) -> str:
@@ -193,7 +192,7 @@ def silent_manager(config: Any) -> Any:
     quiet_datalad.prepare()
     from datalad_next.credman import CredentialManager
 
-    class SilentCredentialManager(CredentialManager):  # type: ignore[misc]  # the same
+    class SilentCredentialManager(CredentialManager):  # type: ignore[misc]  # DataLad is untyped
         def _ask_property(self, name: str, prompt: str | None = None) -> None:
             """Ask for nothing."""
 

@@ -31,7 +31,7 @@ def hand_on_login() -> None:
     For a scientist's own program, whose git-annex gets tarballs: the broker's secrets are
     still kept from it.
     """
-    global _login_too  # noqa: PLW0603 - as below
+    global _login_too  # noqa: PLW0603 - one DataLad, one answer
     _login_too = True
 
 

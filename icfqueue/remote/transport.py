@@ -99,8 +99,8 @@ def _drop_body(answer: requests.Response) -> None:
     else:
         answer.raw.close()
     # What `Response.content` looks at: there is no other way to say that it was read.
-    answer._content = b""  # noqa: SLF001 - the same
-    answer._content_consumed = True  # type: ignore[attr-defined]  # noqa: SLF001 - the same
+    answer._content = b""  # noqa: SLF001 - requests has no public way
+    answer._content_consumed = True  # type: ignore[attr-defined]  # noqa: SLF001 - nor types
 
 
 def _pool(pool: Any, connection: Any, clock: Clock) -> Any:

@@ -178,10 +178,10 @@ def _recorded(
         )
     if job.is_stale(tarball.md5):
         raise job.unseen(PermanentError(f"the new metadata of {job.visit} are missing"))
-    if dicoms.md5 is None and job.vouched:
-        raise job.unseen(PermanentError(f"{job.visit.metadata_dicoms} is missing"))
-    metadata, records = dicoms.md5, dicoms.records()
-    assert metadata is not None  # noqa: S101 - for the type checker: there are records
+    metadata = dicoms.md5
+    if metadata is None:
+        raise job.unseen(dicoms.missing())
+    records = dicoms.records()
     source = Source(
         url=f"{job.options.store_url.rstrip('/')}/{tarball.storepath}",
         md5=tarball.md5,

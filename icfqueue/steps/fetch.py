@@ -11,7 +11,7 @@ import hashlib
 from contextlib import ExitStack
 from functools import partial
 
-from icfqueue.core.errors import NetworkTrouble, NoRoom, TarballChanged
+from icfqueue.core.errors import NetworkTrouble, NoRoom, TarballChanged, TransientError
 from icfqueue.core.options import Outcome
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
@@ -57,8 +57,12 @@ def run(job: Job) -> Outcome:
 def _still_the_same(job: Job, remote: RemoteStore) -> Outcome:
     """Compare the store's tarball with the recorded one, without a download."""
     found = whole_deposit(job.store, job.visit, job.options.store_url)
-    # Nobody but the holder of the visit's lease changes the deposit.
-    assert found is not None  # noqa: S101 - for the type checker
+    if found is None:
+        # Nobody but the holder of the visit's lease changes it: somebody by hand did.
+        raise TransientError(
+            f"the deposit of {job.visit} went while it was looked at",
+            hint="nothing else may change it; the visit is tried again",
+        )
     deposit, source = found
     known = Recorded(source.size, source.md5)
     _compare(job, known, remote.head(job.visit.storepath).size, remote.md5sum(job.visit))
@@ -99,7 +103,7 @@ def _download(job: Job, remote: RemoteStore) -> Outcome:
     with ExitStack() as stack:
         work = stack.enter_context(job.store.work_folder(visit))
         kept = partial_download.take_over(
-            work, guard.advance, lambda size: guard.promise_room(size, free) is None
+            work, guard.advance, lambda size: guard.promise_room(size, free).granted
         )
         hasher = _Hasher(published)
         start, file = 0, None
@@ -116,11 +120,11 @@ def _download(job: Job, remote: RemoteStore) -> Outcome:
             kept.restart(download.file)
             hasher = _Hasher(published)
         size = download.file.size or 0
-        others = guard.promise_room(size - download.start, free)
-        if others is not None:
+        room = guard.promise_room(size - download.start, free)
+        if not room.granted:
             start = download.start
             raise no_room(
-                job.store, job.settings, visit, size=size, here=start, others=others
+                job.store, job.settings, visit, size=size, here=start, others=room.others
             )
         if kept is None:
             kept = stack.enter_context(Part(work, partial_download.Note(download.file)))

@@ -75,7 +75,7 @@ class Store(StoreReader):
         UnsafePath
             The work folder is a link or can be changed by others.
         """
-        guard.before_publish(visit.id)
+        guard.before_change(visit.id)
         with self._work.scratch(self.work_dir(visit)) as folder:
             yield folder
 
@@ -144,10 +144,10 @@ class Store(StoreReader):
         work = self.work_dir(visit)
         folder = self._work.open_if_there(work)
         if folder is None:
-            guard.before_publish(visit.id)
+            guard.before_change(visit.id)
             return
         with folder:
-            guard.before_publish(visit.id)
+            guard.before_change(visit.id)
             faultpoint.reach(f"removing {visit.id}")
             if os.fstat(folder.descriptor).st_nlink:
                 self._work.forget(work, folder)

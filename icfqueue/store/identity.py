@@ -63,7 +63,11 @@ def make(store: Store) -> str:
             store.beneath.share(file.fileno(), 0o666)
         _name_if_free(folder, new)
     found = read(store)
-    assert found is not None  # noqa: S101 - for the type checker: it was just made
+    if found is None:
+        raise OtherStore(
+            f"{path_of(store)} was made and is not there",
+            hint="is the file system mounted, and the same on all machines? try again",
+        )
     return found
 
 
@@ -71,13 +75,7 @@ def _name_if_free(folder: Folder, new: str) -> None:
     """Let the file `new` be the id if there is none yet: one step, one winner."""
     try:
         with suppress(FileExistsError):
-            os.link(
-                new,
-                NAME,
-                src_dir_fd=folder.descriptor,
-                dst_dir_fd=folder.descriptor,
-                follow_symlinks=False,
-            )
+            folder.link(new, folder, NAME)
     except OSError:
         # A file system without second names; two at once are then told apart by who
         # renames last, and the other notices at its first claim.

@@ -272,6 +272,6 @@ def _raw_text(found: Any, name: str) -> str:
 
     try:
         value = found.get_item(tag_for_keyword(name)).value
-    except Exception:  # noqa: BLE001 - the same
+    except Exception:  # noqa: BLE001 - pydicom may fail on a raw value, too
         return ""
     return value.decode("latin-1").strip("\0 ") if isinstance(value, bytes) else ""

@@ -306,7 +306,7 @@ def test_ctrl_c_in_run_says_how_to_go_on_and_run_goes_on(tmp_path: Path) -> None
         icfqueue.wait_for(lambda s: s["counts"]["running"])
         time.sleep(0.5)
         run.send_signal(signal.SIGINT)
-        assert run.wait(timeout=120) == 130
+        assert run.wait(timeout=60) == 130
         assert "To go on: icfqueue run study_1" in log.read_text()
         counts = icfqueue.status()["counts"]
         assert counts["running"] == counts["failed"] == 0

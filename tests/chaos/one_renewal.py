@@ -1,19 +1,14 @@
 """Renews a superdataset in a process of its own, which is killed after a while.
 
-Started by :mod:`test_superdataset`; a request is a line of JSON on stdin, the answer a
-line on stdout: the exit status of the process that did it. It forks, because importing
-everything takes longer than a renewal.
+Started by :mod:`test_superdataset`, which asks as :mod:`support.forked` says.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import select
-import signal
-import sys
 from pathlib import Path
 from typing import Any
+
+from support.forked import serve
 
 from icfqueue.core.visit import Visit
 from icfqueue.dataset.superdataset import renewal
@@ -25,27 +20,5 @@ def renew(request: dict[str, Any]) -> None:
     renewal.renew(Store(Path(request["root"])), request["project"], visits, request["url"])
 
 
-def main() -> None:
-    for line in sys.stdin:
-        request = json.loads(line)
-        pid = os.fork()
-        if not pid:
-            status = 1
-            try:
-                renew(request)
-                status = 0
-            finally:
-                sys.stderr.flush()
-                os._exit(status)
-        if request["seconds"] is not None:
-            ended = os.pidfd_open(pid)
-            if not select.select([ended], [], [], request["seconds"])[0]:
-                os.kill(pid, signal.SIGKILL)
-            os.close(ended)
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        sys.stdout.write(f"{status}\n")
-        sys.stdout.flush()
-
-
 if __name__ == "__main__":
-    main()
+    serve(renew)

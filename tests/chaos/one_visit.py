@@ -1,8 +1,6 @@
 """Does all steps of one visit in a process of its own, which a fault may end.
 
-Started by :mod:`test_faultpoints`; a request is a line of JSON on stdin, the answer a
-line on stdout: the exit status of the process that did the steps. It forks, because
-importing everything takes longer than all steps of a small visit.
+Started by :mod:`test_faultpoints`, which asks as :mod:`support.forked` says.
 """
 
 from __future__ import annotations
@@ -12,6 +10,8 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
+
+from support.forked import serve
 
 from icfqueue.core import faultpoint, steps
 from icfqueue.core.options import Options
@@ -41,19 +41,7 @@ def do_steps(request: dict[str, Any]) -> None:
 def main() -> None:
     # The first visit is done here, so that every fork finds everything imported.
     do_steps(json.loads(sys.stdin.readline()))
-    for line in sys.stdin:
-        pid = os.fork()
-        if not pid:
-            status = 1
-            try:
-                do_steps(json.loads(line))
-                status = 0
-            finally:
-                sys.stderr.flush()
-                os._exit(status)
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        sys.stdout.write(f"{status}\n")
-        sys.stdout.flush()
+    serve(do_steps)
 
 
 if __name__ == "__main__":

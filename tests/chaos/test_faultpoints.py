@@ -7,8 +7,6 @@ import json
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from support import superdatasets
 from support.chaos_project import LONG, PROJECT, snapshot
 from support.event_log import events, trespasses
 from support.faulty_store import FaultyStore
+from support.forked import Forked
 from support.killable_cluster import KillableCluster
 
 from icfqueue.core import faultpoint
@@ -31,43 +30,29 @@ from icfqueue.outputs.deposit import EXPORT, REFS
 VISIT = Visit(PROJECT, "visit_00")
 
 
-class Runner:
+class Runner(Forked):
     """Asks :mod:`one_visit` to do the steps, with a fault or without."""
 
     def __init__(self, folder: Path, url: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("one_visit.py"))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        super().__init__("one_visit.py")
         (folder / PROJECT).mkdir()
-        self._send(folder, {"store_url": url}, {})
+        # Done by it, so that every fork finds everything imported.
+        self.send(**self._request(folder, {"store_url": url}, {}))
 
     def run(self, root: Path, options: dict[str, Any], **env: str) -> int:
         """Return the exit status: 0, or the negative number of a signal."""
-        assert self.process.stdout
-        self._send(root, options, env)
-        return int(self.process.stdout.readline())
+        return self.ask(**self._request(root, options, env))
 
-    def _send(self, root: Path, options: dict[str, Any], env: dict[str, str]) -> None:
-        assert self.process.stdin
-        request = {
+    def _request(
+        self, root: Path, options: dict[str, Any], env: dict[str, str]
+    ) -> dict[str, Any]:
+        return {
             "root": str(root),
             "project": PROJECT,
             "visit": VISIT.id,
             "options": options,
             "env": env,
         }
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-
-    def close(self) -> None:
-        assert self.process.stdin
-        assert self.process.stdout
-        self.process.stdin.close()
-        self.process.wait(10)
-        self.process.stdout.close()
 
 
 @pytest.fixture(scope="module")

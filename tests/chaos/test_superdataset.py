@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import random
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -14,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.chaos_project import LONG, PROJECT
+from support.forked import Forked
 from support.superdatasets import URL, Look, commit_of, look, put_deposit, remove_deposit
 
 from icfqueue.core.visit import Visit
@@ -24,38 +23,17 @@ VISITS = 1000 if LONG else 120
 KILLS = 300 if LONG else 40
 
 
-class Writer:
+class Writer(Forked):
     """Has :mod:`one_renewal` renew the superdataset, and kill itself."""
 
     def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("one_renewal.py"))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        super().__init__("one_renewal.py")
 
     def renew(self, root: Path, visits: set[str], seconds: float | None = None) -> int:
         """Return the exit status: 0, or the negative number of a signal."""
-        assert self.process.stdin
-        assert self.process.stdout
-        request = {
-            "root": str(root),
-            "project": PROJECT,
-            "url": URL,
-            "visits": sorted(visits),
-            "seconds": seconds,
-        }
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        return int(self.process.stdout.readline())
-
-    def close(self) -> None:
-        assert self.process.stdin
-        assert self.process.stdout
-        self.process.stdin.close()
-        self.process.wait(10)
-        self.process.stdout.close()
+        return self.ask(
+            root=str(root), project=PROJECT, url=URL, visits=sorted(visits), seconds=seconds
+        )
 
 
 @pytest.fixture

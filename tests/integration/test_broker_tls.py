@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import socket
-import ssl
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from support.valkey import certificate
+from support.valkey import Tls, certificate
 
 from icfqueue.broker.celery_app import make_app
 from icfqueue.broker.connection import Broker
@@ -19,44 +17,27 @@ from icfqueue.core.errors import Unreachable
 PASSWORD = "hunter2"
 
 
-class Impostor:
-    """Listens with a certificate and keeps what it is sent within TLS."""
+class Listener(Tls):
+    """Has a certificate, and nothing behind it; keeps what it is sent within TLS."""
 
     def __init__(self, chain: Path, key: Path) -> None:
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(chain, key)
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self.listener.getsockname()[1]
+        super().__init__(0, chain, key)
         self.calls = 0
         self.got = b""
-        self.thread = threading.Thread(target=self._serve, daemon=True)
-        self.thread.start()
 
-    def _serve(self) -> None:
-        while True:
-            try:
-                plain, _ = self.listener.accept()
-            except OSError:
-                return
-            self.calls += 1
-            plain.settimeout(5)
-            with plain, suppress(OSError), self.context.wrap_socket(plain, True) as inside:
-                self.got += inside.recv(4096)
-
-    def close(self) -> None:
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        self.thread.join()
+    def accepted(self, plain: socket.socket) -> None:
+        self.calls += 1
+        plain.settimeout(5)
+        with plain, suppress(OSError), self.context.wrap_socket(plain, True) as inside:
+            self.got += inside.recv(4096)
 
 
 @contextmanager
-def impostor(folder: Path, host: str) -> Iterator[tuple[Impostor, Path]]:
+def listener(folder: Path, host: str) -> Iterator[tuple[Listener, Path]]:
+    """Listen as `host`; yields also the certificate of the authority that signed it."""
     chain, key = certificate(folder, host)
-    made = Impostor(chain, key)
-    try:
+    with Listener(chain, key) as made:
         yield made, chain
-    finally:
-        made.close()
 
 
 def by_redis(broker: Broker) -> None:
@@ -81,7 +62,7 @@ def test_a_certificate_for_another_name_gets_no_password(
     host: str, way: Callable[[Broker], None], tmp_path: Path
 ) -> None:
     """Although the authority that signed it is trusted."""
-    with impostor(tmp_path, host) as (other, chain):
+    with listener(tmp_path, host) as (other, chain):
         broker = Broker(f"rediss://:{PASSWORD}@127.0.0.1:{other.port}/0", chain)
         with pytest.raises(Exception, match="certificate"):
             way(broker)
@@ -94,7 +75,7 @@ def test_the_password_is_what_would_have_been_sent(
     way: Callable[[Broker], None], tmp_path: Path
 ) -> None:
     """With a certificate for the right name: the test above can fail."""
-    with impostor(tmp_path, "127.0.0.1") as (other, chain):
+    with listener(tmp_path, "127.0.0.1") as (other, chain):
         broker = Broker(f"rediss://:{PASSWORD}@127.0.0.1:{other.port}/0", chain)
         with suppress(Exception):
             way(broker)
@@ -102,7 +83,7 @@ def test_the_password_is_what_would_have_been_sent(
 
 
 def test_an_unknown_issuer_names_the_setting_that_helps(tmp_path: Path) -> None:
-    with impostor(tmp_path, "127.0.0.1") as (other, _), pytest.raises(Unreachable) as found:
+    with listener(tmp_path, "127.0.0.1") as (other, _), pytest.raises(Unreachable) as found:
         Broker(f"rediss://:{PASSWORD}@127.0.0.1:{other.port}/0").check()
     assert "not trusted" in found.value.message
     assert "broker_ca_file" in found.value.hint
@@ -112,7 +93,7 @@ def test_an_unknown_issuer_names_the_setting_that_helps(tmp_path: Path) -> None:
 
 def test_another_name_does_not_name_that_setting(tmp_path: Path) -> None:
     with (
-        impostor(tmp_path, "other.example.org") as (other, chain),
+        listener(tmp_path, "other.example.org") as (other, chain),
         pytest.raises(Unreachable) as found,
     ):
         Broker(f"rediss://127.0.0.1:{other.port}/0", chain).check()

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from support import datasets
+from support.credentials import log_in
+from support.datasets import call
 
 from icfqueue.core.errors import BadTarball
 from icfqueue.core.options import Options
 from icfqueue.core.settings import Settings
-from icfqueue.dataset import programs
 from icfqueue.demo.server import DemoStore
 from icfqueue.demo.visits import build_project, write_tar
 from icfqueue.outputs import deposit, metadata_files
@@ -54,15 +54,7 @@ AWKWARD = [
 
 @pytest.fixture(autouse=True)
 def login(monkeypatch: pytest.MonkeyPatch, web: DemoStore) -> None:
-    """Give DataLad the store's password as a worker has it: no terminal, no keyring."""
-    monkeypatch.setenv("PATH", programs.search_path())
-    for name, value in {
-        "TYPE": "user_password",
-        "USER": web.user,
-        "SECRET": web.password,
-        "REALM": f"{web.url}/{web.realm}",
-    }.items():
-        monkeypatch.setenv(f"DATALAD_CREDENTIAL_STORE_{name}", value)
+    log_in(monkeypatch, web)
 
 
 @pytest.fixture
@@ -74,14 +66,6 @@ def web(store: Store) -> Iterator[DemoStore]:
 @pytest.fixture
 def job(web: DemoStore, make_job: Callable[..., Job]) -> Job:
     return make_job("visit_1", store_url=web.url)
-
-
-def call(*args: str | Path, cwd: Path) -> str:
-    done = subprocess.run(
-        args, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, check=False
-    )
-    assert done.returncode == 0, (done.stdout + done.stderr).decode("utf-8", "replace")
-    return done.stdout.decode()
 
 
 def clone(job: Job, target: Path) -> Path:

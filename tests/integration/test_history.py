@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from support import datasets
+from support.datasets import call
 
 from icfqueue.dataset import clone as clones
-from icfqueue.dataset import programs
 from icfqueue.demo.visits import NEWEST
 from icfqueue.outputs import deposit
 from icfqueue.steps import export_repo
@@ -32,21 +32,9 @@ def folder() -> object:
     clones.remove(made)
 
 
-def call(where: Path, *command: str) -> str:
-    done = subprocess.run(
-        [programs.find_program(command[0]), *command[1:]],
-        cwd=where,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 def clone(job: Job, folder: Path, name: str = "clone") -> Path:
     url = deposit.clone_url(job.store.root.as_uri(), job.visit)
-    call(folder, "datalad", "clone", url, str(folder / name))
+    call("datalad", "clone", url, str(folder / name), cwd=folder)
     return folder / name
 
 
@@ -66,28 +54,28 @@ def test_an_old_clone_is_updated_and_loses_what_has_gone(job: Job, folder: Path)
     datasets.put_visit(job, OLD)
     old = clone(job, folder)
     again = folder / "again"
-    call(folder, "datalad", "clone", str(old), str(again))
-    before = call(old, "git", "rev-parse", "HEAD").strip()
-    call(old, "datalad", "get", "v/b.dcm")
+    call("datalad", "clone", str(old), str(again), cwd=folder)
+    before = call("git", "rev-parse", "HEAD", cwd=old).strip()
+    call("datalad", "get", "v/b.dcm", cwd=old)
     gone = (old / "v/b.dcm").readlink().name
     datasets.put_visit(job, NEW)
 
-    call(old, "datalad", "update", "--how=ff-only", "-s", "origin")
+    call("datalad", "update", "--how=ff-only", "-s", "origin", cwd=old)
     assert not (old / "v/b.dcm").is_symlink()
     for path, content in (("v/new/c.dcm", THREE), ("v/d.dcm", FOUR), ("v/a.dcm", ONE)):
-        call(old, "datalad", "get", path)
+        call("datalad", "get", path, cwd=old)
         assert (old / path).read_bytes() == content
-    call(old, "git", "annex", "fsck", "--fast")
-    told = call(old, "git", "annex", "whereis", f"--key={gone}")
+    call("git", "annex", "fsck", "--fast", cwd=old)
+    told = call("git", "annex", "whereis", f"--key={gone}", cwd=old)
     assert "[archivist]" not in told
     # The image that was got stays, and the old commit is still there.
-    call(old, "git", "checkout", "-q", before)
+    call("git", "checkout", "-q", before, cwd=old)
     assert (old / "v/b.dcm").read_bytes() == TWO
-    assert "dl+archive" not in call(old, "git", "annex", "whereis", f"--key={gone}")
+    assert "dl+archive" not in call("git", "annex", "whereis", f"--key={gone}", cwd=old)
 
-    call(old, "git", "checkout", "-q", "master")
-    call(again, "datalad", "update", "--how=ff-only", "-s", "origin")
-    call(again, "datalad", "get", "v/d.dcm")
+    call("git", "checkout", "-q", "master", cwd=old)
+    call("datalad", "update", "--how=ff-only", "-s", "origin", cwd=again)
+    call("datalad", "get", "v/d.dcm", cwd=again)
     assert hashlib.md5((again / "v/d.dcm").read_bytes()).digest() == (
         hashlib.md5(FOUR).digest()
     )
@@ -99,17 +87,17 @@ def test_a_clone_that_skipped_a_deposit_is_not_told_of_what_has_gone(
     """With a git-annex branch of its own, which is merged line by line."""
     datasets.put_visit(job, OLD)
     old = clone(job, folder)
-    call(old, "datalad", "get", "v/a.dcm")
+    call("datalad", "get", "v/a.dcm", cwd=old)
     gone = (old / "v/b.dcm").readlink().name
     datasets.put_visit(job, NEW)
     datasets.put_visit(job, [("v/e.dcm", FOUR)])
-    call(old, "datalad", "update", "--how=ff-only", "-s", "origin")
+    call("datalad", "update", "--how=ff-only", "-s", "origin", cwd=old)
     assert [path.name for path in (old / "v").iterdir()] == ["e.dcm"]
     asked = ["git", "annex", "whereis", f"--key={gone}"]
     told = subprocess.run(asked, cwd=old, capture_output=True, text=True, check=False)
     assert told.returncode == 1
     assert "(0 copies)" in told.stdout
-    call(old, "datalad", "get", "v/e.dcm")
+    call("datalad", "get", "v/e.dcm", cwd=old)
     assert (old / "v/e.dcm").read_bytes() == FOUR
 
 
@@ -127,7 +115,7 @@ def test_a_deposit_of_the_format_before_is_made_anew_upon_itself(
     assert found.source is not None
     assert found.source.format == 1
     old = clone(job, folder)
-    before = call(old, "git", "rev-parse", "HEAD").strip()
+    before = call("git", "rev-parse", "HEAD", cwd=old).strip()
     job.store.forget_work(job.visit)
 
     tarball = job.store.path(job.visit, job.visit.tarball)
@@ -139,10 +127,10 @@ def test_a_deposit_of_the_format_before_is_made_anew_upon_itself(
     assert not export_repo.run(plain).worked
     assert not export_repo.run(job).worked
     assert commits(job, tmp_path / "unpacked")[-1] == before
-    call(old, "datalad", "update", "--how=ff-only", "-s", "origin")
+    call("datalad", "update", "--how=ff-only", "-s", "origin", cwd=old)
     key = (old / "v/b.dcm").readlink().name
-    log = call(old, "git", "log", "-1", "--format=%H", "origin/git-annex").strip()
-    states = call(old, "git", "ls-tree", "-r", "--name-only", log)
+    log = call("git", "log", "-1", "--format=%H", "origin/git-annex", cwd=old).strip()
+    states = call("git", "ls-tree", "-r", "--name-only", log, cwd=old)
     assert f"{key}.log.rmt" in states
 
 

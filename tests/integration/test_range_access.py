@@ -73,6 +73,13 @@ class Scientist:
         assert good is None or (done.returncode == 0) is good, said
         return said
 
+    def cloned(self, address: Path, name: str) -> Path:
+        """Clone another dataset, and have its images come one by one."""
+        made = self.folder / name
+        self.call("datalad", "clone", str(address), str(made))
+        clones.switch_on(made)
+        return made
+
     def image(self, number: int) -> bytes:
         return (self.clone / f"v/{number:04d}.dcm").read_bytes()
 
@@ -352,9 +359,7 @@ def test_a_subdataset_that_is_obtained_later_is_switched_on_too(
     scientist: Scientist, project: Path
 ) -> None:
     """By DataLad's result hook, also for a folder with blanks and quotes in its name."""
-    above = scientist.folder / 'a "top"'
-    scientist.call("datalad", "clone", str(project), str(above))
-    clones.switch_on(above)
+    above = scientist.cloned(project, 'a "top"')
     scientist.call("datalad", "get", "-n", VISIT.id, where=above)
     visit = above / VISIT.id
     told = scientist.call("git", "-C", str(visit), "config", clones.SETTING)
@@ -370,9 +375,7 @@ def test_an_image_that_is_got_through_the_projects_clone_comes_by_itself(
     scientist: Scientist, project: Path
 ) -> None:
     """One command for subdataset and image: the hook runs before the image is asked for."""
-    above = scientist.folder / "above"
-    scientist.call("datalad", "clone", str(project), str(above))
-    clones.switch_on(above)
+    above = scientist.cloned(project, "above")
     image = f"{VISIT.id}/v/0013.dcm"
     scientist.call("datalad", "get", "-d", str(above), str(above / image))
     assert (above / image).read_bytes() == IMAGES[13]

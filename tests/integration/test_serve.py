@@ -18,6 +18,7 @@ import bcrypt
 import pytest
 import requests
 from support import datasets
+from support.credentials import set_credential
 
 from icfqueue.core.settings import Settings
 from icfqueue.demo.server import DemoStore
@@ -280,13 +281,13 @@ def test_datalad_clones_and_gets_by_what_the_page_shows(
         job = make_job("visit_1", store_url=server.url)
         datasets.put_visit(job, [("a.dcm", datasets.images(1)[0])])
         assert update_catalog.run(job).worked
-        for name, value in {
-            "TYPE": "user_password",
-            "USER": "me",
-            "SECRET": "secret",
-            "REALM": f"{server.url}/{server.realm}",
-        }.items():
-            monkeypatch.setenv(f"DATALAD_CREDENTIAL_STORE_{name}", value)
+        set_credential(
+            monkeypatch,
+            type="user_password",
+            user="me",
+            secret="secret",
+            realm=f"{server.url}/{server.realm}",
+        )
         page = requests.get(server.url, auth=("me", "secret"), timeout=20).text
         (shown,) = re.findall(r"<code>(.*?)</code>", page)
         for command in (html.unescape(shown), "datalad -C study_1 get visit_1/a.dcm"):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from support import datasets
+from support.credentials import log_in
+from support.datasets import call
 from support.superdatasets import remove_deposit
 
-from icfqueue.dataset import programs
 from icfqueue.dataset.superdataset import renewal
 from icfqueue.demo.server import DemoStore
 from icfqueue.outputs import deposit, ids
@@ -24,15 +24,7 @@ PROJECT = "study_1"
 
 @pytest.fixture(autouse=True)
 def login(monkeypatch: pytest.MonkeyPatch, web: DemoStore) -> None:
-    """Give DataLad the store's password as a worker has it: no terminal, no keyring."""
-    monkeypatch.setenv("PATH", programs.search_path())
-    for name, value in {
-        "TYPE": "user_password",
-        "USER": web.user,
-        "SECRET": web.password,
-        "REALM": f"{web.url}/{web.realm}",
-    }.items():
-        monkeypatch.setenv(f"DATALAD_CREDENTIAL_STORE_{name}", value)
+    log_in(monkeypatch, web)
 
 
 @pytest.fixture
@@ -60,14 +52,6 @@ def renew(jobs: list[Job]) -> None:
     first = jobs[0]
     visits = [job.visit for job in jobs]
     renewal.renew(first.store, PROJECT, visits, first.options.store_url)
-
-
-def call(*args: str | Path, cwd: Path) -> str:
-    done = subprocess.run(
-        args, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, check=False
-    )
-    assert done.returncode == 0, (done.stdout + done.stderr).decode("utf-8", "replace")
-    return done.stdout.decode()
 
 
 def clone(web: DemoStore, target: Path) -> Path:

@@ -161,3 +161,12 @@ def annex(repo: Path) -> dict[bytes, frozenset[bytes]]:
 def annex_json(repo: Path, *args: str) -> list[Any]:
     """Return the JSON lines that a git-annex command writes."""
     return [json.loads(line) for line in git(repo, "annex", *args, "--json").splitlines()]
+
+
+def call(*args: str | Path, cwd: Path) -> str:
+    """Run a command as a scientist does, who types nothing more; return what it prints."""
+    done = subprocess.run(
+        args, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr).decode("utf-8", "replace")
+    return done.stdout.decode()

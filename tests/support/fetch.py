@@ -40,8 +40,8 @@ class BreakingGuard(CountingGuard):
         if self.bytes > self.until:
             raise self.error
 
-    def before_publish(self, name: str) -> None:
-        super().before_publish(name)
+    def before_change(self, name: str) -> None:
+        super().before_change(name)
         raise self.error
 
 

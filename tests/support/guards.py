@@ -32,7 +32,7 @@ class CountingGuard(Guard):
         self.bytes += bytes
         self.dicoms += dicoms
 
-    def before_publish(self, name: str) -> None:
+    def before_change(self, name: str) -> None:
         self.asked.append(name)
 
 
@@ -43,8 +43,8 @@ class LosingGuard(CountingGuard):
         super().__init__()
         self.allowed = allowed
 
-    def before_publish(self, name: str) -> None:
-        super().before_publish(name)
+    def before_change(self, name: str) -> None:
+        super().before_change(name)
         if len(self.asked) > self.allowed:
             raise LeaseLost(f"{name} is not published")
 

@@ -56,15 +56,15 @@ class InterruptedExport:
         monkeypatch.setattr(export_repo, "run", self)
 
     def __call__(self, job: Job) -> Outcome:
-        self._before_publish = job.guard.before_publish
-        self._monkeypatch.setattr(job.guard, "before_publish", self.before_publish)
+        self._before_change = job.guard.before_change
+        self._monkeypatch.setattr(job.guard, "before_change", self.before_change)
         return self._run(job)
 
-    def before_publish(self, name: str) -> None:
+    def before_change(self, name: str) -> None:
         if not self.asked:
             self.deed()
         self.asked.append(name)
-        self._before_publish(name)
+        self._before_change(name)
 
 
 class CatalogWriter:
@@ -109,7 +109,7 @@ class CatalogWriter:
             self.begun.set()
             assert self.go_on.wait(60)
             guard.advance()
-            guard.before_publish("super.json")
+            guard.before_change("super.json")
         finally:
             self._writing.release()
         self.batches.append(len(visits))

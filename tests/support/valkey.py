@@ -12,7 +12,8 @@ import subprocess
 import tempfile
 import threading
 import time
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -197,7 +198,11 @@ class Tls:
                 plain, _ = self.listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._connect, args=(plain,), daemon=True).start()
+            self.accepted(plain)
+
+    def accepted(self, plain: socket.socket) -> None:
+        """Deal with a new connection; called one after the other."""
+        threading.Thread(target=self._connect, args=(plain,), daemon=True).start()
 
     def _connect(self, plain: socket.socket) -> None:
         with (
@@ -278,3 +283,13 @@ def dump(client: Any) -> dict[str, Any]:
         else:
             found[name] = client.get(name)
     return found
+
+
+@contextmanager
+def out_of_memory(client: Any) -> Iterator[None]:
+    """Have a server refuse whatever is written to it."""
+    client.config_set("maxmemory", 1)
+    try:
+        yield
+    finally:
+        client.config_set("maxmemory", 0)

@@ -45,7 +45,19 @@ if ARGV[{1}] ~= '' then
 end
 """
 
-# Changes of indexes, as COMMIT has them: all can be made, or none is.
+MAKE = """
+local function make(changes)
+  for _, change in ipairs(changes) do
+    for i, word in ipairs(change) do
+      if type(word) == 'table' then change[i] = string.format('%d', now + word.ms) end
+    end
+    redis.call(unpack(change))
+  end
+end
+"""
+"""Makes changes of indexes, as COMMIT has them; stands after :data:`NOW`."""
+
+# All of them can be made, or none is.
 _SOUND = """
 local kinds = {
   SADD = 'set', SREM = 'set', ZADD = 'zset', ZREM = 'zset', HDEL = 'hash', HINCRBY = 'hash'
@@ -62,6 +74,13 @@ local function spoilt(changes)
 end
 """
 
+# ARGV[6]: changes of indexes as JSON.
+_CHANGES = """
+local changes = cjson.decode(ARGV[6])
+local strange = spoilt(changes)
+if strange then return redis.error_reply('SPOILT ' .. strange) end
+"""
+
 # KEYS: record, leases, layout, store. ARGV: version expected, "1" if the lease must have
 # run out, visit, record, token, changes of indexes as JSON: lists of command, key,
 # arguments, where {"ms": n} stands for the time in n milliseconds; a word for this write,
@@ -73,6 +92,7 @@ COMMIT = (
     NOW
     + _LAYOUT.format(3, 10)
     + _STORE.format(4, 11)
+    + MAKE
     + _SOUND
     + """
 local there = redis.call('HMGET', KEYS[1], 'v', 'w')
@@ -83,9 +103,9 @@ if ARGV[2] == '1' then
   local ends = redis.call('ZSCORE', KEYS[2], ARGV[3])
   if ends and tonumber(ends) > now then return 0 end
 end
-local changes = cjson.decode(ARGV[6])
-local strange = spoilt(changes)
-if strange then return redis.error_reply('SPOILT ' .. strange) end
+"""
+    + _CHANGES
+    + """
 if ARGV[11] ~= '' then redis.call('SETNX', KEYS[4], ARGV[11]) end
 local version = (tonumber(there[1]) or 0) + 1
 redis.call('HSET', KEYS[1], 'v', version, 't', ARGV[5], 'r', ARGV[4], 'w', ARGV[7])
@@ -94,12 +114,7 @@ if ARGV[9] ~= '' then
 elseif there[1] then
   redis.call('HDEL', KEYS[1], 'm')
 end
-for _, change in ipairs(changes) do
-  for i, word in ipairs(change) do
-    if type(word) == 'table' then change[i] = string.format('%d', now + word.ms) end
-  end
-  redis.call(unpack(change))
-end
+make(changes)
 return 1
 """
 )
@@ -111,6 +126,7 @@ return 1
 FORGET = (
     NOW
     + _LAYOUT.format(3, 9)
+    + MAKE
     + _SOUND
     + """
 local there = redis.pcall('HMGET', KEYS[1], 'v', 'w')
@@ -120,10 +136,10 @@ if ARGV[4] ~= '1' then
   local ends = redis.call('ZSCORE', KEYS[2], ARGV[3])
   if ends and tonumber(ends) > now then return 0 end
 end
-local changes = cjson.decode(ARGV[6])
-local strange = spoilt(changes)
-if strange then return redis.error_reply('SPOILT ' .. strange) end
-for _, change in ipairs(changes) do redis.call(unpack(change)) end
+"""
+    + _CHANGES
+    + """
+make(changes)
 redis.call('DEL', KEYS[1])
 for i = 5, #KEYS do
   if redis.call('SCARD', KEYS[i]) > 0 then return 1 end

@@ -28,7 +28,7 @@ from icfqueue.ledger.indexes import anew, line_of
 from icfqueue.ledger.keys import FROM_RECORDS, KINDS, PREFIX, SPOILT, key, visit_key
 from icfqueue.ledger.ledger import BATCH, Entry
 from icfqueue.ledger.record import State
-from icfqueue.ledger.stored.lua_scripts import LOCK, NOW, UNLOCK, Script, run_many
+from icfqueue.ledger.stored.lua_scripts import LOCK, MAKE, NOW, UNLOCK, Script, run_many
 from icfqueue.ledger.stored.spoilt import say
 
 if TYPE_CHECKING:
@@ -96,15 +96,11 @@ return found
 # KEYS: record. ARGV: its version and word as they were read, changes as COMMIT has them.
 _ANEW = (
     NOW
+    + MAKE
     + """
 local there = redis.pcall('HMGET', KEYS[1], 'v', 'w')
 if there.err or there[1] ~= ARGV[1] or (there[2] or '') ~= ARGV[2] then return 0 end
-for _, change in ipairs(cjson.decode(ARGV[3])) do
-  for i, word in ipairs(change) do
-    if type(word) == 'table' then change[i] = string.format('%d', now + word.ms) end
-  end
-  redis.call(unpack(change))
-end
+make(cjson.decode(ARGV[3]))
 return 1
 """
 )

@@ -67,10 +67,9 @@ def amount(text: str) -> int | None:
 
 def amounts(text: str) -> tuple[int, int] | None:
     """Return the two numbers that `text` has; None if it is anything else."""
-    found = [number(word) for word in text.split(" ")]
-    if len(found) == 2 and None not in found:  # noqa: PLR2004 - the two of the docstring
-        return found[0] or 0, found[1] or 0
-    return None
+    first, _, last = text.partition(" ")
+    found = number(first), number(last)
+    return None if found[0] is None or found[1] is None else (found[0], found[1])
 
 
 T = TypeVar("T")

@@ -219,6 +219,25 @@ class Folder:
         with self._named(name):
             os.rename(name, new, src_dir_fd=self.descriptor, dst_dir_fd=into.descriptor)
 
+    def link(self, name: str, into: Folder, new: str) -> None:
+        """Give the file `name` a second name, `new` in the folder `into`.
+
+        Raises
+        ------
+        FileExistsError
+            Something has it there.
+        OSError
+            The file system has no second names.
+        """
+        with self._named(name):
+            os.link(
+                name,
+                new,
+                src_dir_fd=self.descriptor,
+                dst_dir_fd=into.descriptor,
+                follow_symlinks=False,
+            )
+
     def unlink(self, name: str) -> None:
         """Remove the file or link `name`, if it is there."""
         with self._named(name), suppress(FileNotFoundError):

@@ -71,7 +71,7 @@ class Publication:
             try:
                 for source, _ in pairs:
                     staged.append(opened.enter_context(self._staged(source)))
-                guard.before_publish(pairs[0][1].name)
+                guard.before_change(pairs[0][1].name)
                 for place, (_, target) in zip(staged, pairs, strict=True):
                     faultpoint.reach(f"before {target.name}")
                     with self._beneath.folder(target.parent) as folder:
@@ -109,7 +109,7 @@ class Publication:
         """Remove a file: :meth:`icfqueue.store.directory.Store.withdraw`."""
         with self._work.bin(work) as gone, self._beneath.folder(target.parent) as folder:
             faultpoint.reach(f"ready {target.name}")
-            guard.before_publish(target.name)
+            guard.before_change(target.name)
             faultpoint.reach(f"removing {target.name}")
             folder.rename(target.name, gone, target.name)
             found = Fingerprint.of(gone.stat(target.name))
@@ -128,7 +128,7 @@ class Publication:
             self._beneath.folder(target.parent) as parent,
         ):
             try:
-                guard.before_publish(target.name)
+                guard.before_change(target.name)
                 faultpoint.reach(f"before {target.name}")
                 # A link there is refused; a folder is what is exchanged.
                 parent.stat(target.name)
@@ -141,13 +141,7 @@ class Publication:
 def _put_back(gone: Folder, folder: Folder, name: str) -> None:
     """Give a file its name back, unless another one has it by now: that is the newer."""
     try:
-        os.link(
-            name,
-            name,
-            src_dir_fd=gone.descriptor,
-            dst_dir_fd=folder.descriptor,
-            follow_symlinks=False,
-        )
+        gone.link(name, folder, name)
     except FileExistsError:
         return
     except OSError as error:

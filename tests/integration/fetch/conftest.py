@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.credentials import log_in
 from support.faulty_store import FaultyStore
 from support.fetch import CONTENT, MD5, VISIT
 from support.guards import CountingGuard
@@ -29,13 +30,7 @@ def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyStore
     (folder / VISIT.tarball).write_bytes(CONTENT)
     (folder / VISIT.md5sum).write_text(f"{MD5}  {VISIT.tarball}\n")
     with FaultyStore(folder.parent) as web:
-        for name, value in {
-            "TYPE": "user_password",
-            "REALM": f"{web.url}/{web.realm}",
-            "USER": web.user,
-            "SECRET": web.password,
-        }.items():
-            monkeypatch.setenv(f"DATALAD_CREDENTIAL_STORE_{name}", value)
+        log_in(monkeypatch, web)
         yield web
 
 

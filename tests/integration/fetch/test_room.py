@@ -18,7 +18,7 @@ from support.fetch import (
 )
 
 from icfqueue.core.errors import NetworkTrouble, NoRoom
-from icfqueue.core.guard import Guard
+from icfqueue.core.guard import Answer, Guard
 from icfqueue.remote import partial_download
 from icfqueue.steps import fetch
 from icfqueue.steps.job import Job
@@ -28,15 +28,15 @@ from icfqueue.steps.job import Job
 class RoomGuard(Guard):
     """Remembers what was asked for, and may say that others were promised room."""
 
-    answers: list[int | None] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
     rooms: list[tuple[int, bool]] = field(default_factory=list)
     look: Callable[[], None] | None = None
 
-    def promise_room(self, size: int, free: Callable[[], int]) -> int | None:
+    def promise_room(self, size: int, free: Callable[[], int]) -> Answer:
         if self.look:
             self.look()
         self.rooms.append((size, free() > 0))
-        return self.answers.pop(0) if self.answers else None
+        return self.answers.pop(0) if self.answers else Answer(True, 0)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_what_is_here_needs_no_more_room(cut: Job) -> None:
     """Of a part that is kept only the rest must fit, and it stays until that does."""
     (left,) = parts_of(cut)
     here = left.stat().st_size
-    guard = RoomGuard(answers=[7])
+    guard = RoomGuard(answers=[Answer(False, 7)])
     with pytest.raises(NoRoom, match="and 7 are promised to other downloads"):
         fetch.run(replace(cut, guard=guard))
     assert parts_of(cut)[0].stat().st_size == here

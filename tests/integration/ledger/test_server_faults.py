@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import redis
 from support.ledger import OPTIONS, VISIT, check_indexes, claim, finish, put
-from support.valkey import Valkey, dump, token
+from support.valkey import Valkey, dump, out_of_memory, token
 
 from icfqueue.broker.refusals import BrokerRefuses
 from icfqueue.core.options import Outcome
@@ -81,15 +81,12 @@ def test_a_server_that_is_out_of_memory_refuses_and_changes_nothing(
 ) -> None:
     ledger.put_many([(None, record.new(VISIT, OPTIONS, 0, 1.0).with_size(5))])
     before = dump(ledger.client)
-    ledger.client.config_set("maxmemory", "1")
-    try:
+    with out_of_memory(ledger.client):
         with pytest.raises(BrokerRefuses):
             put(ledger, Visit("p", "w"))
         entry = ledger.get(VISIT)
         with pytest.raises(BrokerRefuses):
             ledger.forget(VISIT, entry)
-    finally:
-        ledger.client.config_set("maxmemory", "0")
     assert dump(ledger.client) == before
 
 

@@ -78,7 +78,7 @@ def test_all_data_of_the_broker_lost_in_mid_step_publishes_nothing(
 class Refusing(Guard):
     """Allows nothing to be published."""
 
-    def before_publish(self, name: str) -> None:
+    def before_change(self, name: str) -> None:
         raise LeaseLost(name)
 
 

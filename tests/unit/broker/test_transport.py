@@ -10,7 +10,7 @@ import pytest
 from celery import Celery
 from kombu.exceptions import OperationalError
 from support.garbage import garbage, raw
-from support.valkey import Valkey
+from support.valkey import Valkey, out_of_memory
 
 from icfqueue.broker import transport
 from icfqueue.broker.aside import notes
@@ -90,13 +90,10 @@ def test_a_message_for_a_broker_that_refuses_is_sent_when_it_accepts_it(
 
     monkeypatch.setattr(transport.time, "sleep", wait)
     with valkey.client() as admin:
-        admin.config_set("maxmemory", 1)
-        try:
+        with out_of_memory(admin):
             app.send_task(
                 "icfqueue.fetch", args=["study_1", "v", 1], queue="fetch", priority=0
             )
-        finally:
-            admin.config_set("maxmemory", 0)
         assert admin.llen("fetch") == 1
     assert len(refused) == 2 * len(transport.PAUSES)
 
@@ -105,13 +102,12 @@ def test_who_does_not_try_again_is_told_why(
     app: Celery, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport, "PAUSES", ())
-    with valkey.client() as admin:
-        admin.config_set("maxmemory", 1)
-        try:
-            with pytest.raises(OperationalError) as found:
-                app.send_task("icfqueue.fetch", queue="fetch", retry=False)
-        finally:
-            admin.config_set("maxmemory", 0)
+    with (
+        valkey.client() as admin,
+        out_of_memory(admin),
+        pytest.raises(OperationalError) as found,
+    ):
+        app.send_task("icfqueue.fetch", queue="fetch", retry=False)
     assert is_away(found.value)
     assert words(found.value).found == "has no memory left"
 
@@ -150,12 +146,8 @@ def test_a_result_is_kept_for_celerys_own_tools(app: Celery) -> None:
 def test_a_result_that_cannot_be_written_is_nobodys_trouble(
     app: Celery, valkey: Valkey
 ) -> None:
-    with valkey.client() as admin:
-        admin.config_set("maxmemory", 1)
-        try:
-            app.backend.store_result("one", "done", "SUCCESS")
-        finally:
-            admin.config_set("maxmemory", 0)
+    with valkey.client() as admin, out_of_memory(admin):
+        app.backend.store_result("one", "done", "SUCCESS")
     assert app.AsyncResult("one").state == "PENDING"
 
 

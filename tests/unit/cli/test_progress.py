@@ -10,7 +10,7 @@ import pytest
 import redis
 from support.in_process_queue import InProcessQueue
 from support.records import a_record
-from support.valkey import Valkey
+from support.valkey import Valkey, out_of_memory
 
 from icfqueue.cli import progress
 from icfqueue.cli.session import Session, session
@@ -233,12 +233,9 @@ def test_what_the_broker_refuses_is_told_when_that_changes(
     monkeypatch.setattr(progress, "REASONS_EVERY", 0.0)
     broker = progress._BrokerNews(opened)
     assert broker.news() == ""
-    opened.client.config_set("maxmemory", 1)
-    try:
+    with out_of_memory(opened.client):
         assert broker.news() == "waiting: the broker has no memory left"
         assert broker.news() == ""
-    finally:
-        opened.client.config_set("maxmemory", 0)
     assert broker.news() == "the broker accepts work"
     assert broker.news() == ""
 
@@ -257,11 +254,8 @@ def test_what_the_broker_refuses_is_done_when_it_accepts_it(
         opened.client.set("icfqueue:test", "x")
         return "done"
 
-    opened.client.config_set("maxmemory", 1)
-    try:
+    with out_of_memory(opened.client):
         assert progress.when_accepted(opened, do) == "done"
-    finally:
-        opened.client.config_set("maxmemory", 0)
     assert len(tries) == 2
     assert "has no memory left" in capsys.readouterr().err
 

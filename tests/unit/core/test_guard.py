@@ -26,7 +26,7 @@ def process() -> Iterator[subprocess.Popen[bytes]]:
 def test_where_nobody_guards_every_call_returns_and_allows() -> None:
     UNGUARDED.advance(bytes=1 << 40, dicoms=7)
     UNGUARDED.advance()
-    UNGUARDED.before_publish("x")
+    UNGUARDED.before_change("x")
 
 
 def test_a_program_is_left_alone_when_all_went_well(

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from support.credentials import set_credential
 from support.datasets import git
 
 from icfqueue.core.errors import UsageError
@@ -71,11 +72,6 @@ def test_a_repository_of_the_caller_is_not_taken_for_the_one_around(
     git(tmp_path, "init", "-q", "other")
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
     assert folder_of_its_own("x-").parent == temporary
-
-
-def set_credential(monkeypatch: pytest.MonkeyPatch, **properties: str) -> None:
-    for name, value in properties.items():
-        monkeypatch.setenv(f"DATALAD_CREDENTIAL_STORE_{name.upper()}", value)
 
 
 def test_the_named_credential_is_the_last_used_of_the_stores_realm(

@@ -13,7 +13,7 @@ import redis
 from msgspec import structs
 from support.faulty_store import FaultyStore
 from support.records import a_record
-from support.valkey import Valkey, free_port
+from support.valkey import Valkey, free_port, out_of_memory
 
 from icfqueue.broker.aside import Aside
 from icfqueue.core.errors import PermanentError
@@ -150,12 +150,8 @@ def test_strange_messages_are_shown_with_when_where_why_and_how_they_began(
 def test_a_broker_that_refuses_is_bad_and_told_why(
     chosen: Settings, valkey: Valkey
 ) -> None:
-    with valkey.client() as client:
-        client.config_set("maxmemory", 1)
-        try:
-            told = found(chosen)["broker"]
-        finally:
-            client.config_set("maxmemory", 0)
+    with valkey.client() as client, out_of_memory(client):
+        told = found(chosen)["broker"]
     assert (told.bad, told.exit_code) == (True, 3)
     assert told.found.endswith("it has no memory left")
     assert "maxmemory" in told.remedy

@@ -147,7 +147,7 @@ def test_at_no_moment_do_refs_stand_beside_another_repository(job: Job) -> None:
         def __init__(self, allowed: int) -> None:
             self.allowed = allowed
 
-        def before_publish(self, name: str) -> None:
+        def before_change(self, name: str) -> None:
             self.allowed -= 1
             if self.allowed < 0:
                 raise LeaseLost(f"before {name}")

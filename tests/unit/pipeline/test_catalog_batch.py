@@ -56,7 +56,7 @@ class Pages:
         if self.lost:
             pass_time(self.queue.ledger.client, 1e6)
             assert self.queue.ledger.locks.take(lock_of(PROJECT), "other", 60.0)
-            jobs[0].guard.before_publish("page")
+            jobs[0].guard.before_change("page")
         return {job.visit: Outcome(worked=True) for job in jobs}
 
 
@@ -296,9 +296,9 @@ def test_it_is_written_only_while_the_lock_is_held(
     def lose_the_lock(*arguments: object, **_: object) -> Results:
         guard = arguments[-1]
         assert isinstance(guard, Guard)
-        guard.before_publish("catalog")
+        guard.before_change("catalog")
         ledger.client.flushall()
-        guard.before_publish("catalog")
+        guard.before_change("catalog")
         pytest.fail("it was published")
 
     monkeypatch.setattr(catalog_batch.study, "rebuild", lose_the_lock)

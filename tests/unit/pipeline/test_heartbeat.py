@@ -115,10 +115,10 @@ def test_right_before_a_file_appears_the_lease_is_asked_for(
     held: RedisLedger, guard: Callable[..., Heartbeat]
 ) -> None:
     found = guard()
-    found.before_publish("x")
+    found.before_change("x")
     held.update(V, lambda r: record.cancelled(r, 1.0))
     with pytest.raises(LeaseLost, match="refs is not published"):
-        found.before_publish("refs")
+        found.before_change("refs")
 
 
 def test_no_progress_for_too_long_calls_the_work_off(
@@ -166,7 +166,7 @@ def test_a_lock_is_renewed_with_the_leases_and_losing_it_calls_the_work_off(
             wait_until(lambda: held.client.pttl(name) > 45_000, 20, "it is renewed")
             pass_time(held.client, 40.0)
         assert not held.locks.take("catalog:p", "other", 0.1)
-        found.before_publish("x")
+        found.before_change("x")
         held.locks.release("catalog:p", "mine")
         while not held.locks.take("catalog:p", "other", 30.0):
             held.locks.release("catalog:p", "mine")
@@ -257,7 +257,7 @@ def test_while_the_broker_is_away_the_step_works_on(
 
             timer = threading.Timer(0.3, come_back)
             timer.start()
-            found.before_publish("x")
+            found.before_change("x")
             assert comes_back.is_set()
             timer.join()
         assert held.get(V)
@@ -276,7 +276,7 @@ def test_a_lock_that_was_lost_is_not_taken_again_even_if_it_is_free(
         ) as guard,
         pytest.raises(LeaseLost),
     ):
-        guard.before_publish("index.html")
+        guard.before_change("index.html")
 
 
 @pytest.mark.parametrize("away", [True, False])
@@ -301,7 +301,7 @@ def test_a_broker_that_is_away_or_late_for_longer_than_a_stall_is_no_stall(
         found.check()
         if not away:
             # Called by the step itself; one that is away is waited for there.
-            found.before_publish("a file")
+            found.before_change("a file")
     look(found)
     found.advance()
     clock.now += 61.0
@@ -327,9 +327,9 @@ def test_room_is_promised_once_and_given_back(
 ) -> None:
     room = held.room
     with downloading(V) as first, downloading(W) as second:
-        assert first.promise_room(70, lambda: 100) is None
-        assert second.promise_room(40, lambda: 100) == 70
-        assert second.promise_room(30, lambda: 100) is None
+        assert first.promise_room(70, lambda: 100).granted
+        assert second.promise_room(40, lambda: 100) == (False, 70)
+        assert second.promise_room(30, lambda: 100).granted
         assert room.promised() == {str(V): 70, str(W): 30}
     assert room.promised() == {}
 
@@ -341,16 +341,16 @@ def test_what_was_received_needs_no_promise_and_the_rest_is_renewed(
     room = held.room
     with downloading() as found:
         found.advance(bytes=1000)
-        assert found.promise_room(70, lambda: 100) is None
+        assert found.promise_room(70, lambda: 100).granted
         found.advance(bytes=50)
         wait_until(lambda: room.promised() == {str(V): 20}, 20, "the rest is promised")
         for _ in range(3):
             pass_time(held.client, 59.0)
-            found.before_publish("x")
+            found.before_change("x")
         answer = room.promise(W, "u", 90, 100, 1.0)
         assert answer == (False, 20)
         found.advance(bytes=500)
-        found.before_publish("x")
+        found.before_change("x")
         assert room.promised() == {str(V): 0}
 
 
@@ -360,7 +360,7 @@ def test_room_that_went_while_it_was_promised_is_not_promised(
     """Somebody wrote the last of his bytes between the look and the promise."""
     looks = iter([100, 40])
     with downloading() as found:
-        assert found.promise_room(70, lambda: next(looks)) == 0
+        assert found.promise_room(70, lambda: next(looks)) == (False, 0)
         assert held.room.promised() == {}
 
 
@@ -369,7 +369,7 @@ def test_the_promise_of_a_visit_that_another_took_over_is_his(
 ) -> None:
     room = held.room
     with downloading() as sleeper:
-        assert sleeper.promise_room(70, lambda: 100) is None
+        assert sleeper.promise_room(70, lambda: 100).granted
         held.update(V, record.orphaned)
         held.update(V, lambda r: record.claimed(r, "next", "w", 1.0), lease=60.0)
         assert room.promise(V, "next", 50, 100, 60.0).granted
@@ -378,6 +378,6 @@ def test_the_promise_of_a_visit_that_another_took_over_is_his(
 
 
 def test_without_a_queue_there_is_room_if_it_is_free() -> None:
-    assert UNGUARDED.promise_room(100, lambda: 100) is None
-    assert UNGUARDED.promise_room(101, lambda: 100) == 0
-    assert UNGUARDED.promise_room(0, lambda: -5) is None
+    assert UNGUARDED.promise_room(100, lambda: 100).granted
+    assert UNGUARDED.promise_room(101, lambda: 100) == (False, 0)
+    assert UNGUARDED.promise_room(0, lambda: -5).granted

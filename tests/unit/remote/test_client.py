@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.credentials import log_in
 from support.faulty_store import FaultyStore
 
 from icfqueue.core.errors import (
@@ -37,20 +38,8 @@ def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyStore
     folder.mkdir(parents=True)
     (folder / VISIT.tarball).write_bytes(b"x" * 1000)
     with FaultyStore(folder.parent, user="alice", password=SECRET) as web:
-        set_credential(monkeypatch, web)
+        log_in(monkeypatch, web)
         yield web
-
-
-def set_credential(
-    monkeypatch: pytest.MonkeyPatch, web: FaultyStore, *, password: str = SECRET
-) -> None:
-    for name, value in {
-        "TYPE": "user_password",
-        "REALM": f"{web.url}/{web.realm}",
-        "USER": web.user,
-        "SECRET": password,
-    }.items():
-        monkeypatch.setenv(f"DATALAD_CREDENTIAL_STORE_{name}", value)
 
 
 def client(web: FaultyStore, **how: object) -> RemoteStore:
@@ -197,7 +186,7 @@ def test_without_the_right_credential_access_is_denied_at_once(
     paused: list[float] = []
     monkeypatch.setattr(time, "sleep", paused.append)
     if name == "store":
-        set_credential(monkeypatch, web, password="wrong-secret")
+        log_in(monkeypatch, web, password="wrong-secret")
     else:
         for field in ("TYPE", "REALM", "USER", "SECRET"):
             monkeypatch.delenv(f"DATALAD_CREDENTIAL_STORE_{field}")
@@ -217,10 +206,10 @@ def test_a_credential_that_was_set_meanwhile_is_found(
     web: FaultyStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remote = client(web)
-    set_credential(monkeypatch, web, password="old")
+    log_in(monkeypatch, web, password="old")
     with pytest.raises(AccessDenied):
         remote.head(VISIT.storepath)
-    set_credential(monkeypatch, web)
+    log_in(monkeypatch, web)
     assert remote.head(VISIT.storepath).size == 1000
 
 
@@ -232,7 +221,7 @@ def test_a_password_that_changed_in_the_store_is_looked_up_again(
     web.password = "new"
     with pytest.raises(AccessDenied):
         remote.head(VISIT.storepath)
-    set_credential(monkeypatch, web, password="new")
+    log_in(monkeypatch, web, password="new")
     assert remote.head(VISIT.storepath).size == 1000
 
 

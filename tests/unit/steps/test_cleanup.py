@@ -104,7 +104,7 @@ def test_a_removal_that_was_interrupted_is_completed(job: Job) -> None:
     """The tarball's metadata went; the other file follows, the visit needs no tarball."""
 
     class Lost(Guard):
-        def before_publish(self, name: str) -> None:
+        def before_change(self, name: str) -> None:
             if name == VISIT.metadata_dicoms:
                 raise LeaseLost("gone")
 
@@ -200,7 +200,7 @@ def test_a_tarball_that_was_only_touched_is_removed(job: Job) -> None:
 
 def test_a_worker_that_lost_the_visit_removes_nothing(job: Job) -> None:
     class Lost(Guard):
-        def before_publish(self, name: str) -> None:
+        def before_change(self, name: str) -> None:
             raise LeaseLost(name)
 
     with pytest.raises(LeaseLost):

@@ -22,6 +22,7 @@ from icfqueue.core.errors import (
     NoRoom,
     PermanentError,
     TarballChanged,
+    TransientError,
 )
 from icfqueue.core.visit import Visit
 from icfqueue.remote.client import RemoteFile
@@ -91,6 +92,15 @@ def test_of_a_complete_visit_only_size_and_md5_are_asked_for(
     assert "up to date" in outcome.note
     assert not here(job).exists()
     assert web.count("GET", f"/{V.storepath}") == 0
+
+
+def test_a_deposit_that_goes_while_it_is_looked_at_is_tried_again(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(job, CONTENT)
+    monkeypatch.setattr(fetch, "whole_deposit", lambda *_: None)
+    with pytest.raises(TransientError, match="went while it was looked at"):
+        fetch.run(job)
 
 
 @pytest.mark.parametrize("other", [CONTENT[:-1], CONTENT[::-1]])

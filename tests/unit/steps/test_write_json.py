@@ -114,7 +114,7 @@ def test_a_change_during_the_last_moment_is_noticed(job: Job) -> None:
     """The tarball is looked at again after the file that vouches for it was written."""
 
     class Meddling(Guard):
-        def before_publish(self, name: str) -> None:
+        def before_change(self, name: str) -> None:
             if name == job.visit.metadata_dicoms:
                 os.utime(job.store.path(job.visit, job.visit.tarball))
 
@@ -144,7 +144,7 @@ def test_a_deposit_does_not_outlive_its_metadata(job: Job) -> None:
 
 def test_a_worker_that_lost_its_lease_publishes_nothing(job: Job) -> None:
     class Lost(Guard):
-        def before_publish(self, name: str) -> None:
+        def before_change(self, name: str) -> None:
             raise LeaseLost(name)
 
     with pytest.raises(LeaseLost):

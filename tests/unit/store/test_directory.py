@@ -20,7 +20,7 @@ VISIT = Visit("study_1", "v1")
 
 
 class Lost(Guard):
-    def before_publish(self, name: str) -> None:
+    def before_change(self, name: str) -> None:
         raise LeaseLost(f"{name} is not published")
 
 

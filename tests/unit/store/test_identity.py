@@ -21,6 +21,14 @@ def test_a_new_folder_has_none_and_keeps_the_one_it_gets(store: Store) -> None:
     assert [path.name for path in identity.path_of(store).parent.iterdir()] == ["store-id"]
 
 
+def test_one_that_is_not_seen_after_it_was_made_is_no_id(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity, "read", lambda _: None)
+    with pytest.raises(OtherStore, match="was made and is not there"):
+        identity.make(store)
+
+
 def test_of_many_that_make_one_at_once_all_have_the_same(store: Store) -> None:
     found: list[str] = []
     start = threading.Barrier(8)

@@ -44,6 +44,20 @@ def test_it_is_made_of_the_settings_with_a_patient_and_a_quick_connection(
     assert worker.keys is not None
 
 
+def test_it_never_waits_longer_for_the_broker_than_a_lease_lasts(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The outcome of a step waits to be written, and nobody renews its lease then."""
+    monkeypatch.setenv("ICFQUEUE_STORE_DIR", str(store.root))
+    monkeypatch.setenv("ICFQUEUE_LEASE", "2")
+    made = context._make_context()
+    retry = made.ledger.client.connection_pool.connection_kwargs["retry"]  # type: ignore[attr-defined]  # the tests may ask
+    longest = max(retry._backoff.compute(failures) for failures in range(1, 60))
+    made.ledger.client.close()  # type: ignore[attr-defined]  # the same connection
+    made.quick.client.close()  # type: ignore[attr-defined]  # and the other one
+    assert longest <= made.settings.lease / 4
+
+
 def test_when_it_was_asked_to_stop_is_remembered(worker: WorkerContext) -> None:
     assert context.stop_since() is None
     assert not worker.stopping.asked

@@ -26,7 +26,7 @@ class Meanwhile(Guard):
     def __init__(self, happens: Callable[[], object]) -> None:
         self.happens: Callable[[], object] | None = happens
 
-    def before_publish(self, name: str) -> None:  # noqa: ARG002 - the interface
+    def before_change(self, name: str) -> None:  # noqa: ARG002 - the interface
         happens, self.happens = self.happens, None
         if happens:
             happens()
@@ -37,7 +37,7 @@ def tree(folder: Path) -> set[str]:
 
 
 class Lost(Guard):
-    def before_publish(self, name: str) -> None:
+    def before_change(self, name: str) -> None:
         raise LeaseLost(name)
 
 
