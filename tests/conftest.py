@@ -66,6 +66,9 @@ def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     patch.setenv("PATH", programs.search_path())
     patch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
     patch.setenv("XDG_CACHE_HOME", str(home / ".cache"))
+    # A hospital's proxy is not for servers on this machine.
+    for name in ("no_proxy", "NO_PROXY"):
+        patch.setenv(name, "127.0.0.1,localhost,::1")
     patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     patch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     # Not in the checkout: a git-annex that is started without a repository of its own

@@ -28,6 +28,7 @@ import grimp
 import networkx as nx
 from docutils import nodes
 from markdown_tables import MarkdownDirective, table
+from sphinx.util.docutils import SphinxDirective
 
 import icfqueue
 
@@ -209,7 +210,7 @@ def _box(place: Place, high: float) -> str:
     )
 
 
-class PackagePicture(MarkdownDirective):
+class PackagePicture(SphinxDirective):
     """Put the picture into the page itself, so that it needs no further file."""
 
     def run(self) -> list[nodes.Node]:

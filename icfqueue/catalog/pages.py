@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 from icfqueue.catalog.summary import SERIES_TAGS, Series, Value, VisitSummary
-from icfqueue.outputs import deposit
+from icfqueue.outputs import deposit, ids
 from icfqueue.outputs.metadata_files import TarballMeta
 from icfqueue.tarball.dicom_tags import NAMES
 
@@ -51,8 +50,8 @@ CatalogRecord = dict[str, Any]
 
 
 def study_id(store_url: str, project: str) -> str:
-    """Return the dataset id of the study's page: UUIDv5 (RFC 9562) of where it is."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{store_url.rstrip('/')}/{project}"))
+    """Return the dataset id of the study's page: that of the project's dataset."""
+    return str(ids.superdataset_id(store_url, project))
 
 
 def page_path(dataset_id: str) -> PurePosixPath:

@@ -36,9 +36,6 @@ from icfqueue.outputs import deposit, ids, metadata_files
 from icfqueue.store.directory import Store
 from icfqueue.store.disk import disk_trouble
 
-WHOLE_PROJECT = "XDLRA--refs"
-"""In the project's folder if it has a dataset of all visits, which can be cloned."""
-
 
 def add_visits(
     store: Store,
@@ -277,7 +274,7 @@ class _Study:
 
     def _record(self, entries: Mapping[Visit, CatalogRecord]) -> CatalogRecord:
         """Return the study page's record, with a clone command if there is a dataset."""
-        whole = self.store.project_dir(self.project) / WHOLE_PROJECT
+        whole = self.store.project_dir(self.project) / deposit.REFS
         url = deposit.clone_url(self.store_url, self.project)
         there = self.superdataset or self.store.exists(whole)
         return pages.study_record(

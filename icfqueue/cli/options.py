@@ -51,6 +51,10 @@ def visit_arguments(function: F) -> F:
     return click.argument("project")(function)
 
 
+credential_option = click.option(
+    "--credential", metavar="NAME", help="DataLad credential for the store."
+)
+
 _WORK = [
     click.option(
         "--remote", is_flag=True, help="Add every visit that the store URL lists."
@@ -60,7 +64,7 @@ _WORK = [
         type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
         help="Add the visits that a file names, one a line; '-' is standard input.",
     ),
-    click.option("--credential", metavar="NAME", help="DataLad credential for the store."),
+    credential_option,
     click.option(
         "--force",
         is_flag=True,

@@ -209,11 +209,7 @@ def clone(wanted: Wanted, target: Path) -> bool:
             hint="clone into a folder that is in none",
         )
     command = [programs.find_program("datalad"), "clone", wanted.url, str(target)]
-    environment = _environment(quiet_datalad.with_login(os.environ))
-    if wanted.login:
-        # By the environment, which no other user reads.
-        given = json.loads(environment.get(_OVERRIDES) or "{}")
-        environment[_OVERRIDES] = json.dumps(given | dict(wanted.login))
+    environment = _environment(quiet_datalad.with_login(os.environ, wanted.login))
     done = subprocess.run(command, env=environment, check=False)
     if done.returncode:
         raise IcfqueueError(

@@ -7,9 +7,9 @@ Only an answer that is exactly the part that was asked for is taken (RFC 9110, s
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from icfqueue import __version__
 from icfqueue.remote.download import Clock
 from icfqueue.remote.http_errors import MAX_REDIRECTS
 from icfqueue.remote.login import StoreLogin
+from icfqueue.remote.sizes import range_of
 
 if TYPE_CHECKING:
     import requests
@@ -27,10 +28,6 @@ BLOCK = 1 << 18
 
 TIMEOUT = (20.0, 60.0)
 """Seconds: to be connected, and between two arrivals of bytes."""
-
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)", re.ASCII)
-_PARTIAL = 206
-_UNAUTHORIZED = 401
 
 
 class NotByRangeError(Exception):
@@ -102,7 +99,7 @@ class RangeReader:
         last = part.start + part.length - 1
         headers = {"Range": f"bytes={part.start}-{last}"}
         answer = session.get(part.url, headers=headers, stream=True, timeout=TIMEOUT)
-        if answer.status_code == _UNAUTHORIZED and session.auth is _anonymous:
+        if answer.status_code == HTTPStatus.UNAUTHORIZED and session.auth is _anonymous:
             answer.close()
             # DataLad takes half a second to import: only for a store that asks.
             session.auth = StoreLogin(_store_of(part.url), None).auth()
@@ -127,12 +124,12 @@ class RangeReader:
 
     def _check(self, answer: requests.Response, part: Part) -> None:
         """Raise unless the answer is the part, of the file that was read before."""
-        if answer.status_code != _PARTIAL:
+        if answer.status_code != HTTPStatus.PARTIAL_CONTENT:
             raise NotByRangeError(f"the server answers {answer.status_code}, not 206")
-        given = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+        given = range_of(answer.headers.get("Content-Range", ""))
         if given is None:
             raise NotByRangeError("the server does not say which part it sends")
-        first, last, total = (int(number) for number in given.groups())
+        first, last, total = given
         if total != part.total:
             raise NotByRangeError(
                 f"the file has {total} bytes, not {part.total}: it was replaced"

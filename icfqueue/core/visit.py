@@ -44,17 +44,22 @@ def check_id(value: str, what: str) -> str:
         empty or overlong id.
     """
     if not isinstance(value, str) or not _ID.fullmatch(value):
-        raise BadId(
-            f"{what} id {value!r} is not allowed",
-            hint="ids have letters, digits, '.', '_' and '-', and do not start with "
-            "'.' or '-'",
-        )
+        raise BadId(f"{what} id {value!r} is not allowed")
     if len(value) > MAX_ID:
         raise BadId(
             f"{what} id {value[:20] + '…'!r} has {len(value)} characters",
             hint=f"ids have at most {MAX_ID} characters",
         )
     return value
+
+
+def is_id(value: str) -> bool:
+    """Tell whether `value` may be used as a project or visit id."""
+    try:
+        check_id(value, "project")
+    except BadId:
+        return False
+    return True
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -86,6 +91,12 @@ class Visit:
         """
         project, _, visit = text.partition("/")
         return cls(project, visit)
+
+    @classmethod
+    def read(cls, text: str) -> Self | None:
+        """Return the visit that ``str(visit)`` gave `text`, or None if it is none."""
+        project, _, visit = text.partition("/")
+        return cls.named(project, visit)
 
     @classmethod
     def of_tarball(cls, project: str, name: str) -> Self | None:

@@ -22,9 +22,9 @@ from typing import Any
 from icfqueue.core.guard import Guard
 from icfqueue.dataset import programs
 from icfqueue.dataset.member_state import decode_state
+from icfqueue.outputs.deposit import HEAD
 from icfqueue.outputs.references import Place
 
-MASTER = "refs/heads/master"
 ANNEX = "refs/heads/git-annex"
 
 _MD5E = re.compile(rb"MD5E?-s(\d+)--([0-9a-f]{32})", re.ASCII)
@@ -111,9 +111,9 @@ def read_base(repo: Path, refs: Mapping[str, str], tarball_md5: str, guard: Guar
     """
     if ANNEX not in refs:
         raise ValueError("there is no git-annex branch")
-    dates = [_date(repo, refs[ref], guard) for ref in (MASTER, ANNEX)]
+    newest = _newest(repo, [refs[ref] for ref in (HEAD, ANNEX)], guard)
     files = _read_files(repo, refs[ANNEX], guard)
-    return Base(refs, tarball_md5, max(dates), _read_logs(files), files)
+    return Base(refs, tarball_md5, newest, _read_logs(files), files)
 
 
 def gone_logs(
@@ -181,7 +181,7 @@ def places_of(base: Base, repo: Path, guard: Guard) -> list[Place] | None:
     ToolFailed
         Its objects are damaged or missing.
     """
-    links = _links(repo, base.refs[MASTER], guard)
+    links = _links(repo, base.refs[HEAD], guard)
     contents = _contents(repo, [sha for sha, _ in links], guard)
     found = []
     for sha, path in links:
@@ -200,25 +200,30 @@ def places_of(base: Base, repo: Path, guard: Guard) -> list[Place] | None:
 
 def _links(repo: Path, commit: str, guard: Guard) -> list[tuple[bytes, bytes]]:
     """Return the annexed files of a commit: object with the link, and path."""
+    found = _listed(repo, commit, guard)
+    return [(sha, path) for mode, sha, path in found if mode == b"120000"]
+
+
+def _listed(repo: Path, commit: str, guard: Guard) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Yield mode, object and path of each file of a commit."""
     args = ["git", "ls-tree", "-r", "-z", commit]
-    listed = programs.run(args, repo=repo, guard=guard).split(b"\0")
-    files = (line.split(b"\t", 1) for line in listed if line.startswith(b"120000 "))
-    return [(about.rpartition(b" ")[2], path) for about, path in files]
+    for line in programs.run(args, repo=repo, guard=guard).split(b"\0"):
+        if line:
+            about, path = line.split(b"\t", 1)
+            mode, _, sha = about.split(b" ")
+            yield mode, sha, path
 
 
-def _date(repo: Path, commit: str, guard: Guard) -> int:
-    args = ["git", "show", "--no-patch", "--format=%ct", commit]
-    return int(programs.run(args, repo=repo, guard=guard))
+def _newest(repo: Path, commits: Sequence[str], guard: Guard) -> int:
+    args = ["git", "show", "--no-patch", "--format=%ct", *commits]
+    return max(int(date) for date in programs.run(args, repo=repo, guard=guard).split())
 
 
 def _read_files(repo: Path, commit: str, guard: Guard) -> dict[bytes, bytes]:
     """Return the logs of all keys, by path."""
-    args = ["git", "ls-tree", "-r", "-z", commit]
-    listed = programs.run(args, repo=repo, guard=guard).split(b"\0")
-    files = [line.split(b"\t", 1) for line in listed if line]
     wanted = [
-        (about.rpartition(b" ")[2], path)
-        for about, path in files
+        (sha, path)
+        for _, sha, path in _listed(repo, commit, guard)
         if path not in _OF_THE_BRANCH and path.endswith(_ENDINGS)
     ]
     contents = _contents(repo, [sha for sha, _ in wanted], guard)

@@ -1,6 +1,7 @@
 """The ledger in Redis: one record per visit, and the indexes that answer questions.
 
-Keys and indexes are described in :mod:`icfqueue.ledger.indexes`. No key of a record
+Keys are described in :mod:`icfqueue.ledger.keys`, who stands in which index in
+:mod:`icfqueue.ledger.indexes`. No key of a record
 expires. Every change of a record and of all its indexes is one Lua script that first
 compares the version the change was made from. Ends of leases and locks are in the
 server's own time, so workers' clocks need not agree.
@@ -344,7 +345,7 @@ class RedisLedger:
     @mended
     def _past_of(self, name: str, limit: int, without: Collection[Visit]) -> list[Visit]:
         found = self._past(keys=[key(name)], args=[0, limit + len(without)])
-        named = {member: Visit.named(*member.partition("/")[::2]) for member in found}
+        named = {member: Visit.read(member) for member in found}
         if strange := [member for member, visit in named.items() if visit is None]:
             # No visit's: it would stand before all others for ever.
             self.client.zrem(key(name), *strange)

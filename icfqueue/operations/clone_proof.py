@@ -168,12 +168,7 @@ def _environment_to_get(login: Mapping[str, str]) -> dict[str, str]:
 
     git-annex has it too then, for it starts the program that downloads.
     """
-    environment = _silent(quiet_datalad.with_login(os.environ))
-    if login:
-        # By the environment, which no other user reads.
-        given = json.loads(environment.get("DATALAD_CONFIG_OVERRIDES_JSON") or "{}")
-        environment["DATALAD_CONFIG_OVERRIDES_JSON"] = json.dumps(given | dict(login))
-    return environment
+    return _silent(quiet_datalad.with_login(os.environ, login))
 
 
 def _silent(told: Mapping[str, str]) -> dict[str, str]:

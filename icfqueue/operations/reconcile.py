@@ -105,8 +105,6 @@ class _Mending:
         elif not self.ledger.forget(visit, entry):
             done.left[visit] = "a worker holds it, or its record has changed: try again"
         else:
-            if entry:
-                self.ledger.recount(visit.project)
             written = self.ledger.put_many([(None, found)])[0]
             (done.restored if written else done.known).append(visit)
 

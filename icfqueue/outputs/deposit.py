@@ -8,7 +8,7 @@
 This is what DataLad's ``datalad-annex::`` Git remote helper reads (datalad-next,
 ``gitremotes/datalad_annex.py``). The refs file is what a clone looks for first, so it
 appears last and goes first. The zip is stored, not compressed: packs are compressed
-already. Its comment says what it was made from (:class:`Deposit`), so that one look at
+already. Its comment says what it was made from (:class:`Source`), so that one look at
 the end of the file tells whether there is anything to do.
 """
 
@@ -23,7 +23,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TypeVar
 
 from icfqueue.core.errors import TransientError
 from icfqueue.core.guard import Guard
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 FORMAT = 2
-"""Version of what the deposit holds: 2 says where in the tarball each image begins. One
-of an older version is made anew when the tarball is here."""
+"""What the deposit holds: 2 says where in the tarball each image begins. One of an older
+version is made anew when the tarball is here."""
 
 WITHOUT_PLACES = 1
 """Version of a deposit that does not say where images begin: it could not be known."""
@@ -59,10 +59,14 @@ _BLOCK = 1 << 20
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 """Given to git as an argument, so nothing else may pass."""
 
+_PACK = re.compile(r"objects/pack/pack-[0-9a-f]{40}\.(?:pack|idx)")
+"""All that is taken from a store's repository; its ``config`` could start programs."""
+
 _PARTS = re.compile(
-    r"HEAD|config|packed-refs|objects/|objects/pack/|refs/|refs/heads/"
-    r"|objects/pack/pack-[0-9a-f]{40}\.(?:pack|idx)"
+    "HEAD|config|packed-refs|objects/|objects/pack/|refs/|refs/heads/|" + _PACK.pattern
 )
+
+T = TypeVar("T", bound="DataclassInstance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +164,7 @@ def read_export(store: Store, visit: Visit) -> Deposit | None:
     inside = _refs_of_lines(line for line in packed.splitlines() if line[:1] not in "#^")
     if not whole or HEAD not in inside:
         return None
-    source = _source(comment)
+    source = made_from(comment, Source)
     if source is not None and not _has_pack(names):
         return None
     return Deposit(inside, source)
@@ -180,15 +184,26 @@ def unpack(store: Store, visit: Visit, repo: Path) -> None:
         store.open_read(store.path(visit, visit.repo_export)) as file,
         zipfile.ZipFile(file) as export,
     ):
-        for part in export.infolist():
-            name = part.filename
-            if not _PARTS.fullmatch(name) or "/pack-" not in name:
-                continue
-            if part.compress_type != zipfile.ZIP_STORED:
-                # Ours is not; one that is could fill the disk.
-                raise zipfile.BadZipFile(f"{name} is compressed")
-            with export.open(part) as inside, (repo / name).open("wb") as out:
-                shutil.copyfileobj(inside, out, _BLOCK)
+        unpack_packs(export, repo)
+
+
+def unpack_packs(export: zipfile.ZipFile, repo: Path) -> None:
+    """Put the packs of a repository in the store into the bare repository `repo`.
+
+    Raises
+    ------
+    zipfile.BadZipFile
+        They are damaged, or not as :func:`write_export` leaves them.
+    """
+    for part in export.infolist():
+        name = part.filename
+        if not _PACK.fullmatch(name):
+            continue
+        if part.compress_type != zipfile.ZIP_STORED:
+            # Ours is not; one that is could fill the disk.
+            raise zipfile.BadZipFile(f"{name} is compressed")
+        with export.open(part) as inside, (repo / name).open("wb") as out:
+            shutil.copyfileobj(inside, out, _BLOCK)
 
 
 def parse_refs(text: str) -> dict[str, str]:
@@ -376,8 +391,9 @@ def _has_pack(names: list[str]) -> bool:
     return whole and {"HEAD", "config"} <= set(names)
 
 
-def _source(comment: bytes) -> Source | None:
+def made_from(comment: bytes, kind: type[T]) -> T | None:
+    """Return what a repository was made from, by its zip's comment, or None."""
     try:
-        return Source(**json.loads(comment)["icfqueue"])
+        return kind(**json.loads(comment)["icfqueue"])
     except (ValueError, KeyError, TypeError):
         return None

@@ -144,10 +144,13 @@ class Attempt:
         asked = {found.options.store_url: visit for visit, found in self.held.items()}
         worker = self.worker
         for url, visit in asked.items():
-            here = worker.store.exists(worker.store.path(visit, visit.tarball))
+            # Others need what the step before left, and ask no store.
+            fetches = self.step == steps.FETCH.name
+            tarball = worker.store.path(visit, visit.tarball)
+            here = not fetches or worker.store.exists(tarball)
             if worker.breaker.raise_if_open(visit, self.step, url, here=here):
                 self.asks_first = True
-            if self.step == steps.FETCH.name and not here:
+            if not here:
                 self._check_fits(self.held[visit])
 
     def _check_fits(self, found: Record) -> None:

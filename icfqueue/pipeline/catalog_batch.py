@@ -24,6 +24,7 @@ from icfqueue.pipeline.attempt import Attempt, Fault
 from icfqueue.pipeline.catalog_schedule import (
     FLUSH_AGAIN,
     batch_size,
+    is_ready,
     note_failure,
     note_success,
 )
@@ -93,7 +94,7 @@ def _claim_ready(worker: WorkerContext, project: str) -> list[Entry]:
     clean: list[Entry] = []
     failed: list[Entry] = []
     for entry in ledger.get_many(visits):
-        if isinstance(entry, Entry) and _is_ready(entry.record):
+        if isinstance(entry, Entry) and is_ready(entry.record):
             step = entry.record.steps[entry.record.position]
             (failed if step.faults or step.crashes else clean).append(entry)
         if len(clean) == size:
@@ -102,7 +103,7 @@ def _claim_ready(worker: WorkerContext, project: str) -> list[Entry]:
     now = ledger.now()
 
     def change(found: Record) -> Record | None:
-        if not _is_ready(found):
+        if not is_ready(found):
             return None
         return record.claimed(found, secrets.token_hex(8), worker.name, now)
 
@@ -112,10 +113,6 @@ def _claim_ready(worker: WorkerContext, project: str) -> list[Entry]:
         known=chosen,
     )
     return [found for found in changed.values() if found]
-
-
-def _is_ready(found: Record) -> bool:
-    return record.claimable(found, UPDATE_CATALOG.name, found.generation)
 
 
 @dataclass

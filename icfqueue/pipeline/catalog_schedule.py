@@ -10,6 +10,7 @@ from __future__ import annotations
 from icfqueue.core import steps
 from icfqueue.ledger import record
 from icfqueue.ledger.ledger import Entry, Ledger
+from icfqueue.ledger.record import Record
 from icfqueue.ledger.stored.spoilt import amounts
 from icfqueue.pipeline.messages import Messages
 
@@ -23,12 +24,15 @@ MEMORY = 2 * 3600.0
 """Seconds for which failures of whole batches count as being in a row."""
 
 
+def is_ready(found: Record) -> bool:
+    """Return whether a visit waits for the catalog."""
+    return record.claimable(found, steps.UPDATE_CATALOG.name, found.generation)
+
+
 def send_flush(ledger: Ledger, messages: Messages, project: str) -> bool:
     """Send a message that has the study's catalog written; False if nobody waits."""
     for entry in ledger.get_many(ledger.ready(project, steps.UPDATE_CATALOG.name)):
-        if isinstance(entry, Entry) and record.claimable(
-            entry.record, steps.UPDATE_CATALOG.name, entry.record.generation
-        ):
+        if isinstance(entry, Entry) and is_ready(entry.record):
             messages.send(entry.record)
             return True
     return False

@@ -39,6 +39,7 @@ from icfqueue.pipeline.catalog_schedule import (
     send_flush,
 )
 from icfqueue.pipeline.messages import Messages
+from icfqueue.pipeline.step_log import say
 
 log = logging.getLogger(__name__)
 
@@ -65,10 +66,6 @@ SET_ASIDE = 60.0
 
 STUCK = 5.0
 """The same for a visit for which nothing could be done."""
-
-
-_AWAY = (redis.ConnectionError, redis.TimeoutError, OSError)
-"""Errors of a call that say the broker cannot be reached; others are answers."""
 
 
 @dataclass
@@ -215,17 +212,12 @@ class Supervisor:
             changed = self._update(visit, self._orphaned, orphan=True)
             if changed is None:
                 continue
-            log.warning(
-                "visit.orphaned %s %s state=%s",
+            say(
+                "visit.orphaned",
                 visit,
                 changed.step,
-                changed.state,
-                extra={
-                    "action": "visit.orphaned",
-                    "project": visit.project,
-                    "visit": visit.id,
-                    "step": changed.step,
-                },
+                level=logging.WARNING,
+                state=changed.state,
             )
             if changed.state == State.QUEUED:
                 orphans.append(changed)
@@ -289,23 +281,16 @@ class Supervisor:
     def send_lost(self, queue: str) -> None:
         """Send again what should be in `queue` and is not.
 
-        Kombu takes a message off the list and notes it as unacknowledged in two
-        commands; a worker killed in between loses it. Whichever is lost, it is a matter
-        of counting: see :mod:`icfqueue.ledger.stored.turns`. A message that a worker has
-        prefetched looks lost too: one more does no harm, for whoever draws it serves
+        A worker that dies loses the messages that it had taken. Whichever is lost, it is
+        a matter of counting: see :mod:`icfqueue.ledger.stored.turns`. A message that a
+        worker holds looks lost too: one more does no harm, for whoever draws it serves
         whose turn it is.
         """
         now = time.monotonic()
         if now < self._next_count.get(queue, 0.0):
             return
         self._next_count[queue] = now + COUNT
-        try:
-            counted = self.ledger.turns.count(queue, lists(queue), self.patience)
-        except redis.ResponseError as error:
-            if "WRONGTYPE" not in str(error):
-                raise
-            self.queues.mend()
-            return
+        counted = self.ledger.turns.count(queue, lists(queue), self.patience)
         if counted.strays:
             self._adopt(queue, now)
         lost = []

@@ -290,8 +290,8 @@ class RemoteStore:
                 given = range_of(answer.headers.get("Content-Range", ""))
                 # Some servers know Range, but not If-Range.
                 same = answer.headers.get("ETag") in {None, known.etag}
-                if same and given and given == (start, known.size):
-                    yield self._download(answer, url, *given)
+                if same and given and given[::2] == (start, known.size):
+                    yield self._download(answer, url, start, given[2])
                     return
         # 416, or not the part that was asked for.
         with self._request("GET", storepath) as answer:

@@ -8,6 +8,7 @@ icfqueue that imports DataLad calls :func:`prepare` before.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -20,6 +21,9 @@ from icfqueue.core.processes.groups import without_secrets
 
 _OURS = re.compile(r"^(ICFQUEUE|CELERY|REDIS|VALKEY)")
 _SETTING = re.compile(r"^DATALAD_(?!CONFIG_OVERRIDES)")
+OVERRIDES = "DATALAD_CONFIG_OVERRIDES_JSON"
+"""Variable by which DataLad is configured for one call."""
+
 _ONE_AT_A_TIME = threading.Lock()
 _done = False
 _login_too = False
@@ -60,9 +64,22 @@ def without_login(environment: Mapping[str, str]) -> dict[str, str]:
     return told
 
 
-def with_login(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return `environment` for a DataLad that logs in: without the broker's secrets."""
-    return {name: value for name, value in environment.items() if not _OURS.match(name)}
+def with_login(
+    environment: Mapping[str, str], login: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Return `environment` for a DataLad that logs in: without the broker's secrets.
+
+    Parameters
+    ----------
+    login
+        DataLad's configuration of a credential, which it shall use.
+    """
+    told = {name: value for name, value in environment.items() if not _OURS.match(name)}
+    if login:
+        # By the environment, which no other user reads.
+        given = json.loads(told.get(OVERRIDES) or "{}")
+        told[OVERRIDES] = json.dumps(given | dict(login))
+    return told
 
 
 @contextmanager

@@ -12,7 +12,7 @@ DIGITS = 18
 bytes, which is more than 18 digits can say."""
 
 _SIZE = re.compile(rf"[0-9]{{1,{DIGITS}}}")
-_RANGE = re.compile(rf"bytes ({_SIZE.pattern})-{_SIZE.pattern}/({_SIZE.pattern})")
+_RANGE = re.compile(rf"bytes ({_SIZE.pattern})-({_SIZE.pattern})/({_SIZE.pattern})")
 
 
 def size_of(text: str) -> int | None:
@@ -40,10 +40,13 @@ def told_size(text: str | None, url: str) -> int | None:
     return size
 
 
-def range_of(text: str) -> tuple[int, int] | None:
-    """Return first byte and whole size by ``Content-Range`` (RFC 9110, 14.4), or None."""
+def range_of(text: str) -> tuple[int, int, int] | None:
+    """Return first and last byte, and whole size, by ``Content-Range`` (RFC 9110, 14.4).
+
+    None if it tells them not.
+    """
     found = _RANGE.fullmatch(text)
-    return (int(found[1]), int(found[2])) if found else None
+    return (int(found[1]), int(found[2]), int(found[3])) if found else None
 
 
 def no_length(url: str, text: str = "") -> PermanentError:

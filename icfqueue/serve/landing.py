@@ -15,11 +15,11 @@ import shlex
 import threading
 from contextlib import suppress
 
-from icfqueue.core.errors import BadId, UnsafePath
-from icfqueue.core.visit import check_id
+from icfqueue.core.errors import UnsafePath
+from icfqueue.core.visit import is_id
 from icfqueue.dataset.superdataset.entries import deposited
 from icfqueue.outputs.deposit import EXPORT, REFS, clone_url
-from icfqueue.serve.listing import STYLE, href
+from icfqueue.serve.listing import STYLE, href, html_page
 from icfqueue.store.reading import StoreReader
 
 _HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
@@ -56,20 +56,13 @@ class Landing:
         address
             Of the store, as who asks has reached it.
         """
-        projects = [name for name in self.store.projects() if _may_be_shown(name)]
+        projects = [name for name in self.store.projects() if is_id(name)]
         sections = "".join(self._section(name, address) for name in projects)
-        title = html.escape(self.name)
         count = "1 project" if len(projects) == 1 else f"{len(projects)} projects"
-        return (
-            "<!DOCTYPE html>\n"
-            '<html lang="en"><head><meta charset="utf-8">'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f"<title>{title}</title><style>{STYLE}</style></head>\n"
-            f"<body><main><h1>{title}</h1>\n<p>{count}</p>\n{sections}</main></body></html>\n"
-        )
+        return html_page(self.name, f"<p>{count}</p>\n{sections}")
 
     def _section(self, project: str, address: str) -> str:
-        folder, link = self.store.project_dir(project), html.escape(href(project))
+        link = html.escape(href(project))
         count = self._count(project)
         visits = "1 visit" if count == 1 else f"{count:,} visits"
         links = [f'<a href="{link}/">Files</a>']
@@ -84,7 +77,7 @@ class Landing:
                 f'<pre tabindex="0"><code>{command}</code></pre>\n'
             )
         return (
-            f"<section><h2>{html.escape(folder.name)}</h2>\n<p>{visits}</p>\n"
+            f"<section><h2>{html.escape(project)}</h2>\n<p>{visits}</p>\n"
             f'<nav aria-label="{html.escape(project)}">{"".join(links)}</nav>\n'
             f"{words}</section>\n"
         )
@@ -107,10 +100,3 @@ class Landing:
                     self._counts[project] = known
             return known[1]
         return 0
-
-
-def _may_be_shown(name: str) -> bool:
-    """Tell whether a folder is a project's: others may lie beside them."""
-    with suppress(BadId):
-        return bool(check_id(name, "project"))
-    return False

@@ -36,7 +36,10 @@ class Shown(NamedTuple):
 
 
 def visible(store: StoreReader, folder: Path) -> Iterator[Shown]:
-    """Yield what a folder below the store directory shows: nothing hidden, no link."""
+    """Yield what a folder below the store directory shows: nothing hidden.
+
+    Nor any link but those that the site lets be followed.
+    """
     with store.beneath.folder(folder) as opened:
         for name, kind in opened.listing():
             if name.startswith("."):
@@ -85,14 +88,19 @@ def listing(entries: Iterable[Shown], path: str, query: str) -> str:
             f'<tr><td><a href="{html.escape(href(name))}">{html.escape(name)}</a></td>'
             f'<td align="right">{when}</td><td align="right">{size}</td></tr>\n'
         )
-    title = html.escape(f"Index of {path.rstrip('/') or '/'}")
+    title = f"Index of {path.rstrip('/') or '/'}"
+    return html_page(title, f"<table>\n{''.join(rows)}</table>\n")
+
+
+def html_page(title: str, body: str) -> str:
+    """Return a page of HTML with a title, which is escaped, and :data:`STYLE`."""
+    name = html.escape(title)
     return (
         "<!DOCTYPE html>\n"
         '<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{STYLE}</style></head>\n"
-        f"<body><main><h1>{title}</h1>\n"
-        f"<table>\n{''.join(rows)}</table>\n</main></body></html>\n"
+        f"<title>{name}</title><style>{STYLE}</style></head>\n"
+        f"<body><main><h1>{name}</h1>\n{body}</main></body></html>\n"
     )
 
 

@@ -4,7 +4,8 @@ It answers as the institute's Apache does where that matters: Basic authenticati
 (RFC 7617), a directory listing like mod_autoindex's, entity tags, Range and If-Range
 (RFC 9110, sections 13 and 14). It only reads; names with a leading dot do not exist for
 it, and it goes below the store directory as workers do (:mod:`icfqueue.store.beneath`),
-following no link. Python's own server has neither ranges nor passwords, and follows them.
+following no link but those that the site lets its workers follow. Python's own server has
+neither ranges nor passwords, and follows all.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import socket
 import threading
 import time
 import urllib.parse
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from http import HTTPStatus
@@ -92,8 +92,6 @@ class StoreServer:
     ----------
     url
         Address of the folder, without a trailing slash and without a password.
-    requests
-        How often (method, path, status) was answered; the path is as it was asked for.
     """
 
     def __init__(
@@ -110,8 +108,6 @@ class StoreServer:
         self.reader = reader
         self.root = reader.root
         self.login, self.realm, self.home, self.names = login, realm, home, names
-        self.requests: Counter[tuple[str, str, int]] = Counter()
-        self.lock = threading.Lock()
         self._server = _Server((host, port), self.handler())
         self.port = int(self._server.server_address[1])
         everywhere = host in {"", "0.0.0.0", "::"}  # noqa: S104 - no address to open
@@ -142,16 +138,8 @@ class StoreServer:
         self._server.server_close()
         self._server.cut()
 
-    def count(
-        self, method: str | None = None, path: str | None = None, status: int | None = None
-    ) -> int:
-        """Return how many requests were answered that match what is given."""
-        with self.lock:
-            return sum(
-                times
-                for (a, b, c), times in self.requests.items()
-                if method in {None, a} and path in {None, b} and status in {None, c}
-            )
+    def answered(self, method: str, path: str, status: int) -> None:
+        """Be told of each answer, with the path as it was asked for; nobody counts."""
 
     def allows(self, authorization: str | None) -> bool:
         """Tell whether this ``Authorization`` header opens the store (RFC 7617)."""
@@ -325,10 +313,8 @@ class Handler(BaseHTTPRequestHandler):
         self.connection.sendfile(file, span.start, span.length)
 
     def send_head(self, status: HTTPStatus, headers: Mapping[str, str]) -> None:
-        """Send status line and headers, and count the answer."""
-        path = self.path.partition("?")[0]
-        with self.store.lock:
-            self.store.requests[self.command, path, status.value] += 1
+        """Send status line and headers."""
+        self.store.answered(self.command, self.path.partition("?")[0], status.value)
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)

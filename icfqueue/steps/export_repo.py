@@ -67,7 +67,7 @@ def run(job: Job, keys: KeySource | None = None) -> Outcome:
                 hint="keep them and leave the visit out, or replace them with --force",
             )
         # Without refs, too: a worker may have died while it replaced the deposit.
-        previous = deposit.read_export(store, visit)
+        previous = old or deposit.read_export(store, visit)
         source, records = _recorded(job, previous, dicoms)
         with store.scratch(visit, job.guard) as scratch:
             base = _base(job, source, previous, scratch / "repo")
@@ -79,11 +79,10 @@ def run(job: Job, keys: KeySource | None = None) -> Outcome:
 
 
 def _is_made_from(source: Source, previous: Deposit, job: Job) -> bool:
-    if previous.source is None:
+    """Tell whether the old deposit is as good as the one that would be made."""
+    if previous.source is None or is_outdated(previous.source, job.store, job.visit):
         return False
-    outdated = is_outdated(previous.source, job.store, job.visit)
-    of_format = source.format if outdated else previous.source.format
-    return previous.source == replace(source, format=of_format)
+    return previous.source == replace(source, format=previous.source.format)
 
 
 def _base(job: Job, source: Source, previous: Deposit | None, repo: Path) -> Base | None:
@@ -206,22 +205,22 @@ def _outcome(source: Source, refs: dict[str, str], *, worked: bool) -> Outcome:
 def _newest(job: Job, tarball: TarballMeta, old: Deposit | None) -> int:
     """Return the time of the tarball's newest member, in seconds since 1970.
 
-    From what `index_tar` left, else from the tarball, else from the deposit to replace.
+    From what `index_tar` left, else from the deposit to replace, else from the tarball,
+    which is read for it.
     """
     known = tarball_index.read(job.store, job.visit)
     if known and known.tarball.md5 == tarball.md5:
         return known.tarball.newest
     here = job.store.fingerprint(job.store.path(job.visit, job.visit.tarball))
-    if here is not None:
-        if here.size != tarball.size:
-            raise TarballChanged(
-                f"{job.visit.tarball} has {here.size} bytes, its metadata say "
-                f"{tarball.size}",
-                hint="--force makes everything anew from this tarball",
-            )
-        return tarball_index.newest_time(job.store, job.visit, job.guard)
+    if here is not None and here.size != tarball.size:
+        raise TarballChanged(
+            f"{job.visit.tarball} has {here.size} bytes, its metadata say {tarball.size}",
+            hint="--force makes everything anew from this tarball",
+        )
     if old and old.source and old.source.md5 == tarball.md5:
         return old.source.newest
+    if here is not None:
+        return tarball_index.newest_time(job.store, job.visit, job.guard)
     raise PermanentError(
         f"the dates in {job.visit.tarball} are not known any more: neither the tarball nor "
         "a deposit made of it is in the store directory",

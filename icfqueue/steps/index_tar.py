@@ -192,11 +192,11 @@ def _changed(visit: Visit, change: freshness.Change) -> TarballChanged:
 def _listed(job: Job, known: Index) -> bool:
     """Tell whether the list that `known` speaks of is there, published or not yet."""
     store, visit = job.store, job.visit
-    published = store.path(visit, visit.metadata_dicoms)
-    return known.listing in (
-        Listing.of(store, tarball_index.dicoms_path(store, visit)),
-        Listing.of(store, published),
+    paths = (
+        tarball_index.dicoms_path(store, visit),
+        store.path(visit, visit.metadata_dicoms),
     )
+    return any(Listing.of(store, path) == known.listing for path in paths)
 
 
 def _index(job: Job, tarball: Path, before: Fingerprint) -> Index:

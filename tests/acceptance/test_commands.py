@@ -14,6 +14,7 @@ from support.faulty_store import FaultyStore
 from support.valkey import Valkey
 from support.waiting import wait_until
 
+from icfqueue.cli.group import COMMANDS
 from icfqueue.demo.server import DemoStore
 from icfqueue.demo.visits import build_project
 
@@ -28,22 +29,6 @@ def icfqueue(tmp_path: Path) -> Icfqueue:
 def one_line_and_a_hint(done: subprocess.CompletedProcess[str]) -> None:
     assert "Traceback" not in done.stderr
     assert 1 <= len(done.stderr.strip().splitlines()) <= 4, done.stderr
-
-
-COMMANDS = [
-    "run",
-    "enqueue",
-    "worker",
-    "status",
-    "retry",
-    "cancel",
-    "verify",
-    "catalog",
-    "serve",
-    "demo",
-    "doctor",
-    "reconcile",
-]
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])

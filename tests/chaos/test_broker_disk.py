@@ -11,7 +11,6 @@ import pytest
 from support.faulty_store import FaultyStore
 from support.killable_cluster import KillableCluster
 from support.killable_worker import KillableWorker
-from support.private_mount import can_mount
 from support.small_disk import SmallDisk, on_small_disk
 
 
@@ -38,7 +37,7 @@ class FullStore:
         return run.log.read_text()
 
 
-@pytest.fixture(params=["tmpfs"] if can_mount() else [])
+@pytest.fixture
 def full_store(tmp_path: Path, web: FaultyStore) -> Iterator[FullStore]:
     with on_small_disk(tmp_path, web.url) as (cluster, disk):
         cluster.env["ICFQUEUE_BROKER_URL"] = ""

@@ -8,7 +8,6 @@ attributes. That needs bindfs, and root or user namespaces.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,7 +17,8 @@ from support.chaos_project import LONG, PROJECT
 from support.faulty_store import FaultyStore
 from support.killable_cluster import KillableCluster
 from support.killable_worker import KillableWorker
-from support.private_mount import PrivateMount, can_mount
+from support.needs import allowed, program
+from support.private_mount import PrivateMount
 
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.record import State
@@ -31,19 +31,13 @@ CACHES = {
 }
 
 
-def can_bind() -> bool:
-    """Tell whether bindfs is here, and a kernel and rights that let it mount."""
-    fuse = os.access("/dev/fuse", os.R_OK | os.W_OK)
-    return fuse and shutil.which("bindfs") is not None and can_mount()
-
-
 @pytest.fixture
 def nodes(tmp_path: Path, web: FaultyStore) -> Iterator[KillableCluster]:
     with KillableCluster(tmp_path, web.url) as cluster:
         yield cluster
 
 
-@pytest.mark.parametrize("seconds", SECONDS if can_bind() else [])
+@pytest.mark.parametrize("seconds", SECONDS)
 @pytest.mark.parametrize("cache", CACHES if LONG else ["misses"])
 def test_no_visit_fails_though_each_node_sees_late_what_the_other_wrote(
     nodes: KillableCluster,
@@ -51,6 +45,8 @@ def test_no_visit_fails_though_each_node_sees_late_what_the_other_wrote(
     cache: str,
     seconds: int,
 ) -> None:
+    program("bindfs", "bindfs")
+    allowed(os.access("/dev/fuse", os.R_OK | os.W_OK), "file systems by FUSE")
     names = [visit.id for visit in visits[:COUNT]]
     looks: list[KillableWorker] = []
     options = CACHES[cache].format(seconds=seconds)
@@ -75,6 +71,7 @@ def test_no_visit_fails_though_each_node_sees_late_what_the_other_wrote(
         nodes.enqueue("--force", *names)
         nodes.wait_drained(60 + 20 * seconds)
         assert nodes.counts() == {State.DONE: COUNT}, nodes.explain()
+        assert all(step.faults == 0 for r in nodes.records() for step in r.steps)
         # The newest of everything belongs together, as it lies on the disk.
         nodes.command("verify", "--audit-only", PROJECT)
         for worker in list(nodes.workers):

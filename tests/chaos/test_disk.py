@@ -15,7 +15,6 @@ import pytest
 from support.chaos_project import FEW, PROJECT
 from support.faulty_store import FaultyStore
 from support.killable_cluster import KillableCluster
-from support.private_mount import can_mount
 from support.small_disk import on_small_disk
 
 from icfqueue.ledger.record import State
@@ -54,7 +53,7 @@ def test_no_visit_fails_for_want_of_room_and_all_go_on_when_there_is_some(
     cluster.check_equals(expected_few)
 
 
-@pytest.mark.parametrize("kind", ["full", "read-only"] if can_mount() else [])
+@pytest.mark.parametrize("kind", ["full", "read-only"])
 def test_a_disk_in_trouble_makes_visits_wait_and_leaves_nothing(
     kind: str,
     tmp_path: Path,

@@ -225,7 +225,7 @@ def check_catalog(catalog: Path, point: str) -> None:
 def test_workers_that_die_while_they_publish_are_followed_by_others(
     cluster: KillableCluster, expected: dict[str, str], tmp_path: Path
 ) -> None:
-    """The same through the queue: 22 deaths at points, and the project is as expected."""
+    """The same through the queue: 21 deaths at points, and the project is as expected."""
     names = [name.removeprefix(VISIT.id) for name in EXPECTED_OF_A_WORKER]
     points = [f"{moment} {name}" for name in names for moment in ("before", "after")]
     points += ["ended update_catalog", "ended export_repo", "began write_json"]

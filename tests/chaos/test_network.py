@@ -19,7 +19,7 @@ from support.chaos_project import LONG, PROJECT
 from support.faulty_store import FaultyStore
 from support.killable_cluster import KillableCluster
 from support.steadiness import Started, check_it_goes_on, processes
-from support.two_hosts import BROKER, TwoHosts, can_have_hosts
+from support.two_hosts import BROKER, TwoHosts
 from support.valkey import certificate
 
 from icfqueue.core.visit import Visit
@@ -89,7 +89,7 @@ def lab(tmp_path: Path, web: FaultyStore) -> Iterator[Lab]:
         yield Lab(cluster, hosts, env)
 
 
-@pytest.mark.parametrize("case", CASES if can_have_hosts() else [])
+@pytest.mark.parametrize("case", CASES)
 def test_workers_go_on_soon_after_the_network_is_well_again(
     case: str, lab: Lab, visits: list[Visit]
 ) -> None:
@@ -112,9 +112,7 @@ def test_workers_go_on_soon_after_the_network_is_well_again(
     check_it_goes_on(cluster, before, len(visits), ALLOWED + BUSY)
 
 
-@pytest.mark.parametrize(
-    ("delay", "loss"), [(0.15, 0.0), (0.005, 0.05)] if can_have_hosts() else []
-)
+@pytest.mark.parametrize(("delay", "loss"), [(0.15, 0.0), (0.005, 0.05)])
 def test_a_slow_and_a_lossy_network_only_take_longer(
     delay: float, loss: float, lab: Lab, few: list[str]
 ) -> None:
@@ -126,12 +124,11 @@ def test_a_slow_and_a_lossy_network_only_take_longer(
     check_it_goes_on(lab.cluster, before, count, 240)
 
 
-@pytest.mark.parametrize("count", [2] if can_have_hosts() else [])
 def test_idle_workers_whose_connections_were_forgotten_take_the_next_work(
-    count: int, lab: Lab, few: list[str]
+    lab: Lab, few: list[str]
 ) -> None:
     """Nothing is under way that could tell that the connections are dead."""
-    before = lab.start_workers(count)
+    before = lab.start_workers(2)
     time.sleep(2.0)
     lab.hosts.wire(forget=True)
     lab.cluster.enqueue(*few[:2])

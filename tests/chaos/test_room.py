@@ -14,7 +14,6 @@ import pytest
 from support.chaos_project import FEW, PROJECT
 from support.faulty_store import FaultyStore
 from support.killable_cluster import KillableCluster
-from support.private_mount import can_mount
 from support.small_disk import on_small_disk
 
 from icfqueue.core.visit import Visit
@@ -54,12 +53,8 @@ def no_attempt_failed(cluster: KillableCluster) -> bool:
     return all(step.faults == 0 for record in cluster.records() for step in record.steps)
 
 
-CASES = ["a disk"] if can_mount() else []
-
-
-@pytest.mark.parametrize("_", CASES)
 def test_a_tarball_that_does_not_fit_waits_and_all_others_go_on(
-    _: str, tmp_path: Path, web: FaultyStore, few: list[str], large: list[Visit]
+    tmp_path: Path, web: FaultyStore, few: list[str], large: list[Visit]
 ) -> None:
     """Those whose tarballs are here, those that fit, and the cleanup; it goes last."""
     with on_small_disk(tmp_path, web.url, 20) as (cluster, disk):
@@ -91,9 +86,8 @@ def test_a_tarball_that_does_not_fit_waits_and_all_others_go_on(
         assert cluster.record(large[0].id).steps[0].attempts == 1
 
 
-@pytest.mark.parametrize("_", CASES)
 def test_no_two_downloads_begin_where_one_fits(
-    _: str, tmp_path: Path, web: FaultyStore, large: list[Visit]
+    tmp_path: Path, web: FaultyStore, large: list[Visit]
 ) -> None:
     """Nor if the first one's worker dies: its promise ends with its lease."""
     slow = web.fail("slow", path="*large*", rate=4 * MEGABYTE, times=None)

@@ -81,7 +81,7 @@ def catalogs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             write_json.run(one)
         export_repo.run(job)
         # Stands for a dataset of all visits: the page offers to clone it.
-        (store.project_dir(PROJECT) / study.WHOLE_PROJECT).touch()
+        (store.project_dir(PROJECT) / deposit.REFS).touch()
         study.add_visits(store, PROJECT, visits, store_url, settings)
         _many(job)
         yield Site(url, store_url, store, visits)

@@ -10,12 +10,12 @@ import os
 import re
 import select
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from support.needs import program
 
 from icfqueue.catalog import site
 from icfqueue.core.options import Options
@@ -42,11 +42,11 @@ class Newcomer:
         """Run `command`, answer each prompt in turn; return all output and exit code."""
         with subprocess.Popen(
             # A terminal of its own, from which passwords are read.
-            ["script", "-qefc", command, "/dev/null"],
+            [program("script", "bsdutils"), "-qefc", command, "/dev/null"],
             cwd=self.home,
             env={
                 "HOME": str(self.home),
-                "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+                "PATH": os.environ["PATH"],
                 "TERM": "dumb",
                 "LANG": "C.UTF-8",
             },

@@ -18,7 +18,8 @@ import fsspec
 import pydicom
 import pytest
 from support import datasets
-from support.nginx import PASSWORD, REALM, USER, Nginx, program
+from support.needs import program
+from support.nginx import PASSWORD, REALM, USER, Nginx
 
 from icfqueue.client import clones
 from icfqueue.client.references import write_references

@@ -1,14 +1,9 @@
-"""A real nginx before a store directory: a password, ranges, and a log of what it sent.
-
-Where CI=true, a missing nginx is a failure; elsewhere the tests that need one say why
-they are skipped.
-"""
+"""A real nginx before a store directory: a password, ranges, and a log of what it sent."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -16,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import pytest
-
+from support.needs import program
 from support.valkey import free_port
 
 USER, PASSWORD, REALM = "reader", "s3cret", "study area"
@@ -108,8 +102,9 @@ class Nginx:
         )
         config = self.folder / "nginx.conf"
         config.write_text(text)
+        nginx = program("nginx", "nginx-light")
         self.process = subprocess.Popen(
-            [program(), "-c", str(config), "-e", str(self.folder / "error.log")],
+            [nginx, "-c", str(config), "-e", str(self.folder / "error.log")],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -161,14 +156,3 @@ class Nginx:
             f"{name}.secret": PASSWORD,
             f"{name}.realm": f"{self.url}/{REALM}",
         }
-
-
-def program(name: str = "nginx", package: str = "nginx-light") -> str:
-    """Return the path of a program; without it skip the test, or fail where CI=true."""
-    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-    if found is None:
-        reason = f"no {name} is installed (Debian: {package})"
-        if os.environ.get("CI", "").lower() == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found

@@ -55,3 +55,8 @@ def make_export(path: Path, sha: str, source: Source) -> None:
     for found in sorted(repo.rglob("*"), reverse=True):
         found.rmdir() if found.is_dir() else found.unlink()
     repo.rmdir()
+
+
+def names_in(folder: Path) -> set[str]:
+    """Return the paths of all that is in a folder, relative to it."""
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}

@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from support.needs import allowed
+
 ROOT = os.getuid() == 0
 UNSHARE = ("unshare", "--mount", *(() if ROOT else ("--map-root-user",)))
 NSENTER = ("nsenter", "--mount", *(() if ROOT else ("--user",)))
@@ -44,6 +46,7 @@ class PrivateMount:
     """
 
     def __init__(self, folder: Path, command: str) -> None:
+        allowed(can_mount(), "file system of its own (root, or user namespaces)")
         folder.mkdir()
         self.folder = folder
         self.shell = subprocess.Popen(

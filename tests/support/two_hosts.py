@@ -15,6 +15,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Self
 
+from support.needs import allowed, program
 from support.waiting import wait_until
 
 IS_ROOT = os.getuid() == 0
@@ -39,6 +40,8 @@ class TwoHosts:
     """Hosts for workers and for the broker; used as a context manager."""
 
     def __enter__(self) -> Self:
+        program("ip", "iproute2")
+        allowed(can_have_hosts(), "network namespaces (root, or user namespaces)")
         self._opened = ExitStack()
         try:
             self._wire_host = self._keeper(_unshare())

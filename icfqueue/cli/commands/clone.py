@@ -7,14 +7,14 @@ from typing import Any
 
 import click
 
-from icfqueue.cli.options import store_url_option
+from icfqueue.cli.options import credential_option, store_url_option
 from icfqueue.cli.session import load_settings
 
 
 @click.command()
 @click.argument("project", metavar="PROJECT|URL")
 @click.argument("rest", nargs=-1, metavar="[VISIT] [DEST]")
-@click.option("--credential", metavar="NAME", help="DataLad credential for the store.")
+@credential_option
 @store_url_option
 def clone(project: str, rest: tuple[str, ...], **where: Any) -> int:
     """Clone the dataset of a VISIT, or of a whole PROJECT, from the store URL.

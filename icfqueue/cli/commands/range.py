@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from icfqueue.cli.planning import counted
+
 
 @click.command("range")
 @click.argument("switch", type=click.Choice(["on", "off"]))
@@ -18,6 +20,5 @@ def range_access(switch: str, dataset: Path) -> int:
     from icfqueue.client import clones
 
     done = clones.switch_on(dataset) if switch == "on" else clones.switch_off(dataset)
-    many = f"{len(done)} datasets" if len(done) > 1 else "1 dataset"
-    click.echo(f"range access is {switch} in {many}")
+    click.echo(f"range access is {switch} in {counted(len(done), 'dataset')}")
     return 0

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from icfqueue.cli.options import store_dir_option
+
 
 @click.command()
 @click.option(
@@ -28,11 +30,7 @@ import click
     type=click.Path(dir_okay=False, path_type=Path),
     help="Users and passwords, as 'htpasswd -B' writes them (bcrypt).",
 )
-@click.option(
-    "--store-dir",
-    type=click.Path(path_type=Path),
-    help="Store directory.  [env ICFQUEUE_STORE_DIR; default: this folder]",
-)
+@store_dir_option
 def serve(port: int, host: str, password_file: Path | None, **where: Any) -> int:
     """Serve the store directory, with its catalogs, to browsers and to DataLad.
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -32,13 +31,9 @@ from icfqueue.dataset import programs
 from icfqueue.dataset.branches import COMMITTER, OWN_FILES
 from icfqueue.dataset.superdataset import entries
 from icfqueue.dataset.superdataset.entries import Entry
-from icfqueue.outputs.deposit import HEAD
+from icfqueue.outputs.deposit import HEAD, unpack_packs
 
 README = "README.md"
-
-_PACK = re.compile(r"objects/pack/pack-[0-9a-f]{40}\.(?:pack|idx)")
-"""All that is taken out of a repository in the store. Its ``config``, say, is not: who
-may write in the store could have git start programs by it."""
 
 _WHEN = re.compile(rb"^committer .* (\d+) \+0000$", re.MULTILINE)
 
@@ -83,10 +78,7 @@ def unpack(export: IO[bytes], repo: Path) -> str:
     """
     with zipfile.ZipFile(export) as packed:
         refs = packed.read("packed-refs").decode("ascii")
-        for name in packed.namelist():
-            if _PACK.fullmatch(name):
-                with packed.open(name) as inside, (repo / name).open("wb") as out:
-                    shutil.copyfileobj(inside, out, _BLOCK)
+        unpack_packs(packed, repo)
     found = re.search(rf"^([0-9a-f]{{40}}) {HEAD}$", refs, re.MULTILINE)
     if found is None:
         raise ValueError("there is no master")
@@ -127,13 +119,21 @@ def is_damaged(repo: Path, guard: Guard) -> bool:
 
 
 def _objects(said: bytes, count: int) -> Iterator[bytes]:
-    """Yield the objects that ``git cat-file --batch`` gave."""
+    """Yield the objects that ``git cat-file --batch`` gave (git-cat-file(1)).
+
+    Raises
+    ------
+    ValueError
+        One is not there.
+    """
     at = 0
     for _ in range(count):
         end = said.index(b"\n", at)
-        size = int(said[at:end].split(b" ")[2])
-        yield said[end + 1 : end + 1 + size]
-        at = end + 1 + size + 1
+        name, kind, *size = said[at:end].split(b" ")
+        if not size:
+            raise ValueError(f"{name.decode()} is {kind.decode()}")
+        yield said[end + 1 : end + 1 + int(size[0])]
+        at = end + 1 + int(size[0]) + 1
 
 
 def _links(tree: bytes) -> Iterator[tuple[str, str]]:

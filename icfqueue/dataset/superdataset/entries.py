@@ -7,11 +7,9 @@ dataset has (``git help gitmodules``; ``datalad-id`` is DataLad's).
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from icfqueue.core.errors import UnsafePath
@@ -91,7 +89,7 @@ def read(store: StoreReader, visit: Visit) -> Deposited | None:
         return None
     if not _COMMIT.fullmatch(commit):
         return None
-    return Deposited(commit, _source(comment))
+    return Deposited(commit, deposit.made_from(comment, Source))
 
 
 def _comment(store: StoreReader, visit: Visit) -> bytes:
@@ -111,12 +109,6 @@ def _comment(store: StoreReader, visit: Visit) -> bytes:
     if begin < 0 or len(tail) < begin + _END_LENGTH or length != len(comment):
         raise ValueError("the zip has no end")
     return comment
-
-
-def _source(comment: bytes) -> Source | None:
-    with suppress(ValueError, KeyError, TypeError):
-        return Source(**json.loads(comment)["icfqueue"])
-    return None
 
 
 def entry_of(store_url: str, visit: Visit, found: Deposited) -> Entry:

@@ -17,11 +17,9 @@ newer, and then clones what the repository has: datalad-next, `datalad_annex.py`
 
 from __future__ import annotations
 
-import json
 import logging
 import zipfile
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -213,7 +211,7 @@ class _Superdataset:
             return commits.read(repo, commit, self.guard), made
         except FileNotFoundError:
             return None, None
-        except (ValueError, KeyError, IndexError, zipfile.BadZipFile, ToolFailed) as error:
+        except (ValueError, KeyError, zipfile.BadZipFile, ToolFailed) as error:
             self._raise_if_passing(error, repo)
             log.warning(
                 "the superdataset of %s is damaged (%s)", self.project, type(error).__name__
@@ -249,7 +247,7 @@ class _Superdataset:
             if last is not None and not changed and made == self.wanted:
                 self._publish_refs(scratch, last.commit)
                 return result
-            self._write(repo, last, _Next(before, found, read))
+            self._write(repo, last, _Next(before, found, read, changed))
             refs = deposit.pack_refs(repo)
             deposit.write_export(repo, scratch / "export", self.wanted)
             self.guard.advance()
@@ -321,12 +319,13 @@ class _Next:
     before: dict[str, Entry]
     entries: dict[str, Entry]
     read: Mapping[Visit, Deposited | None]
+    changed: Collection[str]
 
     def message(self, project: str) -> str:
         """Return the commit's message."""
         added = len(self.entries.keys() - self.before.keys())
         removed = len(self.before.keys() - self.entries.keys())
-        changed = len(_changed(self.before, self.entries)) - added - removed
+        changed = len(self.changed) - added - removed
         counts = {"added": added, "changed": changed, "removed": removed}
         words = [f"{count} {what}" for what, count in counts.items() if count]
         return f"{project}: {len(self.entries)} visits ({', '.join(words) or 'as before'})"
@@ -336,11 +335,10 @@ class _Next:
 
         The deposits' own dates, not the clock's: who writes it again writes the same.
         """
-        changed = _changed(self.before, self.entries)
         dates = (
             found.source.newest
             for visit, found in self.read.items()
-            if found and found.source and visit.id in changed
+            if found and found.source and visit.id in self.changed
         )
         return max(last, *dates, 0)
 
@@ -353,9 +351,8 @@ def _changed(before: dict[str, Entry], after: dict[str, Entry]) -> set[str]:
 
 def _made(export: IO[bytes]) -> Made | None:
     """Return what a superdataset's zip says that it was made for."""
-    with suppress(ValueError, KeyError, TypeError), zipfile.ZipFile(export) as packed:
-        return Made(**json.loads(packed.comment)["icfqueue"])
-    return None
+    with zipfile.ZipFile(export) as packed:
+        return deposit.made_from(packed.comment, Made)
 
 
 def _empty(repo: Path) -> None:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from icfqueue.core.priority import LEVELS
 from icfqueue.core.steps import NAMES, QUEUES
-from icfqueue.core.visit import Visit
+from icfqueue.core.visit import Visit, is_id
 from icfqueue.ledger.indexes import anew, line_of
 from icfqueue.ledger.keys import FROM_RECORDS, KINDS, PREFIX, SPOILT, key, visit_key
 from icfqueue.ledger.ledger import BATCH, Entry
@@ -222,7 +222,7 @@ class Mender:
 
     def _projects(self) -> list[str]:
         found = self._client.smembers(key("projects"))
-        return sorted(name for name in found if Visit.named(name, "v"))
+        return sorted(name for name in found if is_id(name))
 
     def _recorded(self) -> set[Visit]:
         """Return every visit that has a record; none without the right to look."""
@@ -304,5 +304,5 @@ def members_of(client: Any, name: str, project: str) -> list[Visit]:
 
 
 def _visits(names: Iterable[str]) -> set[Visit]:
-    found = (Visit.named(*name.partition("/")[::2]) for name in names)
+    found = (Visit.read(name) for name in names)
     return {visit for visit in found if visit}

@@ -285,7 +285,7 @@ class RedisTurns:
                 BATCH,
             ],
         )
-        named = (Visit.named(*member.split("/", 1)) for member in found)
+        named = (Visit.read(member) for member in found)
         return Counted([visit for visit in named if visit], strays)
 
     @mended
@@ -306,7 +306,7 @@ class RedisTurns:
         """Put in line what a worker of the release before has queued."""
         where = key("sent", queue)
         found = self._client.zrange(where, start, start + BATCH - 1, withscores=True)
-        named = [(Visit.named(*m.partition("/")[::2]), score) for m, score in found]
+        named = [(Visit.read(m), score) for m, score in found]
         scores = {visit: score for visit, score in named if visit}
         pipe = self._client.pipeline(transaction=False)
         for visit, entry in zip(scores, self._table.read(scores), strict=True):

@@ -2,9 +2,9 @@
 
 A node whose mount is missing sees an empty folder, and would fail every visit for want of
 its tarball. A second store on one broker would have its visits done with the files of the
-first. So a store directory has an id (:mod:`icfqueue.store.identity`), which the first
-producer gives it and the broker. Before each claim a worker looks at the id's file, which
-costs one ``stat``; the broker compares the id within the claim itself.
+first. So a store directory has an id (:mod:`icfqueue.store.identity`), which whoever works
+with it first gives to it and to the broker. Before each claim a worker looks at the id's
+file, which costs one ``stat``; the broker compares the id within the claim itself.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class StoreWatch:
         Parameters
         ----------
         make
-            Give store and broker an id if neither has one.
+            Take a folder without projects for a new store; else it is taken for a mount
+            that is missing.
 
         Raises
         ------

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from support.credentials import log_in
 from support.faulty_store import FaultyStore
 
 from icfqueue.core.errors import AccessDenied
@@ -36,13 +37,7 @@ def web(tmp_path: Path) -> Path:
 @pytest.fixture
 def own(web: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyStore]:
     with FaultyStore(web, user="alice", password=SECRET) as store:
-        for name, value in {
-            "TYPE": "user_password",
-            "REALM": f"{store.url}/{store.realm}",
-            "USER": "alice",
-            "SECRET": SECRET,
-        }.items():
-            monkeypatch.setenv(f"DATALAD_CREDENTIAL_ICF_{name}", value)
+        log_in(monkeypatch, store, name="icf")
         yield store
 
 

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 import pytest
+from support.guards import LosingGuard
 from support.in_process_queue import InProcessQueue
 from support.pipeline import (
     InterruptedExport,
@@ -15,7 +16,6 @@ from support.pipeline import (
 )
 
 from icfqueue.core.errors import LeaseLost
-from icfqueue.core.guard import Guard
 from icfqueue.core.options import Outcome
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
@@ -75,13 +75,6 @@ def test_all_data_of_the_broker_lost_in_mid_step_publishes_nothing(
     assert queue.ledger.get(visit) is None
 
 
-class Refusing(Guard):
-    """Allows nothing to be published."""
-
-    def before_change(self, name: str) -> None:
-        raise LeaseLost(name)
-
-
 def test_a_lease_lost_error_is_raised_by_the_real_publish(
     in_process_queue: InProcessQueue, visit: Visit
 ) -> None:
@@ -90,7 +83,7 @@ def test_a_lease_lost_error_is_raised_by_the_real_publish(
     take_message_for(queue, visit, "export_repo")
     options = queue.record(visit).options
     with pytest.raises(LeaseLost):
-        export_repo.run(Job(visit, options, queue.store, queue.settings, Refusing()))
+        export_repo.run(Job(visit, options, queue.store, queue.settings, LosingGuard()))
     assert deposited_files(queue, visit) == set()
 
 

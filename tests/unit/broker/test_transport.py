@@ -125,16 +125,17 @@ def test_a_producer_that_lost_its_connection_gets_a_new_one(
 
 def test_many_messages_go_in_batches(app: Celery, valkey: Valkey) -> None:
     """Kombu does so only if it knows that no batch is sent twice."""
-    with app.producer_pool.acquire() as producer, producer.batch(100):
-        for number in range(250):
-            app.send_task(
-                "icfqueue.fetch",
-                args=["study_1", f"v{number}", 1],
-                queue="fetch",
-                priority=0,
-                producer=producer,
-            )
     with valkey.client() as client:
+        with app.producer_pool.acquire() as producer, producer.batch(100):
+            for number in range(250):
+                app.send_task(
+                    "icfqueue.fetch",
+                    args=["study_1", f"v{number}", 1],
+                    queue="fetch",
+                    priority=0,
+                    producer=producer,
+                )
+                assert client.llen("fetch") == (number + 1) // 100 * 100
         assert client.llen("fetch") == 250
 
 

@@ -89,9 +89,11 @@ def test_readme_says_how_to_serve_and_to_move_the_catalog(
     assert "$" not in text
     assert STORE in text
     assert "python3 -m http.server" in text
-    for name in re.findall(r"^    ([a-z]\w*(?:\.\w+)?/?)(?:,| )", text, re.MULTILINE):
-        if name not in {"python3", "icfqueue", "datalad"}:
-            assert (tmp_path / "new/catalog" / name).exists(), name
+    found = re.findall(r"^    ([a-z]\w*(?:\.\w+)?/?)(?:,| )", text, re.MULTILINE)
+    names = set(found) - {"python3", "icfqueue", "datalad"}
+    assert names >= {"index.html", "config.json", "schema/"}
+    for name in names:
+        assert (tmp_path / "new/catalog" / name).exists(), name
 
 
 def test_commands_of_datalad_catalog_take_a_site_for_a_catalog(

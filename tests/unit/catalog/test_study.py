@@ -146,10 +146,10 @@ def test_study_page_has_the_clone_command_once_a_dataset_of_all_visits_is_there(
 ) -> None:
     the.add(the.visits("v1"))
     assert "url" not in the.study_page()
-    (the.store.project_dir(PROJECT) / study.WHOLE_PROJECT).touch()
+    (the.store.project_dir(PROJECT) / deposit.REFS).touch()
     the.add(the.visits("v1"))
     assert the.study_page()["url"] == deposit.clone_url(URL, PROJECT)
-    (the.store.project_dir(PROJECT) / study.WHOLE_PROJECT).unlink()
+    (the.store.project_dir(PROJECT) / deposit.REFS).unlink()
     the.rebuild()
     assert "url" not in the.study_page()
     for write in (

@@ -14,6 +14,7 @@ from icfqueue.dataset import branches, history, repository
 from icfqueue.dataset.annex_keys import AnnexKey
 from icfqueue.dataset.branches import Contents, Dicom
 from icfqueue.dataset.history import Base, KeyLogs
+from icfqueue.outputs import deposit
 
 MD5S = [f"{n:032x}" for n in range(4)]
 
@@ -45,7 +46,7 @@ def grown(repo: Path, contents: Contents) -> Base:
     repository.fast_import(repo, branches.stream(contents, UNGUARDED), UNGUARDED)
     refs = {
         ref: git(repo, "rev-parse", ref).decode().strip()
-        for ref in (history.MASTER, history.ANNEX)
+        for ref in (deposit.HEAD, history.ANNEX)
     }
     return history.read_base(repo, refs, "m" * 32, UNGUARDED)
 
@@ -128,9 +129,9 @@ def test_files_of_equal_content_have_each_their_own_place() -> None:
 
 def test_missing_objects_and_foreign_branches_are_no_base(repo: Path) -> None:
     base = grown(repo, dataset([0], b"a"))
-    master = base.refs[history.MASTER]
+    master = base.refs[deposit.HEAD]
     with pytest.raises(ValueError, match="git-annex"):
-        history.read_base(repo, {history.MASTER: master}, "", UNGUARDED)
+        history.read_base(repo, {deposit.HEAD: master}, "", UNGUARDED)
     with pytest.raises(ToolFailed):
         history.read_base(repo, {**base.refs, history.ANNEX: "0" * 40}, "", UNGUARDED)
     git(repo, "update-ref", "refs/heads/other", master)

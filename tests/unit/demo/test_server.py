@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 
 import pytest
+from support.credentials import basic
 
 from icfqueue.demo.server import DemoStore
-
-
-def basic(login: str) -> str:
-    return "Basic " + base64.b64encode(login.encode()).decode()
 
 
 def test_only_the_right_login_opens_the_store(tmp_path: Path) -> None:

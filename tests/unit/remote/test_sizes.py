@@ -29,7 +29,7 @@ def test_what_is_no_size_is_none(text: str) -> None:
 
 
 def test_a_part_is_read() -> None:
-    assert range_of(f"bytes 5-9/{LARGEST}") == (5, int(LARGEST))
+    assert range_of(f"bytes 5-9/{LARGEST}") == (5, 9, int(LARGEST))
     assert range_of("bytes 5-9/*") is None
 
 

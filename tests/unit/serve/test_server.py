@@ -5,13 +5,13 @@ Over real connections: ``tests/integration/test_serve.py``.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import requests
+from support.credentials import basic
 
 from icfqueue.demo.server import DemoStore
 from icfqueue.serve.server import Handler, Span, StoreServer, content_type, validators
@@ -60,10 +60,6 @@ def test_what_lies_in_the_folder_is_found(web: DemoStore, path: str, name: str) 
 )
 def test_nothing_hidden_or_outside_exists(web: DemoStore, path: str) -> None:
     assert web.find(path) is None
-
-
-def basic(login: str) -> str:
-    return "Basic " + base64.b64encode(login.encode()).decode()
 
 
 class OnlyAlice:

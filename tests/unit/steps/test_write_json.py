@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.guards import LosingGuard
 from support.reading import counted_opens
 
 from icfqueue.core import faultpoint
@@ -143,12 +144,8 @@ def test_a_deposit_does_not_outlive_its_metadata(job: Job) -> None:
 
 
 def test_a_worker_that_lost_its_lease_publishes_nothing(job: Job) -> None:
-    class Lost(Guard):
-        def before_change(self, name: str) -> None:
-            raise LeaseLost(name)
-
     with pytest.raises(LeaseLost):
-        write_json.run(replace(job, guard=Lost()))
+        write_json.run(replace(job, guard=LosingGuard()))
     assert not any(path.exists() for path in paths(job))
 
 

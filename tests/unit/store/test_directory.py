@@ -9,23 +9,15 @@ from pathlib import Path
 
 import pytest
 from support.guards import LosingGuard
+from support.outputs import names_in
 
 from icfqueue.core.errors import BadId, LeaseLost, UsageError
-from icfqueue.core.guard import UNGUARDED, Guard
+from icfqueue.core.guard import UNGUARDED
 from icfqueue.core.visit import Visit
 from icfqueue.store.beneath.publication import AT_ONCE
 from icfqueue.store.directory import Store
 
 VISIT = Visit("study_1", "v1")
-
-
-class Lost(Guard):
-    def before_change(self, name: str) -> None:
-        raise LeaseLost(f"{name} is not published")
-
-
-def tree(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
 def test_a_store_directory_that_is_missing_is_not_made(tmp_path: Path) -> None:
@@ -58,7 +50,7 @@ def test_without_the_lease_nothing_appears_and_the_work_is_thrown_away(
     def publish() -> None:
         with store.scratch(VISIT) as folder:
             (folder / "refs").write_text("x")
-            store.publish(folder / "refs", target, Lost())
+            store.publish(folder / "refs", target, LosingGuard())
 
     with pytest.raises(LeaseLost):
         publish()
@@ -99,7 +91,7 @@ def test_folders_below_a_setgid_folder_hand_the_group_on(store: Store) -> None:
     assert folder.stat().st_mode & stat.S_ISGID
     (folder / "tree/inner").mkdir(parents=True)
     (folder / "tree/inner/file").touch()
-    store.share_tree(folder / "tree")
+    store.share_names_in(folder / "tree")
     assert (folder / "tree/inner").stat().st_mode & stat.S_ISGID
     assert not (folder / "tree/inner/file").stat().st_mode & stat.S_ISGID
 
@@ -151,12 +143,12 @@ def test_what_is_withdrawn_is_gone_and_only_with_the_lease(store: Store) -> None
     target.parent.mkdir()
     target.write_text("x")
     with pytest.raises(LeaseLost):
-        store.withdraw(VISIT, target, Lost())
+        store.withdraw(VISIT, target, LosingGuard())
     assert target.read_text() == "x"
     store.withdraw(VISIT, target, UNGUARDED)
-    assert tree(store.root) == {"study_1"}
+    assert names_in(store.root) == {"study_1"}
     # One that is not there is asked for by nobody.
-    store.withdraw(VISIT, target, Lost())
+    store.withdraw(VISIT, target, LosingGuard())
 
 
 def test_forgotten_work_is_gone_with_the_projects_folder_if_it_was_the_last(
@@ -167,13 +159,13 @@ def test_forgotten_work_is_gone_with_the_projects_folder_if_it_was_the_last(
         store.make_dir(folder)
         (folder / "part").touch()
     with pytest.raises(LeaseLost):
-        store.forget_work(VISIT, Lost())
+        store.forget_work(VISIT, LosingGuard())
     assert (store.work_dir(VISIT) / "tmp-1" / "part").exists()
     store.forget_work(VISIT)
     assert not store.work_dir(VISIT).exists()
     assert other.exists()
     store.forget_work(Visit("study_1", "v2"))
-    assert tree(store.root) == {"study_1"}
+    assert names_in(store.root) == {"study_1"}
     store.forget_work(VISIT)
 
 
@@ -195,7 +187,7 @@ def test_the_catalogs_work_lies_where_no_visits_can(store: Store) -> None:
     with store.catalog_scratch("study_1") as folder:
         assert folder.readlink().parent == store.catalog_work_dir("study_1")
         assert Visit.named("study_1", store.catalog_work_dir("study_1").name) is None
-    assert tree(store.root) == {"study_1"}
+    assert names_in(store.root) == {"study_1"}
 
 
 def test_the_room_is_what_this_user_may_write(store: Store) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.guards import LosingGuard
+from support.outputs import names_in
 
 from icfqueue.core.errors import LeaseLost, TarballTouched, UnsafePath
 from icfqueue.core.guard import UNGUARDED, Guard
@@ -30,15 +32,6 @@ class Meanwhile(Guard):
         happens, self.happens = self.happens, None
         if happens:
             happens()
-
-
-def tree(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
-
-
-class Lost(Guard):
-    def before_change(self, name: str) -> None:
-        raise LeaseLost(name)
 
 
 def test_what_is_staged_is_gone_when_the_next_worker_has_begun(store: Store) -> None:
@@ -63,7 +56,7 @@ def test_without_the_lease_nothing_stays_staged(store: Store) -> None:
     def publish() -> None:
         with store.scratch(VISIT) as folder:
             (folder / "refs").write_text("x")
-            store.publish(folder / "refs", store.path(VISIT, "y"), Lost())
+            store.publish(folder / "refs", store.path(VISIT, "y"), LosingGuard())
 
     with pytest.raises(LeaseLost):
         publish()
@@ -137,7 +130,7 @@ def test_a_folder_takes_its_place_whole_and_the_old_one_goes(store: Store) -> No
     with store.catalog_scratch("study_1") as scratch:
         store.swap_folder(*finished_folder(store, scratch), UNGUARDED)
     assert (target / "page").read_text() == "new"
-    assert tree(store.root) == {"study_1", "study_1/catalog", "study_1/catalog/page"}
+    assert names_in(store.root) == {"study_1", "study_1/catalog", "study_1/catalog/page"}
 
 
 def test_without_the_lock_no_folder_takes_its_place(store: Store) -> None:
@@ -146,8 +139,8 @@ def test_without_the_lock_no_folder_takes_its_place(store: Store) -> None:
     with store.catalog_scratch("study_1") as scratch:
         made = finished_folder(store, scratch)
         with pytest.raises(LeaseLost):
-            store.swap_folder(*made, Lost())
-    assert tree(store.root) == {"study_1", "study_1/catalog"}
+            store.swap_folder(*made, LosingGuard())
+    assert names_in(store.root) == {"study_1", "study_1/catalog"}
 
 
 def test_a_link_in_a_folders_place_is_refused_and_left_alone(
@@ -162,7 +155,7 @@ def test_a_link_in_a_folders_place_is_refused_and_left_alone(
         made = finished_folder(store, scratch)
         with pytest.raises(UnsafePath):
             store.swap_folder(*made, UNGUARDED)
-    assert tree(elsewhere) == {"mine"}
+    assert names_in(elsewhere) == {"mine"}
 
 
 @pytest.fixture
