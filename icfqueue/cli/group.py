@@ -19,6 +19,8 @@ COMMANDS = (
     "cancel",
     "verify",
     "catalog",
+    "series",
+    "find",
     "serve",
     "reconcile",
     "forget",
