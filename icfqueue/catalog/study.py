@@ -196,6 +196,7 @@ class _Study:
             raise PermanentError(
                 f"{self.folder} is there but is no DataLad catalog",
                 hint="move it away: the study's catalog is written there",
+                cause="catalog",
             )
         return True
 

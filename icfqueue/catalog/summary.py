@@ -104,6 +104,7 @@ def read_summary(store: Store, visit: Visit, *, vouched: bool = False) -> VisitS
         error = PermanentError(
             f"no metadata of {visit} in the store directory",
             hint="run the visit again: 'index_tar' and 'write_json' make them",
+            cause="metadata",
         )
         raise NotSeen(error.message) if vouched else error
     return summarize(visit, tarball, metadata_files.read_dicoms(store, visit))
