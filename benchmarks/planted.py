@@ -1,7 +1,8 @@
 """Projects whose visits differ in known ways, and how many of the ways are found.
 
 ``python -m benchmarks.planted`` prints precision and recall of ``icfqueue report``;
-``python -m benchmarks.planted STORE VISITS`` leaves such a project in a store directory.
+``python -m benchmarks.planted STORE VISITS`` leaves such a project in a store directory,
+with records of its visits in the embedded broker.
 
 The visits are like those of a study with a scanner's usual mess: a task whose length
 varies, field maps of one name made twice, a scan that a third of the visits have, and
@@ -136,6 +137,41 @@ def judge(truth: Truth, found: Truth) -> dict[Kind, tuple[float, float, int]]:
     }
 
 
+def leave_records(store: Path, visits: int) -> None:
+    """Leave a record of each visit: most are done, some failed by three causes."""
+    from dataclasses import replace
+
+    from benchmarks.commands import server
+    from icfqueue.core.options import Options
+    from icfqueue.core.visit import Visit
+    from icfqueue.ledger import record
+    from icfqueue.ledger.record import State, StepRecord
+
+    dice = random.Random(2)
+    now, began = 0.0, 1_780_000_000.0
+    found = []
+    for number in range(visits):
+        visit = Visit("planted", f"visit_{number:05d}")
+        size = int(10 ** dice.uniform(7.5, 9.3))
+        now += size / 4e7 * dice.uniform(0.3, 0.8)
+        seconds = [0.01, size / 4e8, 0.02, 0.5 + size / 5e9, 0.3, 0.01]
+        steps = [
+            StepRecord(State.DONE, attempts=1, seconds=one * dice.uniform(0.7, 1.8))
+            for one in seconds
+        ]
+        made = record.new(visit, Options("https://data.example.org"), 0, began)
+        if dice.random() < 1 / 50:
+            cause = dice.choice(["cut", "cut", "cut", "gzip", "not-in-store"])
+            steps = [StepRecord(State.FAILED, attempts=1), *steps[1:]]
+            error = dict.fromkeys(("step", "kind", "type", "message", "hint"), "")
+            made = replace(made, error={**error, "cause": cause})
+        found.append(
+            replace(made, steps=tuple(steps), tar_bytes=size, finished_at=began + now)
+        )
+    with server(store) as ledger:
+        ledger.put_many([(None, one) for one in found])
+
+
 def main() -> None:
     """Print a table, or leave a project in a store directory."""
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -147,6 +183,7 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with Writer(folder / NAME) as table:
             table.add(make(asked.visits, RATES[0])[0])
+        leave_records(asked.store, asked.visits)
         print(f"{asked.visits} visits in {folder / NAME}")
         return
     print("visits with a fault  kind        planted  precision  recall")

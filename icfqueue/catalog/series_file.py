@@ -128,10 +128,12 @@ def rows_of_page(visit: Visit, page: Any) -> list[SeriesRow]:
 
     For a visit whose metadata were removed; a page has no more than its first thousand.
     """
-    table = page["additional_display"][0]["content"]
-    return rows_of(
-        visit, (Series(tuple(tags), images, size) for *tags, images, size in table["rows"])
-    )
+    try:
+        table = page["additional_display"][0]["content"]["rows"]
+        series = [Series(tuple(tags), images, size) for *tags, images, size in table]
+        return rows_of(visit, series)
+    except (KeyError, IndexError, TypeError, ValueError):
+        return []  # that of an early release, which listed no series
 
 
 def _number(value: Value) -> int | None:

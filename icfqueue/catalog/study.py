@@ -92,7 +92,6 @@ def add_visits(
     if not visits:
         return {}
     study = _Study(store, project, store_url, guard, vouched, superdataset)
-    wanted = visits
     with disk_trouble(f"updating the catalog of {project}"):
         # Another machine may have written the study page just now: to go on from an older
         # one would lose what that one lists.
@@ -102,11 +101,10 @@ def add_visits(
         if entries is not None:
             with suppress(series_file.Damaged):
                 return study.extend(visits, entries)
-        kept: dict[Visit, CatalogRecord] = {}
-        if study.exists():
-            wanted = sorted({*visits, *metadata_files.visits_here(store, project)})
-            kept = study.kept()
-        wanted = [visit for visit in wanted if visit not in kept]
+        there = study.exists()
+        kept = study.kept() if there else {}
+        here = metadata_files.visits_here(store, project) if there else []
+        wanted = [visit for visit in sorted({*visits, *here}) if visit not in kept]
         results = study.write_whole(wanted, kept, settings)
         return {visit: results.get(visit, Outcome(worked=False)) for visit in visits}
 
@@ -285,9 +283,10 @@ class _Study:
         """Return the study page's record, with a clone command if there is a dataset."""
         whole = self.store.project_dir(self.project) / deposit.REFS
         url = deposit.clone_url(self.store_url, self.project)
-        there = self.superdataset or self.store.exists(whole)
+        shown = url if self.superdataset or self.store.exists(whole) else None
+        report = self.store.exists(self.folder / pages.REPORT)
         return pages.study_record(
-            self.project, self.id, entries.values(), url if there else None
+            self.project, self.id, entries.values(), shown, report=report
         )
 
     def _differing(
@@ -347,6 +346,9 @@ class _Study:
 
     def _take_over(self, kept: Iterable[Visit], new: Path, table: Writer) -> None:
         """Put the present pages of `kept` visits into `new`, their series into `table`."""
+        with suppress(FileNotFoundError):
+            report = self.store.read_bytes(self.folder / pages.REPORT)
+            (new / pages.REPORT).write_bytes(report)
         ids_kept = [visit.id for visit in kept]
         known = series_file.take_present(table, self.store, self.project, ids_kept)
         for visit in kept:
@@ -375,8 +377,7 @@ class _Study:
         record = pages.visit_record(summary, dataset_id, self.store_url)
         site.check_record(record)
         entry = pages.study_entry(summary, dataset_id)
-        rows = series_file.rows_of(visit, summary.series)
-        return _Made(dataset_id, record, entry, rows)
+        return _Made(dataset_id, record, entry, series_file.rows_of(visit, summary.series))
 
     def _aside(self) -> Path:
         return self.store.catalog_work_dir(self.project) / "replaced"

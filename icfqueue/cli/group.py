@@ -19,6 +19,7 @@ COMMANDS = (
     "cancel",
     "verify",
     "catalog",
+    "report",
     "series",
     "find",
     "serve",

@@ -208,14 +208,18 @@ def order_of(
     A protocol of which the visit has more or fewer series than usual is left out: which
     of them is which cannot be told. So is what has no number.
     """
-    had = by_protocol(scan for scan in scans if scan.number is not None)
+    places: dict[str, list[int]] = defaultdict(list)
+    for place, scan in enumerate(scans):
+        if scan.number is not None:
+            places[scan.protocol].append(place)
     slots: dict[int, Slot] = {}
-    for protocol, some in had.items():
+    for protocol, some in places.items():
         expected = usual.get(protocol)
         if expected and len(some) == expected.times:
-            pairs = matched(some, expected)
-            slots |= {id(scan): Slot(protocol, turn) for scan, turn in pairs}
-    return [(scan, slots[id(scan)]) for scan in scans if id(scan) in slots]
+            pairs = matched([scans[place] for place in some], expected)
+            for place, (_, turn) in zip(some, pairs, strict=True):
+                slots[place] = Slot(protocol, turn)
+    return [(scans[place], slots[place]) for place in sorted(slots)]
 
 
 def by_protocol(scans: Iterable[Scan]) -> dict[str, list[Scan]]:
