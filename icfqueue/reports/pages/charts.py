@@ -92,7 +92,7 @@ def over_time(efforts: Sequence[Effort]) -> Chart:
         axes.step(dates.date2num(times), counts, where="post", color=BLUE, linewidth=2)
         axes.set_ylabel("visits done")
         axes.set_ylim(bottom=0)
-        locator = dates.AutoDateLocator(maxticks=7)
+        locator = dates.AutoDateLocator(minticks=3)
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, tz=UTC))
         axes.set_xlabel("UTC")
@@ -163,6 +163,7 @@ def bytes_in_words(size: float) -> str:
 def _against_size(
     efforts: Sequence[Effort], name: str, values: Sequence[float], label: str, words: str
 ) -> Chart:
+    ticker: Any = importlib.import_module("matplotlib.ticker")
     step = math.ceil(len(efforts) / MOST_POINTS)
     sizes = [max(one.tar_bytes, 1) / 1e6 for one in efforts][::step]
     shown = [max(value, 1e-3) for value in values][::step]
@@ -170,6 +171,10 @@ def _against_size(
         axes.scatter(sizes, shown, s=14, color=ORANGE, edgecolors=BLUE, linewidths=0.5)
         axes.set_xscale("log")
         axes.set_yscale("log")
+        for axis in (axes.xaxis, axes.yaxis):
+            # Plain numbers; between the powers of ten only where these are too few.
+            axis.set_major_formatter(ticker.LogFormatter())
+            axis.set_minor_formatter(ticker.LogFormatter(minor_thresholds=(1, 0.5)))
         axes.set_xlabel("tarball, MB")
         axes.set_ylabel(label)
     some = "" if step == 1 else f" One point for {step} visits."
