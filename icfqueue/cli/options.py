@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from icfqueue.core.priority import MAX_PRIORITY
+from icfqueue.core.visit import project_named, visit_named
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -45,10 +46,42 @@ def where_options(function: F) -> F:
     return function
 
 
+class ProjectName(click.ParamType):
+    """A project, or the way to its folder as a shell completes it: ``study_1/``."""
+
+    name = "project"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Return the project's id; who uses it checks it."""
+        del param, ctx
+        return project_named(value)
+
+
+class VisitName(click.ParamType):
+    """A visit, its tarball as a shell completes it, or a glob."""
+
+    name = "visit"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Return the visit's id, or the glob; who uses it checks it."""
+        del param
+        # Arguments are converted in the order in which they stand.
+        return visit_named((ctx.params.get("project") or "") if ctx else "", value)
+
+
+def project_argument(function: F) -> F:
+    """Add the argument PROJECT."""
+    return click.argument("project", type=ProjectName())(function)
+
+
 def visit_arguments(function: F) -> F:
     """Add the arguments PROJECT [VISIT…]."""
-    function = click.argument("visits", nargs=-1, metavar="[VISIT]...")(function)
-    return click.argument("project")(function)
+    visits = click.argument("visits", nargs=-1, type=VisitName(), metavar="[VISIT]...")
+    return project_argument(visits(function))
 
 
 credential_option = click.option(

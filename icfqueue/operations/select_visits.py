@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from icfqueue.core.errors import UsageError
-from icfqueue.core.visit import Visit, check_id
+from icfqueue.core.visit import Visit, check_id, expand
 from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.record import State
 from icfqueue.remote.client import RemoteStore
@@ -148,6 +148,11 @@ def select_recorded(
 ) -> list[Visit]:
     """Return the visits named, which must have a record, or all in `states`.
 
+    Parameters
+    ----------
+    named
+        Ids, and globs for those that have a record.
+
     Raises
     ------
     UsageError
@@ -156,7 +161,7 @@ def select_recorded(
     check_recorded(ledger, project)
     if not named:
         return ledger.visits(project, states)
-    visits = [Visit(project, name) for name in named]
+    visits = expand(project, named, lambda: ledger.visits(project))
     for visit, entry in zip(visits, ledger.get_many(visits), strict=True):
         if entry is None:
             near = near_names(visit.id, (v.id for v in ledger.visits(project)))

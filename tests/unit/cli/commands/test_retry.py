@@ -64,3 +64,12 @@ def test_what_was_never_enqueued_is_wrong_usage(icfqueue: Commands) -> None:
 def test_where_there_is_no_broker_none_is_made(icfqueue: Commands) -> None:
     with pytest.raises(NothingYet):
         icfqueue.plain("retry", "study_1", "--store-dir", str(icfqueue.store.root))
+
+
+def test_visits_may_be_named_by_globs_and_a_project_by_its_folder(
+    icfqueue: Commands,
+) -> None:
+    done = icfqueue("retry", "study_1/", "f*")
+    assert done.out.startswith("study_1: 1 visit goes on\n")
+    with pytest.raises(UsageError, match="no visit of study_1 is called like 'x"):
+        icfqueue("retry", "study_1", "x*")
