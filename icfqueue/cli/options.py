@@ -46,41 +46,38 @@ def where_options(function: F) -> F:
     return function
 
 
-class ProjectName(click.ParamType):
-    """A project, or the way to its folder as a shell completes it: ``study_1/``."""
+def project_meant(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> str | None:
+    """Return the project's id, also of its folder as a shell completes it: ``study_1/``.
 
-    name = "project"
-
-    def convert(
-        self, value: str, param: click.Parameter | None, ctx: click.Context | None
-    ) -> str:
-        """Return the project's id; who uses it checks it."""
-        del param, ctx
-        return project_named(value)
+    A callback; who uses the id checks it.
+    """
+    del ctx, param
+    return value and project_named(value)
 
 
-class VisitName(click.ParamType):
-    """A visit, its tarball as a shell completes it, or a glob."""
+def visits_meant(
+    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return ids and globs, also of tarballs as a shell completes them.
 
-    name = "visit"
-
-    def convert(
-        self, value: str, param: click.Parameter | None, ctx: click.Context | None
-    ) -> str:
-        """Return the visit's id, or the glob; who uses it checks it."""
-        del param
-        # Arguments are converted in the order in which they stand.
-        return visit_named((ctx.params.get("project") or "") if ctx else "", value)
+    A callback; who uses the ids checks them.
+    """
+    del param
+    # Arguments are read in the order in which they stand.
+    project = ctx.params.get("project") or ""
+    return tuple(visit_named(project, name) for name in value)
 
 
 def project_argument(function: F) -> F:
     """Add the argument PROJECT."""
-    return click.argument("project", type=ProjectName())(function)
+    return click.argument("project", callback=project_meant)(function)
 
 
 def visit_arguments(function: F) -> F:
     """Add the arguments PROJECT [VISIT…]."""
-    visits = click.argument("visits", nargs=-1, type=VisitName(), metavar="[VISIT]...")
+    visits = click.argument("visits", nargs=-1, callback=visits_meant, metavar="[VISIT]...")
     return project_argument(visits(function))
 
 

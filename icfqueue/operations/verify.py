@@ -56,8 +56,8 @@ class Verification:
         Parameters
         ----------
         named
-            Ids or globs; without any, all of which the store directory or the ledger has anything,
-            and then also what belongs to no visit.
+            Ids or globs; without any, all of which the store directory or the ledger has
+            anything, and then also what belongs to no visit.
 
         Raises
         ------
