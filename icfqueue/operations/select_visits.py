@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
+from icfqueue.core.causes import UNKNOWN
 from icfqueue.core.errors import (
     AccessDenied,
     NotInStore,
@@ -17,7 +18,7 @@ from icfqueue.core.errors import (
     UsageError,
 )
 from icfqueue.core.visit import Visit, check_id, expand, is_glob
-from icfqueue.ledger.ledger import Ledger
+from icfqueue.ledger.ledger import Entry, Ledger
 from icfqueue.ledger.record import State
 from icfqueue.remote.client import RemoteStore
 from icfqueue.store.directory import Store
@@ -271,6 +272,19 @@ def select_recorded(
                 hint=f"{guess}see 'icfqueue status {project}'",
             )
     return visits
+
+
+def of_causes(
+    ledger: Ledger, visits: Sequence[Visit], causes: Collection[str]
+) -> list[Visit]:
+    """Return those of `visits` whose latest error has one of these causes."""
+    return [
+        entry.record.visit
+        for entry in ledger.get_many(visits)
+        if isinstance(entry, Entry)
+        and (error := entry.record.error)
+        and error.get("cause", UNKNOWN) in causes
+    ]
 
 
 def check_recorded(ledger: Ledger, project: str) -> None:

@@ -6,16 +6,14 @@ from typing import Any
 
 import click
 
-from icfqueue.cli.options import project_argument, visits_meant, where_options
+from icfqueue.cli.options import project_argument, visits_argument, where_options
 from icfqueue.cli.planning import counted
 from icfqueue.cli.session import session
 
 
 @click.command()
 @project_argument
-@click.argument(
-    "visits", nargs=-1, callback=visits_meant, required=True, metavar="VISIT..."
-)
+@visits_argument(required=True)
 @click.option("--force", is_flag=True, help="Also visits that are being worked on.")
 @where_options
 def forget(project: str, visits: tuple[str, ...], *, force: bool, **where: Any) -> int:
