@@ -25,6 +25,7 @@ from icfqueue.broker.embedded import EmbeddedServer
 from icfqueue.broker.refusals import is_refusal, refused_writes
 from icfqueue.cli import tables
 from icfqueue.cli.session import Session
+from icfqueue.cli.shell.again import ours, this_again, whole
 from icfqueue.core.errors import Unreachable
 from icfqueue.core.plain_text import escaped
 from icfqueue.ledger.ledger import Entry, Ledger
@@ -78,7 +79,7 @@ def run_and_watch(opened: Session, project: str, force: WorkerProcess) -> int:
         left = summary(opened.ledger, project)
         click.echo(
             f"Stopped with {left.counts[State.DONE]} of {left.visits} visits done. "
-            f"To go on: icfqueue run {project}",
+            f"To go on: {this_again('run', project)}",
             err=True,
         )
         return 130
@@ -303,7 +304,7 @@ def _report(opened: Session, project: str) -> int:
     said: dict[str, list[str]] = {}
     for record in failed:
         error = record.error or {"message": "", "hint": ""}
-        words = "\n    ".join(filter(None, (error["message"], error["hint"])))
+        words = "\n    ".join(filter(None, (error["message"], whole(error["hint"]))))
         said.setdefault(words, []).append(record.visit.id)
     for message, visits in said.items():
         names = ", ".join(visits[:3]) + (
@@ -312,10 +313,12 @@ def _report(opened: Session, project: str) -> int:
         click.secho(f"  {names}: {escaped(message)}", fg="red", err=True)
     # What else failed does so again unless its own hint is followed.
     if any((record.error or {}).get("kind") == "transient" for record in failed):
-        click.echo(f"  Then: icfqueue retry {project} && icfqueue run {project}", err=True)
+        click.echo(
+            f"  Then: {ours('retry', project)} && {this_again('run', project)}", err=True
+        )
     left = stuck(opened.ledger, project)
     for found in left:
         told = error_of(found)
         click.secho(f"  {found.visit.id}: {told['message']}", fg="red", err=True)
-        click.echo(f"    {told['hint']}", err=True)
+        click.echo(f"    {whole(told['hint'])}", err=True)
     return tables.exit_code(opened.ledger, project) or int(bool(left))
