@@ -21,6 +21,7 @@ from icfqueue.core.visit import Visit
 from icfqueue.ledger.ledger import Entry, Ledger, Unreadable
 from icfqueue.ledger.record import Record, State
 from icfqueue.operations import status
+from icfqueue.overview.failures import error_of
 
 COLOURS = {
     State.QUEUED: "cyan",
@@ -85,11 +86,11 @@ def exit_code(ledger: Ledger, project: str | None, visit: str | None = None) -> 
     return int(any(ledger.counts(name)[State.FAILED] for name in projects))
 
 
-def console() -> Console:
+def console(*, stderr: bool = False) -> Console:
     """Return a console; where the output is no terminal, lines are not cut short."""
-    if sys.stdout.isatty():
-        return Console()
-    return Console(width=240, no_color=True, highlight=False)
+    if (sys.stderr if stderr else sys.stdout).isatty():
+        return Console(stderr=stderr)
+    return Console(stderr=stderr, width=240, no_color=True, highlight=False)
 
 
 def watch(
@@ -235,7 +236,7 @@ def _unreadable(found: Unreadable) -> list[str | Text]:
         found.visit.id,
         Text(status.UNREADABLE, style="red"),
         *[""] * 6,
-        Text(f"{status.error_of(found)['message']}; {status.error_of(found)['hint']}"),
+        Text(f"{error_of(found)['message']}; {error_of(found)['hint']}"),
     ]
 
 
