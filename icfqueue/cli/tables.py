@@ -13,7 +13,7 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from icfqueue.cli.rows import print_csv
+from icfqueue.cli.forms.rows import print_csv
 from icfqueue.core.errors import UsageError
 from icfqueue.core.plain_text import escaped
 from icfqueue.core.steps import NAMES

@@ -39,7 +39,7 @@ def find(expression: str, project: str | None, form: str, **where: Any) -> int:
     directory are searched that have a catalog. The exit code is 1 if a project could
     not be searched.
     """
-    from icfqueue.cli import rows
+    from icfqueue.cli.forms import rows
     from icfqueue.reports.search import search
     from icfqueue.store.directory import Store
 
@@ -77,7 +77,7 @@ def find(expression: str, project: str | None, form: str, **where: Any) -> int:
 def _print_table(found: list[dict[str, Any]]) -> None:
     from rich.filesize import decimal
 
-    from icfqueue.cli import rows
+    from icfqueue.cli.forms import rows
 
     lines = [
         (

@@ -31,7 +31,7 @@ def series(project: str, visit: str | None, form: str, **where: Any) -> int:
     """
     from rich.filesize import decimal
 
-    from icfqueue.cli import rows
+    from icfqueue.cli.forms import rows
     from icfqueue.core.visit import Visit, visit_named
     from icfqueue.reports import series_rows
     from icfqueue.store.directory import Store

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from icfqueue.cli import rows
+from icfqueue.cli.forms import rows
 
 HEADS = ("visit", "description", "images")
 LINES = [("v1", "T1w" * 20, "9"), ("visit_10", "x\n\x1b[31m", "100")]
