@@ -15,6 +15,7 @@ COMMANDS = (
     "enqueue",
     "worker",
     "status",
+    "workers",
     "retry",
     "cancel",
     "verify",
