@@ -27,6 +27,7 @@ from icfqueue.ledger.room import RedisRoom
 from icfqueue.ledger.roster import RedisRoster
 from icfqueue.ledger.stored import lua_scripts, spoilt
 from icfqueue.ledger.stored.clock import ServerClock
+from icfqueue.ledger.stored.events import RedisEvents
 from icfqueue.ledger.stored.indexes import totals
 from icfqueue.ledger.stored.lua_scripts import Script
 from icfqueue.ledger.stored.mending import Mender, members_of
@@ -69,6 +70,7 @@ class RedisLedger:
         self.notes = RedisNotes(client)
         self.room = RedisRoom(client)
         self.roster = RedisRoster(client)
+        self.events = RedisEvents(client)
 
     # Records
 

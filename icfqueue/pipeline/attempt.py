@@ -39,6 +39,7 @@ from icfqueue.ledger.ledger import Entry
 from icfqueue.ledger.record import Record, State
 from icfqueue.ledger.retry_policy import PostponeBy, decide
 from icfqueue.ledger.roster import JobSign
+from icfqueue.ledger.stored.events import Event
 from icfqueue.outputs.freshness import KnownTarball
 from icfqueue.pipeline.catalog_schedule import nobody_else_comes, send_flush
 from icfqueue.pipeline.heartbeat import CallOff, Heartbeat
@@ -231,6 +232,7 @@ class Attempt:
         for visit, found in changed.items():
             if found is None:
                 say("step.withdrawn", visit, self.step, why=withdrawn.get(visit, "gone"))
+                self._tell_withdrawn(visit)
                 self._forget_if_cancelled(visit)
             else:
                 self._note(found, placed[visit])
@@ -307,6 +309,20 @@ class Attempt:
         if isinstance(decision, PostponeBy):
             return record.postponed(found, result, now + decision.seconds)
         return record.failed(found, result, decision, now)
+
+    def _tell_withdrawn(self, visit: Visit) -> None:
+        """Leave a word among the events: no record changes that could have it with it."""
+        worker = self.worker
+        event = Event(
+            kind="step.withdrawn",
+            project=visit.project,
+            visit=visit.id,
+            step=self.step,
+            worker=worker.name,
+        )
+        # Of no use later, to a broker that is away.
+        with suppress(redis.RedisError, OSError):
+            worker.quick.events.add(event)
 
     def _forget_if_cancelled(self, visit: Visit) -> None:
         """Remove the work of a visit that nobody goes on with."""

@@ -19,7 +19,7 @@ from icfqueue.core.visit import Visit
 from icfqueue.ledger.keys import LAYOUT, key, visit_key
 from icfqueue.ledger.ledger import BATCH, Entry, Unreadable
 from icfqueue.ledger.record import Record, State
-from icfqueue.ledger.stored import lua_scripts
+from icfqueue.ledger.stored import events, lua_scripts
 from icfqueue.ledger.stored.clock import ServerClock
 from icfqueue.ledger.stored.indexes import changes, gone, totals
 from icfqueue.ledger.stored.lua_scripts import Script, run_many
@@ -119,7 +119,7 @@ class RecordTable:
                 made = before.after(record, secrets.token_hex(4))
                 keys = [
                     visit_key(record.visit),
-                    *(key(name) for name in ("leases", "layout", "store")),
+                    *(key(name) for name in ("leases", "layout", "store", "events")),
                 ]
                 calls.append((keys, self._arguments(entry, made, lease, orphan=orphan)))
                 after.append(made)
@@ -155,6 +155,8 @@ class RecordTable:
             record.more_json(made.version),
             str(LAYOUT),
             self.store_id,
+            events.as_text(events.between(entry.record if entry else None, record)),
+            str(events.KEPT),
         ]
 
     @mended
