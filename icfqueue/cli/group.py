@@ -21,6 +21,8 @@ COMMANDS = (
     "worker",
     "status",
     "workers",
+    "logs",
+    "events",
     "retry",
     "cancel",
     "verify",

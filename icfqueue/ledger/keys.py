@@ -27,7 +27,7 @@ Keys, below ``icfqueue:``::
     signs                     hash: worker to "<when, in ms> <JSON>", what it is and does
                               (ledger/roster.py)
     events                    stream: what happened to visits, a JSON text each in its
-                              field "e" (ledger/stored/events.py)
+                              field "e" (ledger/telling/events.py)
     lock:<name>               token of who holds it
     hold:<project>            why no visit of it asks the store, until 'retry'
     rest:<name>               why nobody asks the disk or a store for a while

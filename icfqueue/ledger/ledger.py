@@ -18,8 +18,8 @@ from icfqueue.ledger.room import Room
 from icfqueue.ledger.roster import Roster
 
 if TYPE_CHECKING:  # it needs what is defined here
-    from icfqueue.ledger.stored.events import Events
     from icfqueue.ledger.stored.turns import Turns
+    from icfqueue.ledger.telling.events import Events
 
 BATCH = 500
 """Records per round trip where many are read or written."""

@@ -27,13 +27,13 @@ from icfqueue.ledger.room import RedisRoom
 from icfqueue.ledger.roster import RedisRoster
 from icfqueue.ledger.stored import lua_scripts, spoilt
 from icfqueue.ledger.stored.clock import ServerClock
-from icfqueue.ledger.stored.events import RedisEvents
 from icfqueue.ledger.stored.indexes import totals
 from icfqueue.ledger.stored.lua_scripts import Script
 from icfqueue.ledger.stored.mending import Mender, members_of
 from icfqueue.ledger.stored.record_table import RecordTable, layout_compared
 from icfqueue.ledger.stored.spoilt import Spoilt, mended
 from icfqueue.ledger.stored.turns import RedisTurns
+from icfqueue.ledger.telling.events import RedisEvents
 
 SIGN_OF_LIFE = 15.0
 """Seconds for which a worker that said it lives is believed."""

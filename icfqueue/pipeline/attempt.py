@@ -39,7 +39,7 @@ from icfqueue.ledger.ledger import Entry
 from icfqueue.ledger.record import Record, State
 from icfqueue.ledger.retry_policy import PostponeBy, decide
 from icfqueue.ledger.roster import JobSign
-from icfqueue.ledger.stored.events import Event
+from icfqueue.ledger.telling.events import Event
 from icfqueue.outputs.freshness import KnownTarball
 from icfqueue.pipeline.catalog_schedule import nobody_else_comes, send_flush
 from icfqueue.pipeline.heartbeat import CallOff, Heartbeat

@@ -19,11 +19,12 @@ from icfqueue.core.visit import Visit
 from icfqueue.ledger.keys import LAYOUT, key, visit_key
 from icfqueue.ledger.ledger import BATCH, Entry, Unreadable
 from icfqueue.ledger.record import Record, State
-from icfqueue.ledger.stored import events, lua_scripts
+from icfqueue.ledger.stored import lua_scripts
 from icfqueue.ledger.stored.clock import ServerClock
 from icfqueue.ledger.stored.indexes import changes, gone, totals
 from icfqueue.ledger.stored.lua_scripts import Script, run_many
 from icfqueue.ledger.stored.spoilt import mended, number, read
+from icfqueue.ledger.telling import events
 
 RECOUNTS = 5
 """How often sums are made again because a visit added to them meanwhile."""

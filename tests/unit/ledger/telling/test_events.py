@@ -16,8 +16,8 @@ from icfqueue.ledger.keys import key
 from icfqueue.ledger.record import Record
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.ledger.retry_policy import Fail, RetryIn
-from icfqueue.ledger.stored import events
-from icfqueue.ledger.stored.events import Event
+from icfqueue.ledger.telling import events
+from icfqueue.ledger.telling.events import Event
 
 CUT = BadTarball("the tarball is cut short")
 

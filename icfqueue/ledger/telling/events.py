@@ -178,7 +178,11 @@ class RedisEvents:
     @mended
     def after(self, last: str, limit: int = PAGE) -> list[Event]:
         """Return what followed the event with the id `last`, at most `limit` of it."""
-        return _read(self._page(last, limit))
+        while page := self._page(last, limit):
+            if found := _read(page):
+                return found
+            last = page[-1][0]
+        return []
 
     def all(self) -> Iterator[Event]:
         """Yield all that is kept, the oldest first."""
