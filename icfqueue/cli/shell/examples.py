@@ -23,6 +23,15 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "icfqueue status study_1 --state failed",
         "icfqueue status study_1 visit_1 --format json",
     ),
+    "workers": ("icfqueue workers", "icfqueue workers --format json"),
+    "logs": (
+        "icfqueue logs study_1 visit_1",
+        "icfqueue logs study_1 'sub-01*' --format json",
+    ),
+    "events": (
+        "icfqueue events --follow --format json",
+        "icfqueue events --follow --notify https://hooks.example.org/icfqueue",
+    ),
     "retry": (
         "icfqueue retry study_1",
         "icfqueue retry study_1 'sub-01*' --cause network --cause store-busy",
