@@ -24,7 +24,7 @@ from rich.text import Text
 from icfqueue.broker.embedded import EmbeddedServer
 from icfqueue.broker.refusals import is_refusal, refused_writes
 from icfqueue.cli import tables
-from icfqueue.cli.causes import print_causes
+from icfqueue.cli.display.causes import print_causes
 from icfqueue.cli.session import Session
 from icfqueue.core.errors import Unreachable
 from icfqueue.core.plain_text import escaped

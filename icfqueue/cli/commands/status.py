@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from icfqueue.cli.options import where_options
 from icfqueue.cli.session import Session, session
 from icfqueue.core.errors import NothingYet, UsageError
+
+if TYPE_CHECKING:
+    from icfqueue.core.visit import Visit
 
 STATES = ("queued", "running", "waiting", "done", "failed", "cancelled")
 """Spelt out here so that ``--help`` need not import the records; a test compares them."""
@@ -21,10 +24,43 @@ LOOK_AGAIN = 1.0
 """Seconds between two looks of ``--watch`` and ``--wait``."""
 
 
+def causes_meant(
+    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return codes of causes; say which one may have been meant. A callback.
+
+    Raises
+    ------
+    click.BadParameter
+        There is no such code.
+    """
+    from icfqueue.core.causes import CAUSES
+
+    for code in value:
+        if code not in CAUSES:
+            import difflib
+
+            near = difflib.get_close_matches(code, CAUSES, 1)
+            guess = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(CAUSES)}"
+            raise click.BadParameter(f"{code!r} is no cause; {guess}", ctx, param)
+    return value
+
+
 @click.command()
 @click.argument("project", required=False)
-@click.argument("visit", required=False)
+@click.argument("visits", nargs=-1, metavar="[VISIT]...")
 @click.option("--state", type=click.Choice(STATES), help="Only visits in this state.")
+@click.option(
+    "--cause",
+    "causes",
+    metavar="CAUSE",
+    multiple=True,
+    callback=causes_meant,
+    help="Only visits whose last error has this cause, as 'cut'; may be given again.",
+)
+@click.option(
+    "--all", "everything", is_flag=True, help="A line for each visit, however many."
+)
 @click.option(
     "--format",
     "form",
@@ -37,15 +73,21 @@ LOOK_AGAIN = 1.0
 @where_options
 def status(
     project: str | None,
-    visit: str | None,
+    visits: tuple[str, ...],
     state: str | None,
+    causes: tuple[str, ...],
     form: str,
     *,
+    everything: bool,
     watch: bool,
     wait: bool,
     **where: Any,
 ) -> int:
-    """Tell where everything stands: all projects, one PROJECT, or one VISIT of it.
+    """Tell where everything stands: all projects, one PROJECT, or VISITs of it.
+
+    One VISIT is shown with all that is known of it; several, also by a glob as 'sub-01*',
+    have a line each. Of a project with many visits the causes of failures are shown, and
+    single visits if they are asked for: by --state, --cause, --all or a glob.
 
     The exit code is 1 if a visit that is shown failed.
     """
@@ -58,20 +100,42 @@ def status(
             from icfqueue.cli import tables
             from icfqueue.operations.select_visits import check_recorded
 
+            asked = tables.Question()
             if project is not None:
                 check_recorded(opened.ledger, project)
+                visit, among = _named(opened, project, visits, listed=bool(causes or state))
+                asked = tables.Question(project, visit, state, causes, among, everything)
             _tell_refusal(opened)
             if wait:
                 _wait(opened, project)
             if watch:
-                return tables.watch(opened.ledger, project, visit, state, LOOK_AGAIN)
-            return tables.once(opened.ledger, project, visit, state, form)
+                return tables.watch(opened.ledger, asked, LOOK_AGAIN)
+            return tables.once(opened.ledger, asked, form)
     except NothingYet as nothing:
         if project:
             raise
         # No project at all is an answer, in every form.
         click.echo({"json": "[]", "csv": ""}.get(form, f"{nothing.message}."))
         return 0
+
+
+def _named(
+    opened: Session, project: str, names: tuple[str, ...], *, listed: bool
+) -> tuple[str | None, list[Visit] | None]:
+    """Return the one visit that is named, or else those that are, by id or by glob."""
+    if not names:
+        return None, None
+    if len(names) == 1 and not listed and not set(names[0]) & set("*?["):
+        return names[0], None
+    from fnmatch import filter as alike
+
+    from icfqueue.operations.select_visits import select_recorded
+
+    known = [visit.id for visit in opened.ledger.visits(project)]
+    found: list[str] = []
+    for name in names:
+        found += alike(known, name) or [name]
+    return None, select_recorded(opened.ledger, project, found, ())
 
 
 def _tell_refusal(opened: Session) -> None:
