@@ -26,6 +26,7 @@ from icfqueue.broker.refusals import is_refusal, refused_writes
 from icfqueue.cli import tables
 from icfqueue.cli.display.causes import print_causes
 from icfqueue.cli.session import Session
+from icfqueue.cli.shell.again import this_again
 from icfqueue.core.errors import Unreachable
 from icfqueue.core.plain_text import escaped
 from icfqueue.ledger.ledger import Entry, Ledger
@@ -80,7 +81,7 @@ def run_and_watch(opened: Session, project: str, force: WorkerProcess) -> int:
         left = summary(opened.ledger, project)
         click.echo(
             f"Stopped with {left.counts[State.DONE]} of {left.visits} visits done. "
-            f"To go on: icfqueue run {project}",
+            f"To go on: {this_again('run', project)}",
             err=True,
         )
         return 130

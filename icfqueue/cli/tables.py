@@ -5,7 +5,6 @@ What people see is made by :mod:`icfqueue.cli.display`.
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 import time
@@ -19,8 +18,8 @@ from icfqueue.cli.display.project import ProjectView
 from icfqueue.cli.display.projects import counts_line, projects
 from icfqueue.cli.display.terminal import cell, console, show
 from icfqueue.cli.display.visits import visit_alone
+from icfqueue.cli.rows import print_csv
 from icfqueue.core.errors import UsageError
-from icfqueue.core.plain_text import escaped
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.record import Record, State
@@ -28,9 +27,6 @@ from icfqueue.operations import status
 from icfqueue.operations.status import Wanted
 
 __all__ = ["cell", "console", "counts_line", "exit_code", "once", "watch"]
-
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""First characters by which a spreadsheet takes a cell for a formula."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,17 +157,4 @@ def _csv(ledger: Ledger, asked: Question) -> None:
             records = status.found_of(ledger, asked.project, asked.wanted)
             rows = [status.visit_row(record) for record in records]
         names = list(status.CSV_FIELDS)
-    writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _harmless(row[name]) for name in names} for row in rows)
-
-
-def _harmless(value: Any) -> Any:
-    """Return what a spreadsheet may be shown: text that it takes for text.
-
-    The apostrophe is what spreadsheets themselves write before such a text.
-    """
-    if not isinstance(value, str):
-        return value
-    text = escaped(value)
-    return f"'{text}" if text.startswith(FORMULA) else text
+    print_csv(names, rows)

@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from icfqueue.cli.options import where_options
+from icfqueue.cli.options import (
+    cause_option,
+    project_meant,
+    visits_argument,
+    where_options,
+)
 from icfqueue.cli.session import Session, session
+from icfqueue.cli.shell.completers import complete_projects
 from icfqueue.core.errors import NothingYet, UsageError
 
 if TYPE_CHECKING:
@@ -24,40 +30,16 @@ LOOK_AGAIN = 1.0
 """Seconds between two looks of ``--watch`` and ``--wait``."""
 
 
-def causes_meant(
-    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
-) -> tuple[str, ...]:
-    """Return codes of causes; say which one may have been meant. A callback.
-
-    Raises
-    ------
-    click.BadParameter
-        There is no such code.
-    """
-    from icfqueue.core.causes import CAUSES
-
-    for code in value:
-        if code not in CAUSES:
-            import difflib
-
-            near = difflib.get_close_matches(code, CAUSES, 1)
-            guess = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(CAUSES)}"
-            raise click.BadParameter(f"{code!r} is no cause; {guess}", ctx, param)
-    return value
-
-
 @click.command()
-@click.argument("project", required=False)
-@click.argument("visits", nargs=-1, metavar="[VISIT]...")
-@click.option("--state", type=click.Choice(STATES), help="Only visits in this state.")
-@click.option(
-    "--cause",
-    "causes",
-    metavar="CAUSE",
-    multiple=True,
-    callback=causes_meant,
-    help="Only visits whose last error has this cause, as 'cut'; may be given again.",
+@click.argument(
+    "project",
+    required=False,
+    callback=project_meant,
+    shell_complete=complete_projects,
 )
+@visits_argument()
+@click.option("--state", type=click.Choice(STATES), help="Only visits in this state.")
+@cause_option
 @click.option(
     "--all", "everything", is_flag=True, help="A line for each visit, however many."
 )
@@ -125,17 +107,12 @@ def _named(
     """Return the one visit that is named, or else those that are, by id or by glob."""
     if not names:
         return None, None
-    if len(names) == 1 and not listed and not set(names[0]) & set("*?["):
-        return names[0], None
-    from fnmatch import filter as alike
-
+    from icfqueue.core.visit import is_glob
     from icfqueue.operations.select_visits import select_recorded
 
-    known = [visit.id for visit in opened.ledger.visits(project)]
-    found: list[str] = []
-    for name in names:
-        found += alike(known, name) or [name]
-    return None, select_recorded(opened.ledger, project, found, ())
+    if len(names) == 1 and not listed and not is_glob(names[0]):
+        return names[0], None
+    return None, select_recorded(opened.ledger, project, names, ())
 
 
 def _tell_refusal(opened: Session) -> None:

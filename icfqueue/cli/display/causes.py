@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 
 from rich.console import Console
 
 from icfqueue.cli.display.terminal import Line, cell, duration, show, to_paste
+from icfqueue.cli.shell.again import ours, this_again, whole
 from icfqueue.core.plain_text import escaped
 from icfqueue.overview.failures import CauseGroup
 
@@ -66,7 +66,7 @@ def causes(
             # The whole message: it is shown for one visit of many.
             found.append(Line(cell(" ".join(group.message.split())), INDENT))
         if group.hint and group.hint != group.remedy:
-            found.append(to_paste(group.hint, INDENT, "dim"))
+            found.append(to_paste(whole(group.hint), INDENT, "dim"))
         if group.retry_helps:
             word = "now" if group.transient else "then"
             command = _retry(group, project, run_again=run_again)
@@ -76,9 +76,9 @@ def causes(
         found.append(Line(cell(f"… and {len(left)} causes more", "dim"), 2))
     if groups and messages:
         others = ", ".join(group.cause for group in groups[1:MOST])
-        command = f"list: icfqueue status {shlex.quote(project)} {_cause(groups[0])}"
+        command = ours("status", project, "--cause", _code(groups[0]))
         more = f"    # or {' '.join(others.split())}" if others else ""
-        found.append(to_paste(f"{command}{more}", 2))
+        found.append(to_paste(f"list: {command}{more}", 2))
     return found
 
 
@@ -115,11 +115,10 @@ def _head(group: CauseGroup, width: int) -> Line:
 
 
 def _retry(group: CauseGroup, project: str, *, run_again: bool) -> str:
-    named = shlex.quote(project)
-    command = f"icfqueue retry {named} {_cause(group)}"
-    return f"{command} && icfqueue run {named}" if run_again else command
+    command = ours("retry", project, "--cause", _code(group))
+    return f"{command} && {this_again('run', project)}" if run_again else command
 
 
-def _cause(group: CauseGroup) -> str:
-    """Return the option; a cause that another release or program wrote may be anything."""
-    return f"--cause {shlex.quote(escaped(group.cause))}"
+def _code(group: CauseGroup) -> str:
+    """Return the cause; one that another program wrote may be anything."""
+    return escaped(group.cause)

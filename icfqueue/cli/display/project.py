@@ -6,7 +6,6 @@ are, and how to list visits: nobody reads 2,000 lines.
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from icfqueue.cli.display.causes import causes, waits
 from icfqueue.cli.display.projects import counts_line
 from icfqueue.cli.display.terminal import Line, to_paste
 from icfqueue.cli.display.visits import add_visits, visit_columns
+from icfqueue.cli.shell.again import ours
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.ledger import Entry, Ledger, Unreadable
 from icfqueue.ledger.record import ACTIVE, Record, State
@@ -113,14 +113,13 @@ class ProjectView:
         visits = self.ledger.visits(self.project, [State.RUNNING])
         parts = self._visits(list(self._read(visits[:AT_WORK])), errors=False)
         if left := len(visits[AT_WORK:]):
-            command = f"icfqueue status {shlex.quote(line.project)} --state running"
+            command = ours("status", line.project, "--state", "running")
             parts.append(to_paste(f"… and {left} more at work: {command}", style="dim"))
         return parts
 
     def _below(self, line: ProjectSummary, *, few: bool, workers: bool) -> list[Line]:
         """Return what stands below the visits: causes, and what can be done."""
         found: list[Line] = []
-        project = shlex.quote(line.project)
         if line.counts[State.FAILED] and State.FAILED in self.wanted.states:
             groups = self._failed(line.counts[State.FAILED])
             if few and groups:
@@ -130,14 +129,14 @@ class ProjectView:
             if line.counts[State.WAITING]:
                 waiting = by_cause(self.ledger, line.project, [State.WAITING])
                 found += waits(waiting, self.ledger.now())
-            command = f"icfqueue status {project} --all    # or --state done, …"
-            found.append(to_paste(f"each visit: {command}", 2))
+            command = ours("status", line.project, "--all")
+            found.append(to_paste(f"each visit: {command}    # or --state done, …", 2))
         active = sum(line.counts[state] for state in ACTIVE)
         if active and not workers:
             found.append(
                 to_paste(
-                    "No worker is running: start 'icfqueue worker', "
-                    f"or use 'icfqueue run {project}'.",
+                    f"No worker is running: start '{ours('worker')}', "
+                    f"or use '{ours('run', line.project)}'.",
                     style="yellow",
                 )
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Mapping
 
 from rich.console import Group, RenderableType
@@ -11,6 +10,7 @@ from rich.text import Text
 
 from icfqueue.cli.display.columns import Column, Columns
 from icfqueue.cli.display.terminal import COLOURS, amount, cell, duration, to_paste
+from icfqueue.cli.shell.again import ours, whole
 from icfqueue.core.causes import CAUSES
 from icfqueue.core.steps import NAMES
 from icfqueue.ledger.ledger import Unreadable
@@ -63,7 +63,7 @@ def add_visits(
         if isinstance(record, Unreadable):
             error = error_of(record)
             state = cell(status.UNREADABLE, "red")
-            below = [cell(error["message"], "red"), cell(error["hint"], "dim")]
+            below = [cell(error["message"], "red"), cell(whole(error["hint"]), "dim")]
             nothing = [""] * (len(shown.columns) - 2)
             shown.add(record.visit.id, state, *nothing, below=below if errors else ())
             continue
@@ -134,10 +134,10 @@ def _error_alone(record: Record) -> list[RenderableType]:
     head.append(cell(f"  ({error['kind']} {error['type']} in {error['step']})", "dim"))
     parts: list[RenderableType] = [Text(), head, cell(error["message"])]
     if error["hint"]:
-        parts.append(to_paste(error["hint"]))
+        parts.append(to_paste(whole(error["hint"])))
     if record.state == State.FAILED and cause not in NOT_BY_RETRY:
-        named = f"{shlex.quote(record.visit.project)} {shlex.quote(record.visit.id)}"
-        parts.append(to_paste(f"then: icfqueue retry {named}"))
+        command = ours("retry", record.visit.project, record.visit.id)
+        parts.append(to_paste(f"then: {command}"))
     return parts
 
 
