@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from icfqueue.cli.display.terminal import Line, cell, duration, show, to_paste
+from icfqueue.cli.display.amounts import duration
+from icfqueue.cli.display.terminal import Line, cell, show, to_paste
 from icfqueue.cli.shell.again import ours, this_again, whole
 from icfqueue.core.plain_text import escaped
 from icfqueue.overview.failures import CauseGroup

@@ -16,13 +16,8 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 
+from icfqueue.cli.display.fitting import ALWAYS, GAP, fitting
 from icfqueue.core.plain_text import escaped
-
-ALWAYS = 100
-"""Importance of what is never left out: ids and states."""
-
-GAP = 2
-"""Blanks between two columns."""
 
 INDENT = 2
 """Blanks before what stands below a line."""
@@ -37,7 +32,7 @@ class Column:
     head
         Its name, in the first line.
     importance
-        Up to :data:`ALWAYS`; where there is not room, the lowest goes first.
+        Up to :data:`.fitting.ALWAYS`; where there is not room, the lowest goes first.
     right
         Whether it holds numbers, which end under each other.
     """
@@ -114,14 +109,7 @@ class Columns:
         return widths
 
     def _chosen(self, widths: list[int], room: int) -> list[int]:
-        chosen = [place for place, width in enumerate(widths) if width]
-        while sum(widths[place] + GAP for place in chosen) - GAP > room:
-            least = min(chosen, key=lambda place: self.columns[place].importance)
-            if self.columns[least].importance >= ALWAYS:
-                # The terminal itself goes on in its next line.
-                break
-            chosen.remove(least)
-        return chosen
+        return fitting(widths, [column.importance for column in self.columns], room)
 
     def _line(
         self,

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from rich.console import RenderableType
 from rich.text import Text
 
+from icfqueue.cli.display.amounts import amount
 from icfqueue.cli.display.columns import Column, Columns
-from icfqueue.cli.display.terminal import COLOURS, amount, cell
+from icfqueue.cli.display.terminal import COLOURS, cell
 from icfqueue.ledger.record import State
 from icfqueue.operations.status import ProjectSummary
 

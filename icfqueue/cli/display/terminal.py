@@ -1,4 +1,4 @@
-"""Where it is shown: consoles, colours, amounts in the units used everywhere."""
+"""Where it is shown: consoles, colours, lines that may be pasted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import sys
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.filesize import decimal
 from rich.segment import Segment
 from rich.text import Text
 
@@ -24,11 +23,6 @@ COLOURS = {
 
 WIDE = 240
 """Characters of a line where the output is no terminal."""
-
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
-
-_EXACT = 9.95
-"""Seconds below which a tenth matters."""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -89,24 +83,3 @@ def show(where: Console, *parts: RenderableType) -> None:
     """Print what may have lines that are longer than the terminal is wide."""
     for part in parts:
         where.print(part, crop=False, soft_wrap=isinstance(part, Text))
-
-
-def amount(size: int | None) -> str:
-    """Return a size (bytes) in words: ``41.0 kB``, of 1000 bytes; empty for none."""
-    return "" if size is None else decimal(size)
-
-
-def duration(seconds: float | None) -> str:
-    """Return seconds in words, by the two largest units; empty for None."""
-    if seconds is None:
-        return ""
-    if seconds < _EXACT:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < _MINUTE:
-        return f"{whole} s"
-    if whole < _HOUR:
-        return f"{whole // _MINUTE} min {whole % _MINUTE:02} s"
-    if whole < _DAY:
-        return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE:02} min"
-    return f"{whole // _DAY} d {whole % _DAY // _HOUR:02} h"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from icfqueue.cli.display.amounts import amount, duration
 from icfqueue.cli.display.columns import Column, Columns
-from icfqueue.cli.display.terminal import COLOURS, amount, cell, duration, to_paste
+from icfqueue.cli.display.terminal import COLOURS, cell, to_paste
 from icfqueue.cli.shell.again import ours, whole
 from icfqueue.core.causes import CAUSES
 from icfqueue.core.steps import NAMES
@@ -88,19 +88,19 @@ def visit_alone(record: Record) -> RenderableType:
     """Return all that is known of one visit."""
     head = cell(f"{record.visit}  ")
     head.append(record.state.value, style=COLOURS[record.state])
-    facts = Table.grid(padding=(0, 2))
-    for name, value in (
-        ("queued", status.iso(record.queued_at)),
-        ("started", status.iso(record.started_at)),
-        ("finished", status.iso(record.finished_at)),
-        ("next try", status.iso(record.due)),
-        ("tarball", _exactly(record.tar_bytes)),
-        ("MD5", record.tar_md5),
-        ("DICOMs", None if record.dicoms is None else str(record.dicoms)),
-        *((record.refs or {}).items()),
-    ):
-        if value:
-            facts.add_row(cell(name), cell(value))
+    facts = {
+        "queued": status.iso(record.queued_at),
+        "started": status.iso(record.started_at),
+        "finished": status.iso(record.finished_at),
+        "next try": status.iso(record.due),
+        "tarball": _exactly(record.tar_bytes),
+        "MD5": record.tar_md5,
+        "DICOMs": None if record.dicoms is None else str(record.dicoms),
+        **(record.refs or {}),
+    }
+    known = {name: value for name, value in facts.items() if value}
+    width = max(map(len, known), default=0)
+    told = [to_paste(f"{name:<{width}}  {value}") for name, value in known.items()]
     steps = Columns(
         [
             Column("step"),
@@ -114,7 +114,7 @@ def visit_alone(record: Record) -> RenderableType:
         state = cell(step.state, _COLOURS.get(step.state, "dim"))
         tries, time = str(step.attempts or ""), _precisely(step.seconds)
         steps.add(name, state, tries, time, step.worker or "")
-    return Group(head, facts, Text(), steps, *_error_alone(record))
+    return Group(head, *told, Text(), steps, *_error_alone(record))
 
 
 def _error_line(record: Record) -> Text:

@@ -1,4 +1,4 @@
-"""Units in words, consoles with and without colours, lines to paste."""
+"""Consoles with and without colours, lines to paste."""
 
 from __future__ import annotations
 
@@ -10,42 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 from icfqueue.cli.display import terminal
-from icfqueue.cli.display.terminal import (
-    Line,
-    amount,
-    cell,
-    console,
-    duration,
-    show,
-    to_paste,
-)
+from icfqueue.cli.display.terminal import Line, cell, console, show, to_paste
 from icfqueue.ledger.record import State
-
-
-@pytest.mark.parametrize(
-    ("size", "words"),
-    [(None, ""), (0, "0 bytes"), (1, "1 byte"), (40_960, "41.0 kB"), (1.2e9, "1.2 GB")],
-)
-def test_sizes_have_the_units_that_disks_are_sold_by(size: int | None, words: str) -> None:
-    assert amount(None if size is None else int(size)) == words
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (None, ""),
-        (0.04, "0.0 s"),
-        (9.94, "9.9 s"),
-        (9.96, "10 s"),
-        (59.6, "1 min 00 s"),
-        (75, "1 min 15 s"),
-        (3599.9, "1 h 00 min"),
-        (7500, "2 h 05 min"),
-        (93600, "1 d 02 h"),
-    ],
-)
-def test_times_have_the_two_largest_units(seconds: float | None, words: str) -> None:
-    assert duration(seconds) == words
 
 
 def test_every_state_has_a_colour() -> None:
