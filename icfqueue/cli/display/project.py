@@ -6,6 +6,7 @@ are, and how to list visits: nobody reads 2,000 lines.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from rich.text import Text
 
 from icfqueue.cli.display.causes import causes, waits
 from icfqueue.cli.display.projects import counts_line
-from icfqueue.cli.display.terminal import Line, to_paste
+from icfqueue.cli.display.terminal import JOINED, Line, to_paste
 from icfqueue.cli.display.visits import add_visits, visit_columns
 from icfqueue.cli.shell.again import ours
 from icfqueue.core.visit import Visit
@@ -86,7 +87,10 @@ class ProjectView:
         """
         line = line or status.summary(self.ledger, self.project)
         workers = bool(self.ledger.workers())
-        parts: list[RenderableType] = [counts_line(line, workers=workers)]
+        counts = counts_line(line, workers=workers)
+        # A number and what it is of stay in one line.
+        counts.plain = re.sub(r"(\d) (\w)", rf"\1{JOINED}\2", counts.plain)
+        parts: list[RenderableType] = [Line(counts)]
         few = self.listed or line.visits <= FEW
         below = self._below(line, few=few, workers=workers)
         if few:

@@ -21,6 +21,10 @@ COLOURS = {
     State.CANCELLED: "magenta",
 }
 
+JOINED = "\ue000"
+"""A blank at which no line is broken, in a :class:`Line`. For private use, so that it is
+in no text from outside: :func:`cell` would have escaped it."""
+
 WIDE = 240
 """Characters of a line where the output is no terminal."""
 
@@ -69,6 +73,7 @@ class Line:
             lines = list(self.text.wrap(console, room))
         for line in lines:
             line.rstrip()
+            line.plain = line.plain.replace(JOINED, " ")
             # A text's own style is that of its parts only where it is one of several.
             yield from Text(margin).append_text(line).render(console)
             yield Segment.line()

@@ -66,6 +66,13 @@ def test_a_small_project_shows_every_visit_with_its_error_and_what_to_do(
     assert not [line for line in lines if "list:" in line or "--all" in line]
 
 
+def test_a_number_is_not_parted_from_what_it_is_of(full: RedisLedger) -> None:
+    assert seen(ProjectView(full, "study_1"), width=60)[:2] == [
+        "study_1: 6 visits    1 queued  1 running  1 waiting  1 done",
+        "1 failed  1 cancelled",
+    ]
+
+
 def test_of_a_longer_project_those_at_work_are_shown(ledger: RedisLedger) -> None:
     for number in range(FEW + 1):
         put(ledger, Visit("study_1", f"v{number:02}"))
