@@ -77,6 +77,11 @@ def status(
         raise UsageError("--watch ends with Ctrl-C, --wait by itself: leave one out")
     if watch and form != "table":
         raise UsageError("--watch shows a table: leave out --format or --watch")
+    if project is None and (causes or everything):
+        raise UsageError(
+            "--cause and --all are about the visits of one project",
+            hint="name it: icfqueue status PROJECT --cause CAUSE",
+        )
     try:
         with session(where, asking=True) as opened:
             from icfqueue.cli import tables

@@ -110,6 +110,14 @@ def test_a_cause_that_is_none_is_wrong_usage(icfqueue: Commands) -> None:
         icfqueue("status", "study_1", "--cause", "xyz")
 
 
+@pytest.mark.parametrize("words", [("--cause", "cut"), ("--all",)])
+def test_what_is_about_visits_needs_a_project(
+    icfqueue: Commands, words: tuple[str, ...]
+) -> None:
+    with pytest.raises(UsageError, match="of one project"):
+        icfqueue("status", *words)
+
+
 def test_several_visits_are_listed_and_one_is_shown_whole(icfqueue: Commands) -> None:
     done = icfqueue("status", "study_1", "*ing", "done")
     assert (done.code, ids(done.out)[:3]) == (0, ["done", "running", "waiting"])
