@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import RenderableType
 
 from icfqueue.cli.display.project import ProjectView
-from icfqueue.cli.display.projects import counts_line, projects
+from icfqueue.cli.display.projects import anybody, counts_line, projects
 from icfqueue.cli.display.terminal import cell, console, show
 from icfqueue.cli.display.visits import visit_alone
 from icfqueue.cli.rows import print_csv
@@ -132,7 +132,7 @@ def _other(ledger: Ledger, asked: Question) -> RenderableType:
     if asked.project and asked.visit:
         return visit_alone(_record(ledger, asked.project, asked.visit))
     lines = (status.summary(ledger, name) for name in ledger.projects())
-    return projects(lines, workers=bool(ledger.workers()))
+    return projects(lines, workers=anybody(ledger))
 
 
 def _record(ledger: Ledger, project: str, visit: str) -> Record:

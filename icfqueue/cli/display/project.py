@@ -15,13 +15,13 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from icfqueue.cli.display.causes import causes, waits
-from icfqueue.cli.display.projects import counts_line
+from icfqueue.cli.display.projects import anybody, counts_line
 from icfqueue.cli.display.terminal import JOINED, Line, to_paste
 from icfqueue.cli.display.visits import add_visits, visit_columns
 from icfqueue.cli.shell.again import ours
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.ledger import Entry, Ledger, Unreadable
-from icfqueue.ledger.record import ACTIVE, Record, State
+from icfqueue.ledger.record import Record, State
 from icfqueue.operations import status
 from icfqueue.operations.status import ProjectSummary, Wanted
 from icfqueue.overview.failures import CauseGroup, by_cause
@@ -86,13 +86,13 @@ class ProjectView:
             Lines that the terminal has; None is any number.
         """
         line = line or status.summary(self.ledger, self.project)
-        workers = bool(self.ledger.workers())
+        workers = anybody(self.ledger)
         counts = counts_line(line, workers=workers)
         # A number and what it is of stay in one line.
         counts.plain = re.sub(r"(\d) (\w)", rf"\1{JOINED}\2", counts.plain)
         parts: list[RenderableType] = [Line(counts)]
         few = self.listed or line.visits <= FEW
-        below = self._below(line, few=few, workers=workers)
+        below = self._below(line, few=few)
         if few:
             left = None if room is None else max(1, room - len(below) - FRAME)
             parts += self._list(line, left)
@@ -121,7 +121,7 @@ class ProjectView:
             parts.append(to_paste(f"… and {left} more at work: {command}", style="dim"))
         return parts
 
-    def _below(self, line: ProjectSummary, *, few: bool, workers: bool) -> list[Line]:
+    def _below(self, line: ProjectSummary, *, few: bool) -> list[Line]:
         """Return what stands below the visits: causes, and what can be done."""
         found: list[Line] = []
         if line.counts[State.FAILED] and State.FAILED in self.wanted.states:
@@ -135,15 +135,6 @@ class ProjectView:
                 found += waits(waiting, self.ledger.now())
             command = ours("status", line.project, "--all")
             found.append(to_paste(f"each visit: {command}    # or --state done, …", 2))
-        active = sum(line.counts[state] for state in ACTIVE)
-        if active and not workers:
-            found.append(
-                to_paste(
-                    f"No worker is running: start '{ours('worker')}', "
-                    f"or use '{ours('run', line.project)}'.",
-                    style="yellow",
-                )
-            )
         return found
 
     def _failed(self, count: int) -> list[CauseGroup]:

@@ -10,6 +10,7 @@ from rich.text import Text
 from icfqueue.cli.display.amounts import amount
 from icfqueue.cli.display.columns import Column, Columns
 from icfqueue.cli.display.terminal import COLOURS, cell
+from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.record import State
 from icfqueue.operations.status import ProjectSummary
 
@@ -21,6 +22,12 @@ _IMPORTANCE = {
     State.WAITING: 75,
     State.CANCELLED: 60,
 }
+
+
+def anybody(ledger: Ledger) -> bool:
+    """Return whether any worker lives."""
+    # Workers of the release before are in the second list alone.
+    return bool(ledger.roster.signs() or ledger.workers())
 
 
 def counts_of(line: ProjectSummary, *, workers: bool) -> dict[State, int]:

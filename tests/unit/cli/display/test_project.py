@@ -123,13 +123,6 @@ def test_where_there_is_not_room_for_all_visits_those_at_work_are_shown_first(
     assert first_words(lines)[2:] == ["done", "queued"]
 
 
-def test_work_and_no_worker_is_said(full: RedisLedger) -> None:
-    said = "No worker is running: start 'icfqueue worker', or use 'icfqueue run study_1'."
-    assert seen(ProjectView(full, "study_1"))[-1] == said
-    full.worker_lives("host:1")
-    assert said not in seen(ProjectView(full, "study_1"))
-
-
 def test_causes_of_many_failures_are_not_asked_for_at_every_look(
     ledger: RedisLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:

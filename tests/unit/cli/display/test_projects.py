@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 from rich.console import Console
-from support.ledger import OPTIONS, advance, put
+from support.ledger import advance, put
 from support.records import a_record
 
-from icfqueue.cli.display.projects import counts_line, counts_of, projects
+from icfqueue.cli.display.projects import anybody, counts_line, counts_of, projects
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.record import State
 from icfqueue.ledger.redis_ledger import RedisLedger
@@ -31,7 +31,6 @@ def test_what_is_between_two_steps_counts_as_running_while_somebody_works(
     ledger: RedisLedger,
 ) -> None:
     """After a Ctrl-C nothing runs, and nothing is said to."""
-    assert OPTIONS
     for name in ("v", "w"):
         put(ledger, Visit("study_1", name))
     advance(ledger, Visit("study_1", "v"), "export_repo")
@@ -39,6 +38,9 @@ def test_what_is_between_two_steps_counts_as_running_while_somebody_works(
     counts = counts_of(line, workers=True)
     assert (counts[State.QUEUED], counts[State.RUNNING]) == (1, 1)
     assert counts_of(line, workers=False) == line.counts
+    assert not anybody(ledger)
+    ledger.worker_lives("host:1")
+    assert anybody(ledger)
     assert counts_line(line, workers=False).plain == "study_1: 2 visits    2 queued"
 
 
