@@ -20,6 +20,7 @@ COMMANDS = (
     "verify",
     "catalog",
     "serve",
+    "metrics",
     "reconcile",
     "forget",
     "clone",

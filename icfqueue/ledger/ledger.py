@@ -17,6 +17,7 @@ from icfqueue.ledger.record import Record, State
 from icfqueue.ledger.room import Room
 
 if TYPE_CHECKING:  # it needs what is defined here
+    from icfqueue.ledger.stored.tallies import RedisTallies
     from icfqueue.ledger.stored.turns import Turns
 
 BATCH = 500
@@ -77,6 +78,8 @@ class Ledger(Protocol):
         Room on the disk that is promised to downloads.
     turns
         Who is served next, and whose message is missing.
+    tallies
+        What happened, counted: for monitoring.
     """
 
     @property
@@ -87,6 +90,8 @@ class Ledger(Protocol):
     def room(self) -> Room: ...
     @property
     def turns(self) -> Turns: ...
+    @property
+    def tallies(self) -> RedisTallies: ...
 
     # Records
 
