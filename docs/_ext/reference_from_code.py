@@ -5,6 +5,7 @@ directive                 what it stands for
 ========================= ==========================================================
 ``{command-list}``        every command: usage, help, options
 ``{settings-table}``      every field of ``Settings``: name, variable, values, default
+``{cause-table}``         every cause of failures, and which errors have it
 ``{error-list}``          every class of errors, its remedy, and what is said where
 ``{step-table}``          the steps in order, with their queues
 ``{file-table}``          what the files of a visit are called
@@ -39,6 +40,7 @@ from msgspec import Meta
 import icfqueue
 from icfqueue.cli.group import cli
 from icfqueue.core import errors, steps
+from icfqueue.core.causes import CAUSES
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
@@ -149,6 +151,34 @@ class Place(NamedTuple):
 
     message: str
     hint: str | None
+    cause: str
+
+
+class CauseTable(MarkdownDirective):
+    """Every cause of failures, with the classes that have it."""
+
+    def markdown(self) -> str:
+        """Return code, meaning, remedy and errors of each cause."""
+        _import_all()
+        having: dict[str, set[str]] = defaultdict(set)
+        for name, places in _places().items():
+            for place in places:
+                having[place.cause].add(name)
+        for cls, _ in _below(errors.StepError, 0):
+            if cls.__subclasses__() == []:
+                having[cls.default_cause].add(cls.__name__)
+        rows = [
+            [
+                f"`{code}`",
+                cause.meaning,
+                _code(cause.remedy) if "icfqueue" in cause.remedy else cause.remedy,
+                ", ".join(
+                    f"[{name}](#error-{name.lower()})" for name in sorted(having[code])
+                ),
+            ]
+            for code, cause in CAUSES.items()
+        ]
+        return table(["cause", "what is wrong", "what to do", "errors"], rows)
 
 
 class ErrorList(MarkdownDirective):
@@ -179,9 +209,12 @@ class ErrorList(MarkdownDirective):
             facts.append(["remedy", _code(cls.default_hint)])
         if facts:
             lines += [table(["", ""], facts), ""]
-        said = [[_code(p.message), _code(p.hint or "")] for p in _places()[cls.__name__]]
+        said = [
+            [_code(place.message), _code(place.hint or ""), _code(place.cause)]
+            for place in _places()[cls.__name__]
+        ]
         if said:
-            lines += [table(["what is said", "what to do"], said)]
+            lines += [table(["what is said", "what to do", "cause"], said)]
         return "\n".join(lines)
 
 
@@ -224,7 +257,9 @@ def _places() -> dict[str, list[Place]]:
                 continue
             hints = [key.value for key in node.keywords if key.arg == "hint"]
             hint = _text(hints[0], texts) if hints else cls.default_hint
-            place = Place(message, hint)
+            causes = [key.value for key in node.keywords if key.arg == "cause"]
+            cause = _text(causes[0], texts) if causes else getattr(cls, "default_cause", "")
+            place = Place(message, hint, cause)
             if place not in found[name]:
                 found[name].append(place)
     return found
@@ -408,6 +443,7 @@ def setup(app: Any) -> dict[str, bool]:
     """Make the directives known to Sphinx."""
     for name, directive in {
         "settings-table": SettingsTable,
+        "cause-table": CauseTable,
         "error-list": ErrorList,
         "step-table": StepTable,
         "file-table": FileTable,

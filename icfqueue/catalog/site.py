@@ -114,11 +114,13 @@ def _logo(settings: Settings) -> Path:
         raise PermanentError(
             f"the catalog's logo {logo} is no {', '.join(LOGO_TYPES)}",
             hint="name another file in catalog_logo",
+            cause="catalog",
         )
     if not logo.is_file():
         raise PermanentError(
             f"the catalog's logo {logo} is not there",
             hint="put it there for every worker, or name another file in catalog_logo",
+            cause="catalog",
         )
     return logo
 
@@ -153,6 +155,7 @@ def check_record(record: CatalogRecord) -> None:
         raise PermanentError(
             f"the catalog's schema does not allow {where} ({error.validator})",
             hint="look at the visit's metadata files, or make them anew with --force",
+            cause="metadata",
         )
 
 
@@ -189,6 +192,7 @@ def _of_package(*parts: str) -> Path:
         raise PermanentError(
             f"the installed datalad-catalog has no {'/'.join(parts)}",
             hint="pip install 'datalad-catalog>=1.1.1,<1.2'",
+            cause="setup",
         )
     return found
 
@@ -198,6 +202,8 @@ def _package() -> Path:
     found = importlib.util.find_spec("datalad_catalog")
     if found is None or not found.submodule_search_locations:
         raise PermanentError(
-            "datalad-catalog is not installed", hint="pip install datalad-catalog"
+            "datalad-catalog is not installed",
+            hint="pip install datalad-catalog",
+            cause="setup",
         )
     return Path(found.submodule_search_locations[0])

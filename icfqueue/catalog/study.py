@@ -197,6 +197,7 @@ class _Study:
             raise PermanentError(
                 f"{self.folder} is there but is no DataLad catalog",
                 hint="move it away: the study's catalog is written there",
+                cause="catalog",
             )
         return True
 
@@ -387,6 +388,7 @@ def _no_metadata(visit: Visit) -> PermanentError:
     return PermanentError(
         f"no metadata of {visit} in the store directory",
         hint="run the visit again: 'index_tar' and 'write_json' make them",
+        cause="metadata",
     )
 
 

@@ -36,13 +36,15 @@
 
 The class decides exit code and kind; the message says what was found and where; the
 hint says what to do: that of the place where the error is raised, otherwise its class's
-own (``default_hint``). Fields survive JSON (:meth:`StepError.to_dict`) and pickle.
+own (``default_hint``). So does the cause, a code of :mod:`icfqueue.core.causes`
+(``default_cause``). Fields survive JSON (:meth:`StepError.to_dict`) and pickle.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, Unpack
 
+from icfqueue.core.causes import Words
 from icfqueue.core.plain_text import escaped
 
 Kind = Literal["permanent", "transient"]
@@ -57,8 +59,8 @@ class IcfqueueError(Exception):
         What was found, with path, member or address. It reaches terminals, records and
         pages, so what no printer prints is escaped, wherever it came from.
     hint
-        What to do next: a remedy that works when it is pasted. None is the class's own,
-        an empty one says that the message says it all.
+        A remedy that works when it is pasted. None is the class's own; an empty one says
+        that the message says it all.
     """
 
     exit_code = 1
@@ -128,9 +130,13 @@ class StepError(IcfqueueError):
     """
 
     kind: Kind = "permanent"
+    default_cause: ClassVar[str] = "bug"
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, hint: str | None = None, cause: str | None = None
+    ) -> None:
         super().__init__(message, hint=hint)
+        self.cause = cause or self.default_cause
         self.project = ""
         self.visit = ""
         self.step = ""
@@ -147,6 +153,7 @@ class StepError(IcfqueueError):
         return {
             "step": self.step,
             "kind": self.kind,
+            "cause": self.cause,
             "type": type(self).__name__,
             "message": self.message,
             "hint": self.hint,
@@ -155,8 +162,6 @@ class StepError(IcfqueueError):
 
 class PermanentError(StepError):
     """Trying again cannot help: the visit fails."""
-
-    kind: Kind = "permanent"
 
 
 class BadTarball(PermanentError):
@@ -168,22 +173,26 @@ class BadTarball(PermanentError):
         Whether it could be whole once a copy that is under way has ended.
     """
 
+    default_cause = "damaged"
     default_hint = "obtain the tarball again and compare its MD5 with the archive's"
 
     def __init__(
-        self, message: str, *, hint: str | None = None, may_grow: bool = True
+        self, message: str, *, may_grow: bool = True, **words: Unpack[Words]
     ) -> None:
-        super().__init__(message, hint=hint)
+        super().__init__(message, **words)
         self.may_grow = may_grow
 
 
 class BadMetadata(PermanentError):
     """A published metadata file is not what it must be."""
 
+    default_cause = "metadata"
+
 
 class TarballChanged(PermanentError):
     """The tarball is not the one that the existing outputs were made from."""
 
+    default_cause = "changed"
     default_hint = "put the old tarball back, or use --force to make every output anew"
 
 
@@ -198,6 +207,7 @@ class AccessDenied(PermanentError):
         It was not the store of this worker's settings, which so has refused nothing.
     """
 
+    default_cause = "access"
     default_hint = (
         "give DataLad a credential for this project (`datalad credentials set NAME …`), "
         "try it by `icfqueue doctor`, then `icfqueue retry`"
@@ -207,11 +217,11 @@ class AccessDenied(PermanentError):
         self,
         message: str,
         *,
-        hint: str | None = None,
         forbidden: bool = False,
         elsewhere: bool = False,
+        **words: Unpack[Words],
     ) -> None:
-        super().__init__(message, hint=hint)
+        super().__init__(message, **words)
         self.forbidden = forbidden
         self.elsewhere = elsewhere
 
@@ -219,6 +229,7 @@ class AccessDenied(PermanentError):
 class NotInStore(PermanentError):
     """The tarball is neither in the store directory nor at the store URL."""
 
+    default_cause = "not-in-store"
     default_hint = (
         "check project, visit and store URL; the directory listing shows what is there"
     )
@@ -227,10 +238,13 @@ class NotInStore(PermanentError):
 class UnsafePath(PermanentError):
     """A link, or a folder that others may change, is where the store's own should be."""
 
+    default_cause = "unsafe-path"
+
 
 class Crashed(PermanentError):
     """The visit took down its worker as often as the settings allow."""
 
+    default_cause = "crash"
     default_hint = (
         "look for that time in the worker's and the node's log (out of memory?); "
         "then 'icfqueue retry'"
@@ -247,21 +261,19 @@ class TransientError(StepError):
     """
 
     kind: Kind = "transient"
+    default_cause = "system"
 
     def __init__(
-        self,
-        message: str,
-        *,
-        hint: str | None = None,
-        retry_after: float | None = None,
+        self, message: str, *, retry_after: float | None = None, **words: Unpack[Words]
     ) -> None:
-        super().__init__(message, hint=hint)
+        super().__init__(message, **words)
         self.retry_after = retry_after
 
 
 class NotSeen(TransientError):
     """What an earlier step left is not seen here: network file systems take their time."""
 
+    default_cause = "not-seen"
     default_hint = (
         "the visit is tried again; if that does not help, enqueue it anew. Mount options "
         "that help are in the documentation for administrators"
@@ -277,24 +289,30 @@ class NetworkTrouble(TransientError):
         The worker waited for long in vain, and others would.
     """
 
+    default_cause = "network"
+
     def __init__(
         self,
         message: str,
         *,
-        hint: str | None = None,
         retry_after: float | None = None,
         slow: bool = False,
+        **words: Unpack[Words],
     ) -> None:
-        super().__init__(message, hint=hint, retry_after=retry_after)
+        super().__init__(message, retry_after=retry_after, **words)
         self.slow = slow
 
 
 class StoreBusy(TransientError):
     """The store answered 429 or 503."""
 
+    default_cause = "store-busy"
+
 
 class TarballTouched(TransientError):
     """The tarball changed while it was read; what was read is worth nothing."""
+
+    default_cause = "touched"
 
 
 class DiskTrouble(TransientError):
@@ -303,14 +321,15 @@ class DiskTrouble(TransientError):
     Parameters
     ----------
     full
-        There is no room to write, which is no visit's fault: no attempt is counted. An
-        I/O error counts, for it may be one tarball that cannot be read.
+        There is no room to write: no attempt counts. An I/O error does count, for it may
+        be one tarball that cannot be read.
     """
 
+    default_cause = "disk"
     default_hint = "make room or repair the file system; the visit is tried again"
 
-    def __init__(self, message: str, *, hint: str | None = None, full: bool = True) -> None:
-        super().__init__(message, hint=hint)
+    def __init__(self, message: str, *, full: bool = True, **words: Unpack[Words]) -> None:
+        super().__init__(message, **words)
         self.full = full
 
 
@@ -323,20 +342,24 @@ class NoRoom(TransientError):
         Bytes of the whole tarball.
     """
 
-    def __init__(self, message: str, *, hint: str | None = None, size: int = 0) -> None:
-        super().__init__(message, hint=hint)
+    default_cause = "no-room"
+
+    def __init__(self, message: str, *, size: int = 0, **words: Unpack[Words]) -> None:
+        super().__init__(message, **words)
         self.size = size
 
 
 class ToolFailed(TransientError):
     """git or git-annex ended with an error; the message has the end of its stderr."""
 
+    default_cause = "tool"
     default_hint = "'icfqueue doctor' checks git and git-annex; the visit is tried again"
 
 
 class Stalled(TransientError):
     """A step made no progress for longer than the settings allow."""
 
+    default_cause = "stall"
     default_hint = "the step is tried again; the limit is the setting 'stall'"
 
 

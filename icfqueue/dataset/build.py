@@ -157,4 +157,5 @@ def _bad_member(path: bytes | str, what: str) -> BadTarball:
     return BadTarball(
         f"member {shown!r} {what}",
         hint="the tarball must be made anew without it",
+        cause="bad-name",
     )

@@ -249,4 +249,5 @@ def _missing(program: str) -> PermanentError:
     return PermanentError(
         f"{program} is not installed on this machine",
         hint=f"{how}; 'icfqueue doctor' says what else is missing",
+        cause="setup",
     )

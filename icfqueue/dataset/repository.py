@@ -73,6 +73,7 @@ def check_tree(repo: Path, ref: str, guard: Guard) -> None:
         raise BadTarball(
             f"member '{member}' has a name that git refuses to check out",
             hint="the tarball must be made anew without it",
+            cause="bad-name",
         ) from error
     (repo / "index").unlink(missing_ok=True)
 

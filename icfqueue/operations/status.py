@@ -125,6 +125,7 @@ def error_of(found: Unreadable) -> dict[str, str]:
         "step": "",
         "kind": "permanent",
         "type": UnreadableRecord.__name__,
+        "cause": "unreadable",
         "message": f"its record cannot be read: {found.why}",
         "hint": found.hint or f"icfqueue forget {found.visit.project} {found.visit.id}",
     }
@@ -193,6 +194,7 @@ CSV_FIELDS = (
     "error_kind",
     "error_type",
     "error_message",
+    "error_cause",
 )
 
 
@@ -203,7 +205,10 @@ def visit_row(record: Record | Unreadable) -> dict[str, Any]:
         return dict.fromkeys(CSV_FIELDS, "") | {
             "visit": record.visit.id,
             "state": UNREADABLE,
-            **{f"error_{name}": error[name] for name in ("kind", "type", "message")},
+            **{
+                f"error_{name}": error[name]
+                for name in ("kind", "type", "message", "cause")
+            },
         }
     error = record.error or {}
     return {
@@ -221,6 +226,7 @@ def visit_row(record: Record | Unreadable) -> dict[str, Any]:
         "error_kind": error.get("kind", ""),
         "error_type": error.get("type", ""),
         "error_message": error.get("message", ""),
+        "error_cause": error.get("cause", ""),
     }
 
 

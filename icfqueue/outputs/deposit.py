@@ -355,7 +355,7 @@ def write_export(repo: Path, target: Path, source: DataclassInstance) -> None:
     names += [f"{name}/" for name in names if (repo / name).is_dir()]
     names = sorted(name for name in names if _PARTS.fullmatch(name))
     if not _has_pack(names):
-        raise TransientError(f"{repo.name} is not whole", hint="the visit is tried again")
+        raise TransientError(f"{repo.name} is not whole", cause="deposit")
     with zipfile.ZipFile(target, "w") as export:
         export.comment = json.dumps({"icfqueue": asdict(source)}, sort_keys=True).encode()
         for name in names:

@@ -16,7 +16,7 @@ from contextlib import suppress
 import redis
 
 from icfqueue.broker.refusals import is_away
-from icfqueue.core import faultpoint, steps
+from icfqueue.core import steps
 from icfqueue.core.errors import (
     DiskTrouble,
     Interrupted,
@@ -31,6 +31,7 @@ from icfqueue.core.errors import (
 from icfqueue.core.guard import Guard
 from icfqueue.core.options import Outcome
 from icfqueue.core.plain_text import shown
+from icfqueue.core.processes import faultpoint
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
 from icfqueue.ledger.ledger import Entry
@@ -356,6 +357,7 @@ def _as_fault(error: Exception) -> Fault:
         cause = TransientError(
             "a key of the broker was not what icfqueue writes there",
             hint="nothing is to be done: it is mended, and the visit goes on",
+            cause="broker",
         )
         return PutOff(cause, AWAY)
     return error if isinstance(error, Withdrawn) else as_step_error(error)

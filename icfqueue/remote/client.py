@@ -50,9 +50,7 @@ _MD5SUM = re.compile(r"([0-9A-Fa-f]{32}) [ *]([^\n/]+)\n?")
 
 
 class RemoteStore:
-    """The store at a URL, over one session that keeps its connection.
-
-    For one thread; see :func:`remote_of`.
+    """The store at a URL, for one thread, over one session that keeps its connection.
 
     Parameters
     ----------
@@ -196,8 +194,8 @@ class RemoteStore:
         if match is None or match[2] != visit.tarball:
             raise PermanentError(
                 f"{self.url}/{storepath} is not '<md5>  {visit.tarball}'",
-                hint="have the file corrected or removed in the store, then "
-                "`icfqueue retry`",
+                hint="have the file corrected or removed, then `icfqueue retry`",
+                cause="store-answer",
             )
         return match[1].lower()
 
@@ -248,6 +246,7 @@ class RemoteStore:
                 f"{url} sends {shown(kind) or 'no content type'}, "
                 "not a directory listing in HTML",
                 hint="name the visits (`--visits-file`), or switch the listing on",
+                cause="store-answer",
             )
         self._clock.start(self._listing_time)
         listing = Listing(project, answer.url or url)

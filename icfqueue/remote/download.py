@@ -200,6 +200,7 @@ def whole_length(answer: requests.Response, url: str) -> int:
         raise PermanentError(
             f"{url} is a web page, not a tarball",
             hint="open the address in a browser: the store may want another way to log in",
+            cause="store-answer",
         )
     length = answer.headers.get("Content-Length", "")
     coding = answer.headers.get("Content-Encoding", "identity")
@@ -231,7 +232,9 @@ def page(answer: requests.Response, pace: Pace, most: int) -> Iterator[bytes]:
         size += len(piece)
         if size > most:
             raise PermanentError(
-                f"{pace.url} has more than {most} bytes", hint="is it what it is to be?"
+                f"{pace.url} has more than {most} bytes",
+                hint="is it what it is to be?",
+                cause="store-answer",
             )
         yield piece
 
@@ -245,6 +248,7 @@ def _unpacked(answer: requests.Response, pace: Pace) -> Iterator[bytes]:
         raise PermanentError(
             f"{pace.url} comes packed as {shown(coding)}, which was not asked for",
             hint="have the store send it as it is",
+            cause="store-answer",
         )
     unpacker = zlib.decompressobj(_ANY_HEADER)
     for packed in _received(answer, pace):

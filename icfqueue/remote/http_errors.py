@@ -79,7 +79,7 @@ def of_status(
         return StoreBusy(f"{found}: the store is busy", retry_after=wait)
     if status in {408, 425} or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return NetworkTrouble(f"{found}: the store is in trouble")
-    return PermanentError(f"{found}, which icfqueue has no use for")
+    return PermanentError(f"{found}, which icfqueue has no use for", cause="store-answer")
 
 
 def of_exception(error: Exception, url: str) -> StepError:
@@ -99,6 +99,7 @@ def of_exception(error: Exception, url: str) -> StepError:
         return PermanentError(
             f"{url} redirects more than {MAX_REDIRECTS} times",
             hint="open the address in a browser: the store may want another way to log in",
+            cause="store-answer",
         )
     if isinstance(error, ValueError | NotImplementedError) and not isinstance(
         error, requests.JSONDecodeError
@@ -106,12 +107,15 @@ def of_exception(error: Exception, url: str) -> StepError:
         # InvalidURL, MissingSchema, a host that cannot be encoded; a way to log in that
         # DataLad does not know.
         return PermanentError(
-            f"{url} cannot be asked for ({reason})", hint="check the store URL"
+            f"{url} cannot be asked for ({reason})",
+            hint="check the store URL",
+            cause="store-answer",
         )
     if isinstance(error, requests.exceptions.SSLError | urllib3.exceptions.SSLError):
         return NetworkTrouble(
             f"{url}: the secure connection was not made: {_first_words(error)}",
             hint=_certificate_hint(_bottom(error)),
+            cause="certificate",
         )
     if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
         return NetworkTrouble(

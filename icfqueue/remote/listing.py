@@ -123,6 +123,7 @@ class Listing:
                 f"{self.address} is no directory listing: nothing in {self._silence} "
                 "characters is a tag",
                 hint=_HINT,
+                cause="store-answer",
             )
 
     def _take(self, tokens: Iterator[Token]) -> bool:
@@ -158,7 +159,9 @@ class Listing:
             self._ids.add(visit.id)
             if len(self._ids) > MAX_VISITS:
                 raise PermanentError(
-                    f"{self.address} lists more than {MAX_VISITS} visits", hint=_HINT
+                    f"{self.address} lists more than {MAX_VISITS} visits",
+                    hint=_HINT,
+                    cause="store-answer",
                 )
             return
         if len(self._left_out) < NAMED:

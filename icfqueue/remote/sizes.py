@@ -56,4 +56,5 @@ def no_length(url: str, text: str = "") -> PermanentError:
         f"{url} comes without a usable Content-Length{said}, so that nobody could tell "
         "whether all of it has arrived",
         hint="have the store send tarballs as plain files",
+        cause="store-answer",
     )

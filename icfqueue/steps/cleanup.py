@@ -61,6 +61,7 @@ def _deposited(job: Job, what: str) -> Source:
                 f"{what} of {job.visit} was kept: there is no deposit that was made "
                 "from it",
                 hint="run the visit again; `icfqueue verify` says what differs",
+                cause="deposit",
             )
         )
     return found[1]
@@ -89,6 +90,7 @@ def _check_tarball(job: Job, source: Source) -> Fingerprint | None:
         raise PermanentError(
             f"{kept}it has {source.size} bytes, the store's has an unknown number",
             hint="the dataset could not be got from the store; find out which one is right",
+            cause="kept",
         )
     published = remote.md5sum(job.visit) if there == source.size else None
     change = change_in_store(there, published, recorded)
@@ -98,10 +100,12 @@ def _check_tarball(job: Job, source: Source) -> Fingerprint | None:
         raise PermanentError(
             f"{kept}it has {change.recorded} bytes, the store's has {change.found}",
             hint="the dataset could not be got from the store; find out which one is right",
+            cause="kept",
         )
     raise PermanentError(
         f"{kept}its MD5 is {change.recorded}, the store publishes {change.found}",
         hint="find out which one is right, and whether the md5sum file is up to date",
+        cause="kept",
     )
 
 
@@ -121,4 +125,5 @@ def _check_here(job: Job, recorded: Recorded, kept: str) -> Fingerprint | None:
     raise PermanentError(
         f"{kept}it has {found}, the deposit was made from {wanted}",
         hint="run the visit with --force to make its dataset anew",
+        cause="kept",
     )

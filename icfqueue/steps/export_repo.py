@@ -65,6 +65,7 @@ def run(job: Job, keys: KeySource | None = None) -> Outcome:
             raise PermanentError(
                 f"{visit.refs} and {visit.repo_export} were made by another tool",
                 hint="keep them and leave the visit out, or replace them with --force",
+                cause="foreign",
             )
         # Without refs, too: a worker may have died while it replaced the deposit.
         previous = old or deposit.read_export(store, visit)
@@ -173,10 +174,13 @@ def _recorded(
             PermanentError(
                 f"no metadata of {job.visit} in the store directory",
                 hint="run the visit again with --force: its first steps make them",
+                cause="metadata",
             )
         )
     if job.is_stale(tarball.md5):
-        raise job.unseen(PermanentError(f"the new metadata of {job.visit} are missing"))
+        raise job.unseen(
+            PermanentError(f"the new metadata of {job.visit} are missing", cause="metadata")
+        )
     metadata = dicoms.md5
     if metadata is None:
         raise job.unseen(dicoms.missing())
@@ -225,4 +229,5 @@ def _newest(job: Job, tarball: TarballMeta, old: Deposit | None) -> int:
         f"the dates in {job.visit.tarball} are not known any more: neither the tarball nor "
         "a deposit made of it is in the store directory",
         hint="run the visit again with --force: it fetches the tarball anew",
+        cause="metadata",
     )

@@ -30,12 +30,14 @@ def as_step_error(error: Exception) -> StepError:
             return TransientError(
                 f"{error.strerror} ({error.filename})",
                 hint=f"{mend}. The visit is tried again",
+                cause="permission",
             )
         return PermanentError(
             f"{error.strerror} ({error.filename or 'in the store directory'})",
             hint="look at owner and group of the file and its folder, and at the umask of "
             "who made them: the workers must be able to read and write there; then "
             "'icfqueue retry'",
+            cause="permission",
         )
     if isinstance(error, OSError | MemoryError):
         memory = isinstance(error, MemoryError)
@@ -44,6 +46,7 @@ def as_step_error(error: Exception) -> StepError:
         return TransientError(
             f"{type(error).__name__}: {what}{f' ({where})' if where else ''}",
             hint="the visit is tried again; the worker's log has more",
+            cause="memory" if memory else "system",
         )
     # Frames only: the exception's own words may hold a DICOM value or a credential.
     frames = "".join(traceback.format_tb(error.__traceback__))

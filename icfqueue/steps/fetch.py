@@ -62,6 +62,7 @@ def _still_the_same(job: Job, remote: RemoteStore) -> Outcome:
         raise TransientError(
             f"the deposit of {job.visit} went while it was looked at",
             hint="nothing else may change it; the visit is tried again",
+            cause="deposit",
         )
     deposit, source = found
     known = Recorded(source.size, source.md5)
@@ -147,6 +148,7 @@ def _receive(job: Job, download: Download, kept: Part, hasher: _Hasher) -> None:
             f"{hasher.found}; the store publishes {hasher.published}",
             hint="it is downloaded again; if that does not help, the tarball in the store "
             "is damaged, or its md5sum file is not its own",
+            cause="checksum",
         )
 
 

@@ -93,6 +93,7 @@ def _readable(visit: Visit) -> Iterator[None]:
             f"{visit.storepath} cannot be indexed: {error.strerror} ({error.filename})",
             hint="it must be a file that the workers may read, in a folder in which they "
             "may write",
+            cause="permission",
         ) from error
     except FileNotFoundError as error:
         raise freshness.touched(visit) from error

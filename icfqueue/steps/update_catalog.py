@@ -83,7 +83,9 @@ def _renew(jobs: Sequence[Job], results: Results) -> Results:
             continue
         if job.vouched and not _is_newest(job, renewed.read.get(job.visit)):
             name = f"the newest {job.visit.refs}"
-            after[job.visit] = job.unseen(PermanentError(f"{name} is missing"))
+            after[job.visit] = job.unseen(
+                PermanentError(f"{name} is missing", cause="deposit")
+            )
         elif job.visit in renewed.changed:
             after[job.visit] = replace(before, worked=True)
     return after

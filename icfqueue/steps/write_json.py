@@ -71,12 +71,17 @@ def _publish(
     source = tarball_index.dicoms_path(store, visit)
     indexed = None if listed else tarball_index.Listing.of(store, source)
     if not listed and indexed is None and job.vouched:
-        raise job.unseen(TransientError(f"the list of DICOM files of {visit} is missing"))
+        raise job.unseen(
+            TransientError(
+                f"the list of DICOM files of {visit} is missing", cause="metadata"
+            )
+        )
     if not listed and indexed != known.listing:
         store.withdraw(visit, tarball_index.index_path(store, visit), guard)
         raise TransientError(
             f"the list of DICOM files of {visit} is not the one that was indexed",
             hint="the visit is indexed again",
+            cause="metadata",
         )
     note = store.path(visit, visit.metadata_tarball)
     # A deposit must not outlive the metadata that it was made from.
@@ -100,10 +105,13 @@ def _as_published(job: Job) -> Outcome:
             TransientError(
                 f"the tarball of {job.visit} is not indexed",
                 hint="enqueue the visit again: it begins with the step `index_tar`",
+                cause="metadata",
             )
         )
     if job.is_stale(told.md5):
-        raise job.unseen(TransientError(f"the index of the new {job.visit} is missing"))
+        raise job.unseen(
+            TransientError(f"the index of the new {job.visit} is missing", cause="metadata")
+        )
     dicoms = job.dicoms
     if dicoms is None:
         dicoms = count_of_dicoms(job.store, job.visit, job.options.store_url)

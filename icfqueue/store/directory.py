@@ -22,9 +22,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from icfqueue.core import faultpoint
 from icfqueue.core.errors import StepError
 from icfqueue.core.guard import UNGUARDED, Guard
+from icfqueue.core.processes import faultpoint
 from icfqueue.core.visit import Visit
 from icfqueue.store.beneath.publication import Publication
 from icfqueue.store.beneath.swap_folder import recover

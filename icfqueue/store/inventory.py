@@ -54,6 +54,8 @@ def tarball_here(store: Store, visit: Visit) -> int | None:
         return None
     if not stat.S_ISREG(found.st_mode):
         raise PermanentError(
-            f"{path} is not a file", hint="remove it to have the tarball downloaded"
+            f"{path} is not a file",
+            hint="remove it to have the tarball downloaded",
+            cause="unsafe-path",
         )
     return found.st_size

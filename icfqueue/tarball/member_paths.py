@@ -217,4 +217,4 @@ class Paths:
 
     def _refused(self, path: str, why: str, hint: str) -> BadTarball:
         message = f"{self._tar}: member {shown(path)} {why}"
-        return BadTarball(message, hint=hint, may_grow=False)
+        return BadTarball(message, hint=hint, cause="bad-name", may_grow=False)

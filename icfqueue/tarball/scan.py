@@ -114,7 +114,9 @@ def index_stream(
                 told = dicoms
     if not dicoms:
         raise BadTarball(
-            f"{name} has no DICOM file", hint="look at its members with `tar -tvf`"
+            f"{name} has no DICOM file",
+            hint="look at its members with `tar -tvf`",
+            cause="no-dicom",
         )
     lines.append("\n]\n")
     dicoms_out.write("".join(lines).encode())

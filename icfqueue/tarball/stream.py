@@ -214,7 +214,7 @@ class TarStream:
             The tar ends within the member.
         """
         if not self._need(count):
-            self._cut(f"in member {shown(self._name)}")
+            self._ends(f"in member {shown(self._name)}")
         return self._view[self._at : self._at + count]
 
     def pieces(self) -> Iterator[memoryview]:
@@ -229,7 +229,7 @@ class TarStream:
         """
         while self._left:
             if self._at == self._end and not self._need(1):
-                self._cut(f"in member {shown(self._name)}")
+                self._ends(f"in member {shown(self._name)}")
             count = min(self._left, self._end - self._at)
             piece = self._view[self._at : self._at + count]
             self._at += count
@@ -319,7 +319,7 @@ class TarStream:
             raise Damaged(f"an extended header of {size} bytes")
         padded = -(-size // BLOCK) * BLOCK
         if not self._need(BLOCK + padded):
-            self._cut("in an extended header")
+            self._ends("in an extended header")
         self._at += BLOCK
         content = bytes(self._view[self._at : self._at + size])
         self._at += padded
@@ -343,6 +343,7 @@ class TarStream:
                     f"{self.name} has data after its end mark, at byte "
                     f"{self._base + self._at} or later{self._after()}",
                     hint="unpack it with tar --ignore-zeros and pack it again as one",
+                    cause="two-tars",
                 )
             self._at = self._end
         self._hash()
@@ -356,17 +357,14 @@ class TarStream:
         """Say why there is no header where one must be."""
         here = self._base + self._at
         if here == 0 and self._end == 0:
-            raise BadTarball(f"{self.name} is empty", hint="obtain the tarball again")
+            raise BadTarball(f"{self.name} is empty", hint=_AGAIN, cause="empty")
         if here == 0:
             self._no_tar(bytes(self._view[: self._end]))
         if self._end > self._at:
-            self._cut(f"in a header{self._after()}")
+            self._ends(f"in a header{self._after()}")
         # Every tar writer ends with blocks of zeros. Without them nothing tells a whole
         # tarball from one that was cut between two members.
-        raise BadTarball(
-            f"{self.name} is cut: it has no end mark at byte {here}{self._after()}",
-            hint=_AGAIN,
-        )
+        self._cut(f"has no end mark at byte {here}{self._after()}")
 
     def _no_tar(self, block: bytes) -> NoReturn:
         for magic, (what, command) in _COMPRESSED.items():
@@ -374,18 +372,20 @@ class TarStream:
                 raise BadTarball(
                     f"{self.name} is compressed ({what}); it must be a plain tar",
                     hint=f"unpack it with {command} and put the plain tar in its place",
+                    cause="gzip",
                     may_grow=False,
                 )
         raise BadTarball(
             f"{self.name} is no tarball: it does not begin with a tar header",
             hint="look at it with `file` and `tar -t`, and obtain it again",
+            cause="no-tar",
         )
 
-    def _cut(self, where: str) -> NoReturn:
-        raise BadTarball(
-            f"{self.name} is cut: it ends {where}, at byte {self._base + self._end}",
-            hint=_AGAIN,
-        )
+    def _ends(self, where: str) -> NoReturn:
+        self._cut(f"ends {where}, at byte {self._base + self._end}")
+
+    def _cut(self, what: str) -> NoReturn:
+        raise BadTarball(f"{self.name} is cut: it {what}", hint=_AGAIN, cause="cut")
 
 
 def _readinto(source: ByteStream) -> Callable[[memoryview], int]:

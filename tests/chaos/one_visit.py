@@ -13,8 +13,9 @@ from typing import Any
 
 from support.forked import serve
 
-from icfqueue.core import faultpoint, steps
+from icfqueue.core import steps
 from icfqueue.core.options import Options
+from icfqueue.core.processes import faultpoint
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
 from icfqueue.steps import registry

@@ -7,7 +7,7 @@ import random
 from support.chaos_project import PROJECT
 from support.killable_cluster import KillableCluster
 
-from icfqueue.core import faultpoint
+from icfqueue.core.processes import faultpoint
 from icfqueue.ledger.record import State
 
 

@@ -21,7 +21,7 @@ from support.faulty_store import FaultyStore
 from support.forked import Forked
 from support.killable_cluster import KillableCluster
 
-from icfqueue.core import faultpoint
+from icfqueue.core.processes import faultpoint
 from icfqueue.core.visit import Visit
 from icfqueue.demo.visits import members_of_visit, shipped, write_tar
 from icfqueue.ledger.record import State

@@ -11,7 +11,7 @@ from support.chaos_project import PROJECT
 from support.event_log import events, trespasses
 from support.killable_cluster import KillableCluster
 
-from icfqueue.core import faultpoint
+from icfqueue.core.processes import faultpoint
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.record import State
 

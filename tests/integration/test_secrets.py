@@ -60,7 +60,10 @@ def test_git_and_git_annex_are_told_no_secret(tmp_path: Path) -> None:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
         ) as started:
-            seen = Path(f"/proc/{started.pid}/environ").read_bytes()
+            # Empty while the process is being made.
+            environ = Path(f"/proc/{started.pid}/environ")
+            while not (seen := environ.read_bytes()):
+                assert started.poll() is None
             started.send_signal(signal.SIGKILL)
         assert b"hunter2" not in seen
         assert b"PATH=" in seen

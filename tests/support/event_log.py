@@ -1,6 +1,7 @@
 """The log of what workers reach, and what must never stand in it.
 
-Written by :mod:`icfqueue.core.faultpoint`: a time, a process and words in each line.
+Written by :mod:`icfqueue.core.processes.faultpoint`: a time, a process and words in each
+line.
 """
 
 from __future__ import annotations

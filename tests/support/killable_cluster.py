@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from icfqueue.core import faultpoint
+from icfqueue.core.processes import faultpoint
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.record import ACTIVE, Record, State
 from icfqueue.ledger.redis_ledger import RedisLedger

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -114,8 +115,6 @@ class Nginx:
             time.sleep(0.05)
 
     def _answers(self) -> bool:
-        import http.client
-
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
             connection.request("HEAD", "/")
@@ -139,13 +138,28 @@ class Nginx:
 
     def sent(self) -> list[Sent]:
         """Return what was answered, without the look whether it is up."""
-        lines = (self.folder / "access.log").read_text().splitlines()
-        found = (Sent(**json.loads(line)) for line in lines)
-        return [one for one in found if one.path != "/"]
+        self._settle()
+        return [one for one in self._logged() if one.path != "/"]
 
     def forget(self) -> None:
         """Begin the log anew."""
+        self._settle()
         os.truncate(self.folder / "access.log", 0)
+
+    def _logged(self) -> list[Sent]:
+        lines = (self.folder / "access.log").read_text().splitlines()
+        return [Sent(**json.loads(line)) for line in lines]
+
+    def _settle(self) -> None:
+        """Wait until all that was answered is logged, which is done after the answer.
+
+        One process answers one request after the other: once a further one is logged, so
+        are those before.
+        """
+        looks = sum(one.path == "/" for one in self._logged())
+        end = time.monotonic() + 20
+        while self._answers() and sum(one.path == "/" for one in self._logged()) <= looks:
+            assert time.monotonic() < end, "nginx logs nothing"
 
     def login(self) -> dict[str, Any]:
         """Return DataLad's configuration for this server's password."""

@@ -1,1 +1,1 @@
-"""Processes that we start: their groups, and whether they still beat."""
+"""Processes: their groups, whether they beat, and where tests have them end."""

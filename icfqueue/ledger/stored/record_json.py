@@ -18,6 +18,8 @@ from typing import Annotated, Any
 
 import msgspec
 
+from icfqueue.core import errors
+from icfqueue.core.causes import UNKNOWN
 from icfqueue.core.errors import UnreadableRecord
 from icfqueue.core.options import Options
 from icfqueue.core.priority import MAX_PRIORITY
@@ -91,7 +93,7 @@ _MORE = frozenset(More.__struct_fields__)
 _OPTIONS = frozenset(Options.__dataclass_fields__)
 _NEW_OPTION = "superdataset"
 _STEP = len(StepFields.__struct_fields__)
-_ERROR = ("step", "kind", "type", "message", "hint")
+_ERROR = ("step", "kind", "type", "cause", "message", "hint")
 _STATES = frozenset(
     {"pending", "queued", "running", "waiting", "done", "failed", "cancelled"}
 )
@@ -140,6 +142,7 @@ def read(text: str | bytes, visit: Visit | None, more: str | None, version: str)
     _check_steps(known.steps)
     if known.error is not None:
         known.error = dict.fromkeys(_ERROR, "") | known.error
+        known.error["cause"] = known.error["cause"] or _cause_of(known.error["type"])
     later, unknown_more = _more(more, version)
     if later is not None and later.superdataset is not None:
         known.options = replace(known.options, superdataset=later.superdataset)
@@ -163,6 +166,14 @@ def _decoded(text: str | bytes, kind: type[Any], what: str) -> tuple[dict[str, A
         return raw, msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
         raise UnreadableRecord(f"its {what} is not what it must be: {error}") from None
+
+
+def _cause_of(kind: str) -> str:
+    """Return the cause of an error that an older release wrote, by its class's name."""
+    cls = getattr(errors, kind, None)
+    if cls in {errors.TransientError, errors.PermanentError, errors.BadTarball}:
+        return UNKNOWN
+    return getattr(cls, "default_cause", UNKNOWN)
 
 
 def _check_steps(steps: list[StepFields]) -> None:

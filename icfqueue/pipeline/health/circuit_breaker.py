@@ -27,6 +27,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from icfqueue.core.causes import CAUSES
 from icfqueue.core.errors import (
     AccessDenied,
     DiskTrouble,
@@ -183,13 +184,13 @@ class CircuitBreaker:
         words = self.ledger.notes.read(name, _words)
         if words is None:
             return
-        cause = kind(words["message"], hint=words["hint"])
+        cause = kind(words["message"], hint=words["hint"], cause=words.get("cause"))
         cause.at(project=visit.project, visit=visit.id, step=step)
         raise PutOff(cause, self.ledger.notes.ends_in(name, pause, MAX_RETRY_AFTER) + 0.5)
 
     def _leave(self, name: str, error: StepError, seconds: float | None = None) -> None:
-        words = json.dumps({"message": error.message, "hint": error.hint})
-        self.ledger.notes.put(name, words, seconds)
+        words = {"message": error.message, "hint": error.hint, "cause": error.cause}
+        self.ledger.notes.put(name, json.dumps(words), seconds)
 
     def _count_refusal(self, visit: Visit, error: AccessDenied) -> None:
         """Hold the project, if it is that and not the visit which is refused."""
@@ -253,14 +254,17 @@ _MOST_WORDS = 10_000
 
 
 def _words(text: str) -> dict[str, str] | None:
-    """Return message and hint of a note; None if it has them not."""
+    """Return message and hint of a note, and the cause if it has one; else None."""
     try:
         found = json.loads(text) if len(text) <= _MOST_WORDS else None
     except (ValueError, RecursionError):
         return None
     if not isinstance(found, dict):
         return None
-    words = {name: found.get(name) for name in ("message", "hint")}
+    words = {name: found.get(name) for name in ("message", "hint", "cause")}
+    if words["cause"] not in CAUSES:
+        # Of an older release, or a stranger.
+        del words["cause"]
     strings = {name: word for name, word in words.items() if isinstance(word, str)}
     return strings if strings.keys() == words.keys() else None
 

@@ -9,9 +9,9 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from icfqueue.core import faultpoint
 from icfqueue.core.errors import TarballTouched
 from icfqueue.core.guard import Guard
+from icfqueue.core.processes import faultpoint
 from icfqueue.store.beneath.folder import Folder
 from icfqueue.store.beneath.fsync import sync_folder, to_disk
 from icfqueue.store.beneath.swap_folder import put_folder

@@ -6,7 +6,7 @@ import ctypes
 import errno
 import os
 
-from icfqueue.core import faultpoint
+from icfqueue.core.processes import faultpoint
 from icfqueue.store.beneath.folder import Folder
 
 _RENAME_EXCHANGE = 2

@@ -18,10 +18,10 @@ from support.guards import LosingGuard
 from support.metadata import write_metadata
 
 from icfqueue.catalog import pages, site, study
-from icfqueue.core import faultpoint
 from icfqueue.core.errors import LeaseLost, NotSeen, PermanentError, UsageError
 from icfqueue.core.guard import UNGUARDED, Guard
 from icfqueue.core.options import Outcome, Results
+from icfqueue.core.processes import faultpoint
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
 from icfqueue.outputs import deposit, ids

@@ -96,6 +96,7 @@ def test_an_entry_of_the_record_is_json_and_has_exactly_the_documented_fields(
         "step": "fetch",
         "kind": "transient" if issubclass(cls, TransientError) else "permanent",
         "type": cls.__name__,
+        "cause": cls.default_cause,
         "message": "m",
         "hint": "h",
     }

@@ -97,6 +97,7 @@ def test_a_visit_that_takes_its_worker_down_three_times_fails_and_says_so(
         "step": "fetch",
         "kind": "permanent",
         "type": "Crashed",
+        "cause": "crash",
         "message": "fetch took down its worker 3 times, last on node2:7",
         "hint": found.error["hint"] if found.error else "",
     }

@@ -14,7 +14,6 @@ from msgspec import structs
 from support import datasets
 from support.reading import counted_opens
 
-from icfqueue.core import faultpoint
 from icfqueue.core.errors import (
     BadTarball,
     LeaseLost,
@@ -23,6 +22,7 @@ from icfqueue.core.errors import (
     TarballChanged,
 )
 from icfqueue.core.guard import Guard
+from icfqueue.core.processes import faultpoint
 from icfqueue.dataset.annex_keys import KeySource
 from icfqueue.demo.visits import members_of_visit, shipped
 from icfqueue.outputs import deposit, tarball_index

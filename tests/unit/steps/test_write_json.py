@@ -14,9 +14,9 @@ import pytest
 from support.guards import LosingGuard
 from support.reading import counted_opens
 
-from icfqueue.core import faultpoint
 from icfqueue.core.errors import LeaseLost, NotSeen, TransientError
 from icfqueue.core.guard import Guard
+from icfqueue.core.processes import faultpoint
 from icfqueue.demo.visits import shipped, write_tar
 from icfqueue.outputs import metadata_files, tarball_index
 from icfqueue.outputs.metadata_files import TarballMeta

@@ -91,7 +91,7 @@ def test_folders_below_a_setgid_folder_hand_the_group_on(store: Store) -> None:
     assert folder.stat().st_mode & stat.S_ISGID
     (folder / "tree/inner").mkdir(parents=True)
     (folder / "tree/inner/file").touch()
-    store.share_names_in(folder / "tree")
+    store.share_tree(folder / "tree")
     assert (folder / "tree/inner").stat().st_mode & stat.S_ISGID
     assert not (folder / "tree/inner/file").stat().st_mode & stat.S_ISGID
 

@@ -198,9 +198,29 @@ def test_an_error_without_some_of_its_words_has_empty_ones() -> None:
         "step": "",
         "kind": "",
         "type": "",
+        "cause": "unknown",
         "message": "x\udc80",
         "hint": "",
     }
+
+
+@pytest.mark.parametrize(
+    ("kind", "cause"),
+    [
+        ("NotInStore", "not-in-store"),
+        ("DiskTrouble", "disk"),
+        ("BadTarball", "unknown"),
+        ("PermanentError", "unknown"),
+        ("Path", "unknown"),
+        ("nothing", "unknown"),
+    ],
+)
+def test_an_error_of_an_older_release_has_the_cause_of_its_class_if_it_has_one(
+    kind: str, cause: str
+) -> None:
+    found = read(changed(["error"], {"message": "m", "type": kind}))
+    assert found.error is not None
+    assert found.error["cause"] == cause
 
 
 def test_steps_and_states_are_those_of_the_record() -> None:

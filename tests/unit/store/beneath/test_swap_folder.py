@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from icfqueue.core import faultpoint
+from icfqueue.core.processes import faultpoint
 from icfqueue.store.beneath import swap_folder
 from icfqueue.store.beneath.folder import Folder
 from icfqueue.store.beneath.swap_folder import Place, put_folder, recover

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from icfqueue.core import faultpoint
+from icfqueue.core.processes import faultpoint
 
 CODE = (
-    "from icfqueue.core import faultpoint as f\n"
+    "from icfqueue.core.processes import faultpoint as f\n"
     "f.reach('before x'); f.reach('after v_refs')"
 )
 
