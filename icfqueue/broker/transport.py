@@ -163,6 +163,9 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]  # Kombu is untyped
         """Write nothing: what has a queue in name only leaves none, and ours stay."""
         self.auto_delete_queues.discard(queue)
 
+    def maybe_refresh_binding_expiry(self) -> None:
+        """Write nothing: there are no bindings."""
+
     def _put_fanout(
         self, exchange: str, message: Any, routing_key: str, **more: Any
     ) -> None:
