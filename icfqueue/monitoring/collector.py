@@ -66,7 +66,7 @@ def _gauge(name: str, text: str, value: float) -> Metric:
 def _of_all(found: Reading) -> Iterator[Metric]:
     """Yield what is of no project."""
     yield _gauge("scrape_seconds", "How long asking the broker took.", found.seconds)
-    yield _gauge("workers", "Workers that are alive.", found.workers)
+    yield from _workers(found)
     yield _gauge(
         "lease_overdue_seconds",
         "Seconds since the end of the lease that ran out first; 0 if all are held.",
@@ -101,6 +101,26 @@ def _of_all(found: Reading) -> Iterator[Metric]:
     for project, is_held in found.rests.held.items():
         held.add_metric([project], is_held)
     yield held
+
+
+def _workers(found: Reading) -> Iterator[Metric]:
+    yield _gauge("workers", "Workers that are alive.", found.workers)
+    processes = sum(sign.processes for sign in found.signs)
+    yield _gauge("worker_processes", "Processes of these workers.", processes)
+    busy = sum(len(sign.jobs) for sign in found.signs)
+    yield _gauge("worker_processes_busy", "Those of them that work on a visit.", busy)
+    rooms = GaugeMetricFamily(
+        "icfqueue_worker_disk_free_bytes",
+        "Free room of the store directory as the workers of a host see it.",
+        labels=["host"],
+    )
+    by_host: dict[str, int] = {}
+    for sign in found.signs:
+        if sign.disk_free is not None:
+            by_host[sign.host] = min(sign.disk_free, by_host.get(sign.host, sign.disk_free))
+    for host, free in sorted(by_host.items()):
+        rooms.add_metric([host], free)
+    yield rooms
 
 
 def _of_projects(projects: Projects) -> Iterator[Metric]:

@@ -19,6 +19,7 @@ from icfqueue.broker.queues import Queues
 from icfqueue.core.steps import NAMES, QUEUES
 from icfqueue.ledger.ledger import Entry, Ledger
 from icfqueue.ledger.record import Record, State
+from icfqueue.ledger.roster import Sign
 from icfqueue.ledger.stored.tallies import UNKNOWN, Tallies
 from icfqueue.pipeline.health.circuit_breaker import Rests, rests
 
@@ -68,7 +69,9 @@ class Reading:
     queues
         Messages that wait, by queue.
     workers
-        Processes that said a moment ago that they live.
+        How many said a moment ago that they live.
+    signs
+        What each worker said of itself; none of those of older releases.
     overdue
         Seconds since the end of the lease that ran out first; 0 if all are held.
     rests
@@ -83,6 +86,7 @@ class Reading:
     projects: dict[str, ProjectReading]
     queues: dict[str, int]
     workers: int
+    signs: list[Sign]
     overdue: float
     rests: Rests
     disk: tuple[int, int] | None
@@ -111,6 +115,7 @@ def read(ledger: Ledger, queues: Queues, store_dir: Path, store_url: str) -> Rea
         projects=projects,
         queues={queue: queues.depth(queue) for queue in QUEUES},
         workers=len(ledger.workers()),
+        signs=ledger.roster.signs(),
         overdue=max(0.0, now - ends) if ends is not None else 0.0,
         rests=rests(ledger, urls, projects),
         disk=_disk(store_dir),

@@ -8,6 +8,7 @@ import prometheus_client
 from prometheus_client.parser import text_string_to_metric_families
 
 from icfqueue.ledger.record import State
+from icfqueue.ledger.roster import JobSign, Sign
 from icfqueue.ledger.stored.tallies import Tallies
 from icfqueue.monitoring.collector import QueueCollector
 from icfqueue.monitoring.reading import ProjectReading, Reading
@@ -45,6 +46,18 @@ READING = Reading(
     },
     queues={"fetch": 2},
     workers=4,
+    signs=[
+        Sign(
+            name=f"a:{pid}",
+            host="a",
+            pid=pid,
+            since=1.0,
+            processes=2,
+            disk_free=pid,
+            jobs=(JobSign(project="p", visit="v", step="fetch", since=1.0),),
+        )
+        for pid in (7, 8)
+    ],
     overdue=1.5,
     rests=Rests(disk=False, stores={"x:1": True}, held={"study_1": False}),
     disk=(10, 20),
@@ -76,6 +89,9 @@ def test_a_broker_that_is_away_is_told_by_up_alone() -> None:
 def test_numbers_have_their_names() -> None:
     assert value("up") == 1
     assert value("workers") == 4
+    assert value("worker_processes") == 4
+    assert value("worker_processes_busy") == 2
+    assert value("worker_disk_free_bytes", host="a") == 7
     assert value("queue_messages", queue="fetch") == 2
     assert value("lease_overdue_seconds") == 1.5
     assert value("oldest_lease_seconds", project="study_1", step="fetch") == 2.5
@@ -107,6 +123,6 @@ def test_no_label_names_a_visit_and_one_project_makes_few_series() -> None:
     found = exposed(READING)
     labels = {label for _, pairs in found for label, _ in pairs}
     assert labels == {
-        *("version", "queue", "store", "project", "state", "step", "cause", "le")
+        *("version", "host", "queue", "store", "project", "state", "step", "cause", "le")
     }
     assert len(found) < 300
