@@ -138,7 +138,5 @@ def looked_at(flower: Flower, failed: dict[str, Any], folder: Path) -> None:
         browser.open(f"{flower.address}/tasks")
         browser.wait("td", "FAILURE")
         browser.wait("td", "RETRY")
-        if picture := os.environ.get("ICFQUEUE_TEST_PICTURE"):
-            browser.driver.save_screenshot(picture)
         browser.open(f"{flower.address}/task/{failed['uuid']}")
         browser.wait("body", "no-tar")
