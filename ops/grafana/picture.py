@@ -2,13 +2,15 @@
 
     python ops/grafana/picture.py http://127.0.0.1:9090 docs/monitoring.png --minutes 3
 
-Needs matplotlib, which brings Pillow (``pip install matplotlib``). The queries are those of icfqueue.json.
+Needs matplotlib, which brings Pillow (``pip install matplotlib``). The queries are those of
+icfqueue.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 import urllib.parse
 import urllib.request
@@ -78,7 +80,8 @@ def draw(axes: Any, panel: dict[str, Any], chosen: argparse.Namespace) -> None:
         axes.plot(minutes, values, style, label=label, linewidth=1)
     axes.set_title(panel["title"], loc="left", fontsize=8, fontweight="bold")
     axes.set_xlim(0, chosen.minutes)
-    highest = max((max(values) for _, _, values in lines), default=0.0)
+    known = [one for _, _, values in lines for one in values if math.isfinite(one)]
+    highest = max(known, default=0.0)
     axes.set_ylim(0, 1.05 * highest or 1)
     axes.grid(visible=True, linewidth=0.3)
     unit = UNITS.get(panel["fieldConfig"]["defaults"]["unit"], "")

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from msgspec import structs
 from support.valkey import Valkey
+from support.waiting import Clock
 
 from icfqueue.broker.embedded import EmbeddedServer
 from icfqueue.core.errors import UsageError
 from icfqueue.core.settings import Secret, Settings
+from icfqueue.monitoring import source
+from icfqueue.monitoring.reading import Reading, read
 from icfqueue.monitoring.source import Source
 from icfqueue.store.directory import Store
 
@@ -47,6 +52,27 @@ def test_a_newer_layout_and_a_strangers_key_are_no_crash(
         assert source.ask() is None
         client.delete("icfqueue:tally:p")
         assert source.ask() is not None
+
+
+def test_a_reading_that_took_long_is_kept_for_a_while(
+    settings: Settings, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    took = iter((0.1, 5.0, 0.2))
+
+    def slow(*asked: Any) -> Reading:
+        return replace(read(*asked), seconds=next(took))
+
+    monkeypatch.setattr(source, "read", slow)
+    clock = Clock()
+    monkeypatch.setattr(source, "time", clock)
+    chosen = structs.replace(settings, broker_url=Secret(valkey.url))
+    seen = []
+    with Source(chosen) as asked:
+        for seconds in (0.0, 1.0, 1.0, 43.0, 2.0):
+            clock.now += seconds
+            found = asked.ask()
+            seen.append(found and found.seconds)
+    assert seen == [0.1, 5.0, 5.0, 5.0, 0.2]
 
 
 def test_the_embedded_server_is_kept_but_not_made(settings: Settings, store: Store) -> None:
