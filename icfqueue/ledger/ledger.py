@@ -20,6 +20,7 @@ from icfqueue.ledger.roster import Roster
 if TYPE_CHECKING:  # it needs what is defined here
     from icfqueue.ledger.stored.tallies import RedisTallies
     from icfqueue.ledger.stored.turns import Turns
+    from icfqueue.ledger.telling.events import Events
 
 BATCH = 500
 """Records per round trip where many are read or written."""
@@ -79,6 +80,8 @@ class Ledger(Protocol):
         Room on the disk that is promised to downloads.
     roster
         Which workers live, and what each does.
+    events
+        What happened to visits, in order.
     turns
         Who is served next, and whose message is missing.
     tallies
@@ -93,6 +96,8 @@ class Ledger(Protocol):
     def room(self) -> Room: ...
     @property
     def roster(self) -> Roster: ...
+    @property
+    def events(self) -> Events: ...
     @property
     def turns(self) -> Turns: ...
     @property

@@ -34,6 +34,7 @@ from icfqueue.ledger.stored.record_table import RecordTable, layout_compared
 from icfqueue.ledger.stored.spoilt import Spoilt, mended
 from icfqueue.ledger.stored.tallies import RedisTallies
 from icfqueue.ledger.stored.turns import RedisTurns
+from icfqueue.ledger.telling.events import RedisEvents
 
 SIGN_OF_LIFE = 15.0
 """Seconds for which a worker that said it lives is believed."""
@@ -71,6 +72,7 @@ class RedisLedger:
         self.notes = RedisNotes(client)
         self.room = RedisRoom(client)
         self.roster = RedisRoster(client)
+        self.events = RedisEvents(client)
 
     # Records
 
