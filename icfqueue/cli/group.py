@@ -31,6 +31,7 @@ COMMANDS = (
     "series",
     "find",
     "serve",
+    "metrics",
     "reconcile",
     "forget",
     "clone",
