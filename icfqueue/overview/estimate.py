@@ -67,6 +67,8 @@ class Task:
         Bytes that it deals with in all, if that is not `size`: of a download that goes on.
     seconds
         How long the running step has been at it; None if the visit waits for a worker.
+    rate
+        Bytes a second that it moves by now: what it took to begin is left out.
     """
 
     step: str
@@ -75,6 +77,14 @@ class Task:
     moved: int = 0
     to_move: int | None = None
     seconds: float | None = None
+    rate: float | None = None
+
+    @property
+    def moving(self) -> float | None:
+        """Seconds for which bytes moved so far; None if none did."""
+        if self.rate:
+            return self.moved / self.rate
+        return self.seconds if self.moved else None
 
 
 class Pace:
@@ -279,9 +289,9 @@ class Estimate:
         return {
             name: self._paces[name].line(
                 [
-                    (task.moved, task.seconds)
+                    (task.moved, task.moving)
                     for task in running
-                    if task.step == name and task.seconds and task.moved
+                    if task.step == name and task.moving
                 ]
                 if name in _BYTEWISE
                 else ()
@@ -321,10 +331,11 @@ def _to_go(task: Task, whole: float, size: float) -> float:
     """
     seconds = task.seconds or 0.0
     usual = max(whole - seconds, 0.05 * whole)
-    if task.step not in _BYTEWISE or not task.moved or not seconds:
+    moving = task.moving
+    if task.step not in _BYTEWISE or not moving:
         return usual
     to_move = task.to_move or size
     usual = whole * max(0.0, 1 - task.moved / to_move) if to_move else usual
-    own = seconds / task.moved * max(0.0, to_move - task.moved)
-    weight = seconds / (seconds + SETTLES)
+    own = moving / task.moved * max(0.0, to_move - task.moved)
+    weight = moving / (moving + SETTLES)
     return weight * own + (1 - weight) * usual
