@@ -23,7 +23,7 @@ from icfqueue.overview.picture import AtWork, Picture, Retry
 SLOW_LOOK = 2.0
 """Seconds, at least, between two looks at what waits."""
 
-SPARING = 50
+SPARING = 100
 """How many times as long as a slow look takes it is until the next one."""
 
 MOST_READ = 2000
@@ -206,8 +206,18 @@ class Observer:
             ]
             self._learn_all(gone[:MOST_READ])
         chosen = names[:: 1 + len(names) // MOST_READ]
-        found = _Waiting(count=len(names))
-        for entry in self.ledger.get_many(chosen):
+        # Who has not begun since the last look is as it was.
+        fresh = set(self.ledger.ready(self.project, FETCH.name))
+        known = {
+            visit: task
+            for visit in chosen
+            if visit in fresh
+            and (task := self._waiting.tasks.get(visit))
+            and task.step == FETCH.name
+        }
+        found = _Waiting(dict.fromkeys(chosen, Task("")), len(names))
+        found.tasks |= known
+        for entry in self.ledger.get_many(visit for visit in chosen if visit not in known):
             if isinstance(entry, Entry) and entry.record.active:
                 record = entry.record
                 self._learn(record)
@@ -215,6 +225,8 @@ class Observer:
                 due, retry = record.due, found.retry
                 if due is not None and (retry is None or due < (retry.due or 0.0)):
                     found.retry = record
+        # What cannot be read, or has ended meanwhile, is nobody's work.
+        found.tasks = {visit: task for visit, task in found.tasks.items() if task.step}
         self._waiting = found
 
     def _task(self, record: Record) -> Task:

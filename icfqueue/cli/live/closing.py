@@ -37,33 +37,36 @@ class Run:
     example: Visit | None = None
 
 
-def closing_lines(store: Store, settings: Settings, run: Run) -> Iterator[str]:
-    """Yield what was done in a run, where the catalog is, and how to clone the datasets.
+def amount_line(run: Run) -> str:
+    """Return how much was done in a run; empty if no visit was."""
+    before, after = run.before, run.after
+    done = after.counts[State.DONE] - before.counts[State.DONE]
+    if done <= 0:
+        return ""
+    size = max(0, after.read_bytes - before.read_bytes)
+    dicoms = max(0, after.read_dicoms - before.read_dicoms)
+    took = duration(run.seconds) if run.seconds >= 1 else f"{run.seconds:.1f} s"
+    words = f"{done} visit{'' if done == 1 else 's'}, {dicoms} DICOMs, {decimal(size)}"
+    words += f" in {took}"
+    if run.seconds >= 1 and size:
+        words += f" ({decimal(int(size / run.seconds))}/s)"
+    return words
 
-    Nothing is said of what is not there.
-    """
-    project, after = run.after.project, run.after
-    if (done := after.counts[State.DONE] - run.before.counts[State.DONE]) > 0:
-        size = max(0, after.read_bytes - run.before.read_bytes)
-        dicoms = max(0, after.read_dicoms - run.before.read_dicoms)
-        took = duration(run.seconds) if run.seconds >= 1 else f"{run.seconds:.1f} s"
-        visits = f"{done} visit{'s' if done != 1 else ''}"
-        words = f"{visits}, {dicoms} DICOMs, {decimal(size)} in {took}"
-        if run.seconds >= 1 and size:
-            words += f" ({decimal(int(size / run.seconds))}/s)"
-        yield words
-    if not after.counts[State.DONE]:
+
+def access_lines(store: Store, settings: Settings, run: Run) -> Iterator[str]:
+    """Yield where the catalog is, and how to clone what was made."""
+    if run.example is None:
         return
+    project = run.example.project
     page = store.catalog_dir(project) / "index.html"
     if store.exists(page):
+        serve = ["icfqueue", "serve", "--store-dir", str(store.root)]
         yield f"catalog: {page}"
         yield f"on the web: {settings.store_url}/{project}/{page.parent.name}/"
-        serve = ["icfqueue", "serve", "--store-dir", str(store.root)]
         yield f"to look at it: {shlex.join(serve)}"
-    if store.exists(store.project_dir(project) / REFS):
-        yield f"to clone it: {clone_command(settings, project)}"
-    elif run.example is not None:
-        yield f"to clone it: {clone_command(settings, project, run.example)}"
+    whole = store.exists(store.project_dir(project) / REFS)
+    command = clone_command(settings, project, None if whole else run.example)
+    yield f"to clone {'it' if whole else 'a visit'}: {command}"
 
 
 def clone_command(settings: Settings, project: str, visit: Visit | None = None) -> str:

@@ -23,7 +23,7 @@ from icfqueue.overview.standstill import Reason
 FRAME_EVERY = 0.5
 """Seconds between two frames in a terminal."""
 
-LOOK_EVERY = 2.0
+LOOK_EVERY = 4.0
 """Seconds between two looks where the output is no terminal: the estimate needs some."""
 
 LINE_EVERY = 10.0
