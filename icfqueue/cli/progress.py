@@ -14,7 +14,7 @@ import redis
 from icfqueue.broker.embedded import EmbeddedServer
 from icfqueue.broker.refusals import is_refusal
 from icfqueue.cli import tables
-from icfqueue.cli.causes import print_causes
+from icfqueue.cli.display.causes import print_causes
 from icfqueue.cli.live.closing import Run, access_lines, amount_line
 from icfqueue.cli.live.display import shown
 from icfqueue.cli.live.news import BrokerNews, Reasons

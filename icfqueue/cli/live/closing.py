@@ -6,9 +6,8 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rich.filesize import decimal
-
-from icfqueue.cli.live.frame import duration
+from icfqueue.cli.display.terminal import amount, duration
+from icfqueue.cli.shell.again import ours
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.record import State
@@ -45,11 +44,10 @@ def amount_line(run: Run) -> str:
         return ""
     size = max(0, after.read_bytes - before.read_bytes)
     dicoms = max(0, after.read_dicoms - before.read_dicoms)
-    took = duration(run.seconds) if run.seconds >= 1 else f"{run.seconds:.1f} s"
-    words = f"{done} visit{'' if done == 1 else 's'}, {dicoms} DICOMs, {decimal(size)}"
-    words += f" in {took}"
+    words = f"{done} visit{'' if done == 1 else 's'}, {dicoms} DICOMs, {amount(size)}"
+    words += f" in {duration(run.seconds)}"
     if run.seconds >= 1 and size:
-        words += f" ({decimal(int(size / run.seconds))}/s)"
+        words += f" ({amount(int(size / run.seconds))}/s)"
     return words
 
 
@@ -60,10 +58,9 @@ def access_lines(store: Store, settings: Settings, run: Run) -> Iterator[str]:
     project = run.example.project
     page = store.catalog_dir(project) / "index.html"
     if store.exists(page):
-        serve = ["icfqueue", "serve", "--store-dir", str(store.root)]
         yield f"catalog: {page}"
         yield f"on the web: {settings.store_url}/{project}/{page.parent.name}/"
-        yield f"to look at it: {shlex.join(serve)}"
+        yield f"to look at it: {ours('serve')}"
     whole = store.exists(store.project_dir(project) / REFS)
     command = clone_command(settings, project, None if whole else run.example)
     yield f"to clone {'it' if whole else 'a visit'}: {command}"

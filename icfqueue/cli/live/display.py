@@ -13,7 +13,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from icfqueue.cli import tables
+from icfqueue.cli.display.terminal import console
 from icfqueue.cli.live.frame import amounts, counts, frame, rate
 from icfqueue.core.plain_text import escaped
 from icfqueue.core.steps import NAMES
@@ -53,7 +53,7 @@ def shown() -> Iterator[Display]:
     if not sys.stdout.isatty():
         yield Lines()
         return
-    where = tables.console()
+    where = console()
     with Live(console=where, auto_refresh=False, transient=True) as live:
         yield Frames(where, live)
 
@@ -64,7 +64,8 @@ class Frames:
     Parameters
     ----------
     below
-        Returns what is shown below a frame, in so many lines.
+        Returns what is shown below a frame, in so many lines; in its place when nothing
+        is left to be done.
     """
 
     every = FRAME_EVERY
@@ -73,7 +74,7 @@ class Frames:
         self,
         where: Console,
         live: Live,
-        below: Callable[[int], RenderableType] | None = None,
+        below: Callable[[Picture, int], RenderableType] | None = None,
     ) -> None:
         self._where = where
         self._live = live
@@ -82,11 +83,13 @@ class Frames:
     def show(self, picture: Picture, reasons: Sequence[Reason]) -> None:
         """Show what happens now."""
         width, height = self._where.size
-        # Of a small terminal's lines, some are for what stands below.
-        mine = height if self._below is None else max(4, height // 2)
-        parts: list[RenderableType] = list(frame(picture, reasons, width, mine))
+        parts: list[RenderableType] = []
+        if self._below is None or not picture.drained:
+            # Some lines of the terminal are for what stands below.
+            mine = height if self._below is None else max(6, 2 * height // 3)
+            parts += frame(picture, reasons, width, mine)
         if self._below is not None:
-            parts.append(self._below(height - len(parts)))
+            parts.append(self._below(picture, height - len(parts) - 1))
         self._live.update(Group(*parts), refresh=True)
 
     def say(self, words: str) -> None:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
-from rich.filesize import decimal
 from rich.text import Text
 
-from icfqueue.cli.tables import COLOURS, cell
+from icfqueue.cli.display.terminal import COLOURS, amount, cell, duration
 from icfqueue.core.plain_text import shown
 from icfqueue.core.steps import NAMES
 from icfqueue.ledger.record import State
@@ -115,27 +114,13 @@ def amounts(picture: Picture) -> str:
     share = share_of(picture)
     words = []
     if share is not None and picture.total:
-        done, total = decimal(int(picture.done)), decimal(int(picture.total))
+        done, total = amount(int(picture.done)), amount(int(picture.total))
         words += [f"{100 * share:.0f} %", f"{done} of {total}"]
     elif moved := sum(one.moved for one in picture.running) + int(picture.done):
-        words.append(f"{decimal(moved)} so far")
+        words.append(f"{amount(moved)} so far")
     if picture.left is not None:
         words.append(f"about {duration(picture.left)} left")
     return "  ".join(words) or "nothing was read yet"
-
-
-def duration(seconds: float) -> str:
-    """Return seconds in words of two units: ``45 s``, ``3 min 20 s``, ``2 d 4 h``."""
-    whole = max(0, round(seconds))
-    for unit, size, below, part in (
-        ("d", 86400, "h", 3600),
-        ("h", 3600, "min", 60),
-        ("min", 60, "s", 1),
-    ):
-        if whole >= size:
-            rest = whole % size // part
-            return f"{whole // size} {unit}" + (f" {rest} {below}" if rest else "")
-    return f"{whole} s"
 
 
 def step_lines(picture: Picture, width: int) -> list[Text]:
@@ -162,7 +147,7 @@ def _some(count: int, what: str) -> str:
 
 def rate(bytes_a_second: float | None) -> str:
     """Return a rate in words, nothing if there is none."""
-    return f"{decimal(int(bytes_a_second))}/s" if bytes_a_second else ""
+    return f"{amount(int(bytes_a_second))}/s" if bytes_a_second else ""
 
 
 def worker_lines(running: Sequence[AtWork], width: int, room: int) -> list[Text]:
@@ -186,10 +171,10 @@ def worker_lines(running: Sequence[AtWork], width: int, room: int) -> list[Text]
 def moved(one: AtWork) -> str:
     """Return how many bytes of how many a step has dealt with."""
     if not one.moved:
-        return decimal(one.to_move) if one.to_move else ""
+        return amount(one.to_move) if one.to_move else ""
     if not one.to_move:
-        return decimal(one.moved)
-    return f"{decimal(one.moved)} of {decimal(one.to_move)}"
+        return amount(one.moved)
+    return f"{amount(one.moved)} of {amount(one.to_move)}"
 
 
 def retry_lines(retry: Retry | None) -> list[Text]:
