@@ -30,6 +30,9 @@ PRIOR = 0.01
 SETTLES = 10.0
 """Seconds after which a running step's own pace counts as much as that of all others."""
 
+BETWEEN = 1.0
+"""Most seconds between two steps of a process that has work."""
+
 DEALT = 2000
 """Visits up to which they are dealt out one by one; beyond, no single one matters."""
 
@@ -198,8 +201,9 @@ class Estimate:
             Others stand in line: who does nothing is not for want of work.
         """
         self._most = max(self._most, running)
-        if lined_up:
+        if lined_up and (running or self._steps[1]):
             # Between two steps a process asks for the next one, which takes its time, too.
+            # Before the first step is done, it is for another reason.
             self._used = [
                 self._used[0] * LOOKS + min(1.0, running / self.at_once),
                 self._used[1] * LOOKS + 1.0,
@@ -273,7 +277,9 @@ class Estimate:
     def _between(self) -> float:
         """Return the seconds that pass between two steps of a process."""
         used = max(0.05, self._used[0] / self._used[1])
-        return (1 / used - 1) * self._steps[0] / self._steps[1] if self._steps[1] else 0.0
+        if not self._steps[1]:
+            return 0.0
+        return min(BETWEEN, (1 / used - 1) * self._steps[0] / self._steps[1])
 
     def _is_known(self, tasks: set[Task], running: Sequence[Task]) -> bool:
         """Tell whether the steps with the bytes were measured that are still to be done."""
