@@ -169,6 +169,11 @@ class Observer:
                 moved = progress.get(record.visit.id, (0, 0))[0]
                 left = to_come.get(str(record.visit))
                 found[record.visit] = self._one(record, moved, left, now)
+            elif record.state == State.QUEUED:
+                # Its next step is to come; until the next slow look nobody else says so.
+                self._waiting.tasks[record.visit] = self._task(record)
+            else:
+                self._waiting.tasks.pop(record.visit, None)
         at_work: dict[str, int] = {}
         for one in found.values():
             at_work[one.step] = at_work.get(one.step, 0) + 1

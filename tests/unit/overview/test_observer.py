@@ -146,3 +146,18 @@ def test_of_a_catalog_that_is_written_the_visits_are_no_work_of_their_own(
     found = Observer(queue, "study_1").look()
     assert found.at_work == {"update_catalog": 4}
     assert found.left == pytest.approx(0.0, abs=0.5)
+
+
+def test_a_visit_between_two_steps_is_not_lost_until_the_next_slow_look(
+    queue: RedisLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watcher = Observer(queue, "study_1", 1)
+    begin(queue, VISITS[0], 50.0)
+    queue.room.promise(VISITS[0], "t", 100 * MB, 1000 * MB, 30.0)
+    watcher.look()
+    monkeypatch.setattr(observer, "SLOW_LOOK", 60.0)
+    watcher.look()
+    end(queue, VISITS[0], Outcome(worked=True, tar_bytes=100 * MB))
+    found = watcher.look()
+    assert found.total == pytest.approx(400 * MB)
+    assert found.done == pytest.approx(100 * MB, rel=0.1)
