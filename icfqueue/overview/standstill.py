@@ -90,13 +90,13 @@ class Standstill:
         if not self.ledger.workers():
             yield Reason(
                 "workers",
-                "no worker is running",
+                "nothing moves, for no worker is running",
                 f"start 'icfqueue worker', or use 'icfqueue run {picture.project}'",
             )
         elif not self.ledger.notes.there(["lock:supervisor"]):
             yield Reason(
                 "supervisor",
-                "no worker looks after what waits: it is sent on when one does",
+                "nothing moves, for no worker looks after the others",
                 "if that lasts, start one more worker and look at the log of the others",
             )
 
@@ -107,10 +107,12 @@ class Standstill:
         if waiting and waiting == picture.active:
             return Reason("waiting", _all_wait(picture, waiting))
         if self.ledger.running_count():
-            return Reason("others", "the workers are busy with other projects")
+            return Reason(
+                "others", "nothing moves, for the workers are busy with other projects"
+            )
         return Reason(
             "unknown",
-            f"{counts[State.QUEUED]} visits are in line and no worker takes one",
+            f"nothing moves: no worker takes one of {counts[State.QUEUED]} visits in line",
             "does any worker serve their queue (--queues)? its log says what it waits for",
         )
 

@@ -114,7 +114,7 @@ class Lines:
         for reason in reasons:
             if reason.code not in self._reasons:
                 remedy = f"; {reason.remedy}" if reason.remedy else ""
-                self.say(f"{picture.project}: standing still: {reason.text}{remedy}")
+                self.say(f"{picture.project}: {reason.text}{remedy}")
         self._reasons = {reason.code for reason in reasons}
         if now - self._said > max(LINE_EVERY, LINE_SHARE * (now - self._began)):
             self._said = now

@@ -58,7 +58,7 @@ def frame(
     width, height
         Characters and lines that there is room for.
     """
-    above = [counts_line(picture), bar_line(picture, width)]
+    above = [*counts_lines(picture, width), bar_line(picture, width)]
     steps = step_lines(picture, width)
     below = [*retry_lines(picture.retry), *reason_lines(reasons)]
     taken = sum(1 + (cell_len(line.plain) - 1) // width for line in (*above, *below))
@@ -80,13 +80,16 @@ def counts(picture: Picture) -> list[tuple[int, str, State]]:
     return [one for one in several if one[0]]
 
 
-def counts_line(picture: Picture) -> Text:
-    """Return how many visits are where; nothing of it is left out."""
-    line = cell(picture.project, style="bold")
-    line.append(f"  {picture.visits} visits")
+def counts_lines(picture: Picture, width: int) -> list[Text]:
+    """Return how many visits are where; nothing of it is left out, or torn apart."""
+    lines = [Text(no_wrap=True).append_text(cell(picture.project, "bold"))]
+    lines[0].append(f"  {picture.visits} visits")
     for number, word, state in counts(picture):
-        line.append(f"  {number} {word}", style=COLOURS[state])
-    return line
+        one = Text(f"{number} {word}", style=COLOURS[state])
+        if lines[-1].cell_len + GAP + one.cell_len > width:
+            lines.append(Text())
+        lines[-1].append(" " * GAP).append_text(one)
+    return lines
 
 
 def bar_line(picture: Picture, width: int) -> Text:
@@ -97,7 +100,7 @@ def bar_line(picture: Picture, width: int) -> Text:
     if share is None or room < BAR:
         return Text(words, no_wrap=True, overflow="ellipsis")
     filled = min(room, int(share * room))
-    line = Text("━" * filled, style="green")
+    line = Text().append("━" * filled, style="green")
     line.append("─" * (room - filled), style="dim")
     return line.append(" " * GAP).append(words)
 
@@ -192,7 +195,7 @@ def reason_lines(reasons: Sequence[Reason]) -> list[Text]:
     """Return why nothing moves, and what helps."""
     found = []
     for reason in reasons:
-        found.append(Text(f"standing still: {shown(reason.text, REASON)}", style="red"))
+        found.append(Text(shown(reason.text, REASON), style="red"))
         if reason.remedy:
             found.append(Text(f"  {shown(reason.remedy, REASON)}"))
     return found

@@ -45,7 +45,10 @@ def supervised(ledger: RedisLedger) -> None:
 
 def test_without_a_worker_it_says_how_to_start_one(still: InProcessQueue) -> None:
     (found,) = reasons(still)
-    assert (found.code, found.text) == ("workers", "no worker is running")
+    assert (found.code, found.text) == (
+        "workers",
+        "nothing moves, for no worker is running",
+    )
     assert "icfqueue run study_1" in found.remedy
 
 

@@ -47,7 +47,7 @@ def test_in_a_log_a_reason_is_told_at_once_and_again_only_if_it_comes_back(
     reason = Reason("disk", "it is full", "make room")
     for reasons in ([reason], [reason], [], [reason]):
         lines.show(a_picture(), reasons)
-    said = "study_9: standing still: it is full; make room\n"
+    said = "study_9: it is full; make room\n"
     assert capsys.readouterr().out == 2 * said
 
 

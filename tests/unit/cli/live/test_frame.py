@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -55,11 +56,18 @@ def test_what_is_between_two_steps_is_under_way_and_not_queued() -> None:
 def test_a_frame_fits_the_terminal_and_cuts_no_id(width: int) -> None:
     lines = [line.plain for line in frame(a_picture(), [], width, 24)]
     tables = [line for line in lines if "_ses-1" in line and "next try" not in line]
-    assert all(cell_len(line) <= width for line in [*tables, lines[1]])
+    (bar,) = [line for line in lines if " % " in line]
+    head = lines[: lines.index(bar)]
+    assert all(cell_len(line) <= width for line in [*head, *tables, bar])
+    # No number is torn from its word.
+    assert " ".join(" ".join(head).split()) == (
+        "study_9 48 visits 12 done 4 under way 28 queued 1 waiting 3 failed"
+    )
+    assert all(re.search(r"[a-z]$", line) for line in head)
     assert [line.split()[0] for line in tables] == ["sub-000_ses-1", "sub-001_ses-1"]
-    assert "8 %" in lines[1]
-    assert "155.0 MB of 2.0 GB" in lines[1]
-    assert "about 2 h 02 min left" in lines[1]
+    assert "8 %" in bar
+    assert "155.0 MB of 2.0 GB" in bar
+    assert "about 2 h 02 min left" in bar
     assert ("vm:1" in tables[0]) is (width >= 80)
     assert "next try: sub-033_ses-1 in 12 s, because reset by peer" in lines
 
@@ -77,7 +85,7 @@ def test_of_many_steps_at_work_those_are_shown_that_there_is_room_for() -> None:
 def test_why_nothing_moves_is_told_with_what_helps() -> None:
     reasons = [Reason("disk", "it is full\x1b[2J", "make room")]
     lines = [line.plain for line in frame(a_picture(), reasons, 80, 24)]
-    assert lines[-2:] == ["standing still: it is full\\x1b[2J", "  make room"]
+    assert lines[-2:] == ["it is full\\x1b[2J", "  make room"]
 
 
 def test_before_the_size_of_all_is_known_what_came_so_far_is_told() -> None:
