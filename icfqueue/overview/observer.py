@@ -17,6 +17,7 @@ from icfqueue.core.steps import FETCH, INDEX_TAR, NAMES, UPDATE_CATALOG, positio
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.ledger import Entry, Ledger
 from icfqueue.ledger.record import Record, State
+from icfqueue.ledger.roster import Sign
 from icfqueue.overview.estimate import Estimate, Task
 from icfqueue.overview.picture import AtWork, Picture, Retry
 
@@ -94,6 +95,8 @@ class Observer:
         self.ledger = ledger
         self.project = project
         self.estimate = Estimate(processes)
+        self._own = processes or 0
+        self._signs: list[Sign] = []
         self._waiting = _Waiting()
         self._next_slow = 0.0
         self._learned: dict[Visit, int] = {}
@@ -147,6 +150,7 @@ class Observer:
             totals["read_dicoms"],
             self.estimate.left(tasks, waiting, count) if moving else None,
             self._retry(counts[State.WAITING]),
+            self._signs,
         )
 
     # What is at work
@@ -195,6 +199,11 @@ class Observer:
 
     def _look_at_the_waiting(self) -> None:
         """Read the records of what waits, and of what has ended since the last time."""
+        self._signs = self.ledger.roster.signs()
+        if self._signs:
+            others = sum(j.project != self.project for s in self._signs for j in s.jobs)
+            processes = sum(sign.processes for sign in self._signs)
+            self.estimate.processes = max(self._own, processes - others, 1)
         names = self.ledger.visits(self.project, [State.QUEUED, State.WAITING])
         if not self._learned:
             # What was done before tells what the rest takes.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from icfqueue.core.steps import FETCH
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.record import ACTIVE, State
+from icfqueue.ledger.roster import Sign
 from icfqueue.overview.estimate import Task
 
 
@@ -86,6 +87,8 @@ class Picture:
         Seconds, None while nothing tells.
     retry
         The next one.
+    signs
+        Of the workers that live, as they last told.
     """
 
     project: str
@@ -99,6 +102,17 @@ class Picture:
     dicoms: int
     left: float | None
     retry: Retry | None
+    signs: Sequence[Sign] = ()
+
+    @property
+    def elsewhere(self) -> int:
+        """Return how many processes work for other projects."""
+        return sum(job.project != self.project for sign in self.signs for job in sign.jobs)
+
+    @property
+    def processes(self) -> int:
+        """Return how many processes the workers have."""
+        return sum(sign.processes for sign in self.signs)
 
     @property
     def visits(self) -> int:

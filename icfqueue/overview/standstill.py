@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from icfqueue.core.settings import Settings
+from icfqueue.core.steps import STEPS
 from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.record import State
 from icfqueue.overview.picture import Picture
@@ -29,8 +30,8 @@ class Reason:
     Attributes
     ----------
     code
-        ``broker``, ``indexes``, ``workers``, ``supervisor``, ``access``, ``disk``,
-        ``store``, ``waiting``, ``others`` or ``unknown``.
+        ``broker``, ``indexes``, ``workers``, ``supervisor``, ``queues``, ``access``,
+        ``disk``, ``store``, ``waiting``, ``others`` or ``unknown``.
     text
         What was found.
     remedy
@@ -99,6 +100,16 @@ class Standstill:
                 "nothing moves, for no worker looks after the others",
                 "if that lasts, start one more worker and look at the log of the others",
             )
+
+        served = {queue for sign in picture.signs for queue in sign.queues}
+        for one in STEPS if served else ():
+            if picture.lined_up.get(one.name) and one.queue not in served:
+                yield Reason(
+                    "queues",
+                    f"no worker serves the queue {one.queue}, in which visits wait",
+                    f"start 'icfqueue worker --queues {one.queue}'",
+                )
+                return
 
     def _otherwise(self, picture: Picture) -> Reason:
         """Return why nothing moves though all is well."""

@@ -9,6 +9,7 @@ import click
 
 from icfqueue.cli.options import (
     cause_option,
+    notify_options,
     project_meant,
     visits_argument,
     where_options,
@@ -18,6 +19,7 @@ from icfqueue.cli.shell.completers import complete_projects
 from icfqueue.core.errors import NothingYet, UsageError
 
 if TYPE_CHECKING:
+    from icfqueue.cli.tables import Question
     from icfqueue.core.visit import Visit
 
 STATES = ("queued", "running", "waiting", "done", "failed", "cancelled")
@@ -52,6 +54,7 @@ LOOK_AGAIN = 1.0
 )
 @click.option("--watch", is_flag=True, help="Show it again every second, until Ctrl-C.")
 @click.option("--wait", is_flag=True, help="Wait until nothing is left to be done.")
+@notify_options
 @where_options
 def status(
     project: str | None,
@@ -61,6 +64,8 @@ def status(
     form: str,
     *,
     everything: bool,
+    notify: str | None,
+    command: str | None,
     watch: bool,
     wait: bool,
     **where: Any,
@@ -75,11 +80,14 @@ def status(
     """
     if watch and wait:
         raise UsageError("--watch ends with Ctrl-C, --wait by itself: leave one out")
+    if (notify or command) and not wait:
+        raise UsageError("--notify and --exec go with --wait")
     if watch and form != "table":
         raise UsageError("--watch shows a table: leave out --format or --watch")
     try:
         with session(where, asking=True) as opened:
             from icfqueue.cli import tables
+            from icfqueue.cli.shell.notices import notices
             from icfqueue.operations.select_visits import check_recorded
 
             asked = tables.Question()
@@ -89,20 +97,31 @@ def status(
                 asked = tables.Question(project, visit, state, causes, among, everything)
             _tell_refusal(opened)
             if wait:
-                _wait(opened, project)
-            if watch and project and not visit and not asked.listed:
-                from icfqueue.cli.live.view import watch as watch_project
-
-                watch_project(opened, project)
+                with notices(opened, project, notify, command):
+                    _wait(opened, project)
             if watch:
-                return tables.watch(opened.ledger, asked, LOOK_AGAIN)
-            return tables.once(opened.ledger, asked, form)
+                return _watch(opened, asked)
+            code = tables.once(opened.ledger, asked, form)
+            if form != "table" or asked.project is None or asked.visit:
+                # A project's table says so itself.
+                _tell_nobody_works(opened, project)
+            return code
     except NothingYet as nothing:
         if project:
             raise
         # No project at all is an answer, in every form.
         click.echo({"json": "[]", "csv": ""}.get(form, f"{nothing.message}."))
         return 0
+
+
+def _watch(opened: Session, asked: Question) -> int:
+    """Show it until Ctrl-C: of a project what is at work, else what was asked for."""
+    from icfqueue.cli import tables
+    from icfqueue.cli.live.view import watch
+
+    if asked.project and not asked.visit and not asked.listed:
+        watch(opened, asked.project)
+    return tables.watch(opened.ledger, asked, LOOK_AGAIN)
 
 
 def _named(
@@ -128,6 +147,21 @@ def _tell_refusal(opened: Session) -> None:
         click.echo(f"  {found.remedy}", err=True)
 
 
+def _tell_nobody_works(opened: Session, project: str | None) -> None:
+    """Say so if there is work to be done and no worker to do it."""
+    from icfqueue.operations.status import summary
+
+    # Workers of the release before are in the second list alone.
+    if opened.ledger.roster.signs() or opened.ledger.workers():
+        return
+    projects = [project] if project else opened.ledger.projects()
+    if any(not summary(opened.ledger, name).drained for name in projects):
+        click.secho(NOBODY, fg="yellow", err=True)
+
+
+NOBODY = "No worker is running: start 'icfqueue worker', or use 'icfqueue run'."
+
+
 def _wait(opened: Session, project: str | None) -> None:
     from icfqueue.operations.status import stuck, summary
 
@@ -147,8 +181,5 @@ def _wait(opened: Session, project: str | None) -> None:
             opened.embedded.ensure()
         if not said and not opened.ledger.workers():
             said = True
-            click.echo(
-                "No worker is running: start 'icfqueue worker', or use 'icfqueue run'.",
-                err=True,
-            )
+            click.echo(NOBODY, err=True)
         time.sleep(LOOK_AGAIN)

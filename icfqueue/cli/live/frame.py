@@ -60,7 +60,7 @@ def frame(
     """
     above = [*counts_lines(picture, width), bar_line(picture, width)]
     steps = step_lines(picture, width)
-    below = [*retry_lines(picture.retry), *reason_lines(reasons)]
+    below = [*roster_lines(picture), *retry_lines(picture.retry), *reason_lines(reasons)]
     taken = sum(1 + (cell_len(line.plain) - 1) // width for line in (*above, *below))
     room = max(1, height - taken - len(steps) - 1)
     return [*above, *steps, *worker_lines(picture.running, width, room), *below]
@@ -178,6 +178,17 @@ def moved(one: AtWork) -> str:
     if not one.to_move:
         return amount(one.moved)
     return f"{amount(one.moved)} of {amount(one.to_move)}"
+
+
+def roster_lines(picture: Picture) -> list[Text]:
+    """Return how many workers there are, if there is more than one or it does more."""
+    workers, hosts = len(picture.signs), len({sign.host for sign in picture.signs})
+    if workers <= 1 and not picture.elsewhere:
+        return []
+    words = f"{workers} workers on {hosts} hosts, {picture.processes} processes"
+    if picture.elsewhere:
+        words += f", {picture.elsewhere} of them at work for other projects"
+    return [Text(words, style="dim")]
 
 
 def retry_lines(retry: Retry | None) -> list[Text]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 from support.in_process_queue import InProcessQueue
 
@@ -12,6 +13,7 @@ from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.ledger.retry_policy import RetryIn
+from icfqueue.ledger.roster import Sign
 from icfqueue.overview import standstill
 from icfqueue.overview.observer import Observer
 from icfqueue.overview.standstill import Reason, Standstill
@@ -115,3 +117,16 @@ def test_a_step_at_work_is_no_standstill(
     monkeypatch.setattr(standstill, "STILL", 0.5)
     still.hold(V)
     assert codes(still) == []
+
+
+def test_a_queue_that_no_worker_serves_is_told(still: InProcessQueue) -> None:
+    supervised(still.ledger)
+    sign = Sign(name="h:1", host="h", pid=1, since=0.0, queues=("index", "export"))
+    still.ledger.roster.say(sign)
+    (found,) = reasons(still)
+    assert (found.code, found.remedy) == (
+        "queues",
+        "start 'icfqueue worker --queues fetch'",
+    )
+    still.ledger.roster.say(msgspec.structs.replace(sign, queues=("fetch",)))
+    assert codes(still) == ["unknown"]

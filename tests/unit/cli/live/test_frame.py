@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 
-from icfqueue.cli.live.frame import Column, amounts, counts, frame, laid_out
+from icfqueue.cli.live.frame import Column, amounts, counts, frame, laid_out, roster_lines
 from icfqueue.core.steps import NAMES
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.record import State
+from icfqueue.ledger.roster import JobSign, Sign
 from icfqueue.overview.picture import AtWork, Picture, Retry
 from icfqueue.overview.standstill import Reason
 
@@ -103,3 +104,14 @@ def test_the_lightest_columns_are_left_out_first_and_what_stays_is_whole() -> No
     assert laid_out(columns, 40) == ["visit  heavy  light", "v                 x"]
     assert laid_out(columns, 18) == ["visit  heavy", "v"]
     assert laid_out(columns, 3) == ["visit", "v"]
+
+
+def test_workers_are_counted_where_there_is_more_to_them_than_this_project() -> None:
+    job = JobSign(project="study_1", visit="v", step="fetch", since=0.0)
+    one = Sign(name="a:1", host="a", pid=1, since=0.0, processes=2)
+    other = Sign(name="b:1", host="b", pid=1, since=0.0, processes=4, jobs=(job,))
+    assert roster_lines(replace(a_picture(), signs=[one])) == []
+    (line,) = roster_lines(replace(a_picture(), signs=[one, other]))
+    assert line.plain == (
+        "2 workers on 2 hosts, 6 processes, 1 of them at work for other projects"
+    )
