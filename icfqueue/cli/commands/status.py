@@ -19,6 +19,7 @@ from icfqueue.cli.shell.completers import complete_projects
 from icfqueue.core.errors import NothingYet, UsageError
 
 if TYPE_CHECKING:
+    from icfqueue.cli.tables import Question
     from icfqueue.core.visit import Visit
 
 STATES = ("queued", "running", "waiting", "done", "failed", "cancelled")
@@ -104,9 +105,11 @@ def status(
                 with notices(opened, project, notify, command):
                     _wait(opened, project)
             if watch:
-                return tables.watch(opened.ledger, asked, LOOK_AGAIN)
+                return _watch(opened, asked)
             code = tables.once(opened.ledger, asked, form)
-            _tell_nobody_works(opened, project)
+            if form != "table" or asked.project is None or asked.visit:
+                # A project's table says so itself.
+                _tell_nobody_works(opened, project)
             return code
     except NothingYet as nothing:
         if project:
@@ -114,6 +117,16 @@ def status(
         # No project at all is an answer, in every form.
         click.echo({"json": "[]", "csv": ""}.get(form, f"{nothing.message}."))
         return 0
+
+
+def _watch(opened: Session, asked: Question) -> int:
+    """Show it until Ctrl-C: of a project what is at work, else what was asked for."""
+    from icfqueue.cli import tables
+    from icfqueue.cli.live.view import watch
+
+    if asked.project and not asked.visit and not asked.listed:
+        watch(opened, asked.project)
+    return tables.watch(opened.ledger, asked, LOOK_AGAIN)
 
 
 def _named(
