@@ -35,6 +35,7 @@ from icfqueue.core.visit import Visit
 from icfqueue.outputs import deposit, ids, metadata_files
 from icfqueue.store.directory import Store
 from icfqueue.store.disk import disk_trouble
+from icfqueue.store.near_misses import like_project
 
 
 def add_visits(
@@ -140,7 +141,9 @@ def rebuild(
     if not store.is_folder(store.project_dir(project)):
         raise UsageError(
             f"{store.project_dir(project)} is not there",
-            hint="look at the project's name and at --store-dir",
+            hint=like_project(
+                store, project, "look at the project's name and at --store-dir"
+            ),
         )
     study = _Study(store, project, store_url, guard, superdataset=superdataset)
     with disk_trouble(f"writing the catalog of {project}"):
@@ -387,7 +390,7 @@ def _read(store: Store, visit: Visit, *, vouched: bool) -> VisitSummary:
 def _no_metadata(visit: Visit) -> PermanentError:
     return PermanentError(
         f"no metadata of {visit} in the store directory",
-        hint="run the visit again: 'index_tar' and 'write_json' make them",
+        hint="its first steps make them anew: 'icfqueue run PROJECT VISIT --force'",
         cause="metadata",
     )
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from icfqueue.cli.shell.again import noted
+from icfqueue.cli.shell.again import PROJECT, noted
 from icfqueue.cli.shell.completers import (
     complete_causes,
     complete_projects,
@@ -61,10 +61,12 @@ def project_meant(
 
     A callback; who uses the id checks it.
     """
-    from icfqueue.core.visit import project_named
+    from icfqueue.core.visit import is_id, project_named
 
-    del ctx, param
-    return value and project_named(value)
+    del param
+    project = value and project_named(value)
+    ctx.meta[PROJECT] = project if project and is_id(project) else ""
+    return project
 
 
 def visits_meant(

@@ -21,11 +21,13 @@ from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
 from icfqueue.ledger.ledger import Entry, Ledger, Unreadable
 from icfqueue.ledger.record import Record, State
+from icfqueue.operations.select_visits import near_names
 from icfqueue.outputs import completeness, deposit, metadata_files
 from icfqueue.steps import index_tar
 from icfqueue.steps.job import Job
 from icfqueue.store.directory import Store
 from icfqueue.store.inventory import present
+from icfqueue.store.near_misses import like_project
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,9 @@ def reconcile(settings: Settings, store: Store, ledger: Ledger, project: str) ->
     if not store.is_folder(store.project_dir(project)):
         raise UsageError(
             f"{store.project_dir(project)} is not there",
-            hint="is the project's name right, and the store mounted?",
+            hint=like_project(
+                store, project, "is the project's name right, and the store mounted?"
+            ),
         )
     mending = _Mending(settings, store, ledger)
     done = mending.done
@@ -159,7 +163,9 @@ def forget(
         if running and not force:
             done.left[visit] = "it is being worked on: --force takes it away"
         elif entry is None and not store.work_dir(visit).exists():
-            done.left[visit] = "it was never enqueued"
+            near = near_names(visit.id, (v.id for v in ledger.visits(visit.project)))
+            guess = f"; did you mean {' or '.join(near)}?" if near else ""
+            done.left[visit] = f"it was never enqueued{guess}"
             ledger.forget(visit, None)
         elif not ledger.forget(visit, entry, force=force):
             done.left[visit] = "it has changed, or a worker holds it: try again, or --force"

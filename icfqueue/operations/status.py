@@ -127,7 +127,7 @@ def error_of(found: Unreadable) -> dict[str, str]:
         "type": UnreadableRecord.__name__,
         "cause": "unreadable",
         "message": f"its record cannot be read: {found.why}",
-        "hint": found.hint or f"icfqueue forget {found.visit.project} {found.visit.id}",
+        "hint": found.hint or f"'icfqueue forget {found.visit.project} {found.visit.id}'",
     }
 
 

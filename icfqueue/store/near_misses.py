@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import shlex
 from collections.abc import Iterable
@@ -49,6 +50,12 @@ class NearMiss:
     visit: str
     why: str
     remedy: str
+
+
+def like_project(store: StoreReader, project: str, words: str) -> str:
+    """Return which project may have been meant by one that is not there, else `words`."""
+    near = difflib.get_close_matches(project, store.projects(), 1)
+    return f"did you mean {near[0]}?" if near and near[0] != project else words
 
 
 def near_misses(store: StoreReader, project: str) -> list[NearMiss]:

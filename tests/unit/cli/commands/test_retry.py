@@ -22,10 +22,11 @@ def icfqueue(icfqueue: Commands) -> Commands:
 def test_what_failed_goes_on(icfqueue: Commands) -> None:
     done = icfqueue("retry", "study_1")
     assert done.code == 0
-    assert done.out.splitlines() == [
-        "study_1: 1 visit goes on",
-        "No worker is running: start 'icfqueue worker', or use 'icfqueue run'.",
-    ]
+    said, told = done.out.splitlines()
+    assert said == "study_1: 1 visit goes on"
+    assert told.startswith(
+        "No worker is running: start 'icfqueue worker', or use `icfqueue run study_1 --"
+    )
     assert icfqueue.records()["failed"].state == State.QUEUED
     assert icfqueue.records()["cancelled"].state == State.CANCELLED
 
@@ -89,5 +90,5 @@ def test_only_what_failed_for_a_cause_goes_on(icfqueue: Commands) -> None:
 
 
 def test_a_cause_that_there_is_not_is_wrong_usage(icfqueue: Commands) -> None:
-    with pytest.raises(click.BadParameter, match="did you mean 'network'?"):
+    with pytest.raises(click.BadParameter, match="did you mean 'network'"):
         icfqueue("retry", "study_1", "--cause", "netwrk")
