@@ -84,6 +84,13 @@ def visits_meant(
     return tuple(visit_named(project, name) for name in value)
 
 
+def visit_meant(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> str | None:
+    """Return one id or glob, as :func:`visits_meant` does. A callback."""
+    return value and visits_meant(ctx, param, (value,))[0]
+
+
 def causes_meant(
     ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
 ) -> tuple[str, ...]:
@@ -120,14 +127,33 @@ cause_option = click.option(
 
 def project_argument(function: F) -> F:
     """Add the argument PROJECT."""
+    return _project(required=True)(function)
+
+
+def maybe_project_argument(function: F) -> F:
+    """Add the argument [PROJECT]."""
+    return _project(required=False)(function)
+
+
+def _project(*, required: bool) -> Callable[[F], F]:
     return click.argument(
-        "project", callback=project_meant, shell_complete=complete_projects
-    )(function)
+        "project",
+        required=required,
+        callback=project_meant,
+        shell_complete=complete_projects,
+    )
 
 
 def visit_arguments(function: F) -> F:
     """Add the arguments PROJECT [VISIT…]."""
     return project_argument(visits_argument()(function))
+
+
+def one_visit_argument(function: F) -> F:
+    """Add the argument [VISIT], of which there is one at most."""
+    return click.argument(
+        "visit", required=False, callback=visit_meant, shell_complete=complete_visits
+    )(function)
 
 
 def visits_argument(*, required: bool = False) -> Callable[[F], F]:

@@ -77,9 +77,7 @@ CAUSES: dict[str, Cause] = {
     "no-dicom": Cause("no member is a DICOM file", "look at it with `tar -tvf`"),
     "bad-name": Cause("a member's name cannot be in a dataset", "pack it again without it"),
     "changed": Cause("not the tarball that outputs were made from", _FORCE),
-    "foreign": Cause(
-        "outputs of another tool are there", "leave it out, or see the message"
-    ),
+    "foreign": Cause("outputs of another tool are there", "leave it or run it anew"),
     "metadata": Cause("metadata files are missing or damaged", _FORCE),
     "deposit": Cause("the deposit is missing or not right", _FORCE),
     "kept": Cause("the tarball was not removed", "find out which tarball is right"),

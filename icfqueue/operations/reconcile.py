@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from icfqueue.core.errors import StepError, UsageError
+from icfqueue.core.errors import StepError
 from icfqueue.core.options import Options, Outcome
 from icfqueue.core.settings import Settings
 from icfqueue.core.steps import NAMES
@@ -27,7 +27,7 @@ from icfqueue.steps import index_tar
 from icfqueue.steps.job import Job
 from icfqueue.store.directory import Store
 from icfqueue.store.inventory import present
-from icfqueue.store.near_misses import like_project
+from icfqueue.store.near_misses import check_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +64,7 @@ def reconcile(settings: Settings, store: Store, ledger: Ledger, project: str) ->
     UsageError
         The store directory has no such project.
     """
-    if not store.is_folder(store.project_dir(project)):
-        raise UsageError(
-            f"{store.project_dir(project)} is not there",
-            hint=like_project(
-                store, project, "is the project's name right, and the store mounted?"
-            ),
-        )
+    check_folder(store, project)
     mending = _Mending(settings, store, ledger)
     done = mending.done
     visits = sorted({*present(store, project), *ledger.visits(project)})
@@ -103,7 +97,7 @@ class _Mending:
             return
         found = _record(self.settings, self.store, visit)
         if isinstance(found, str):
-            forget = f"icfqueue forget {visit.project} {visit.id}"
+            forget = f"'icfqueue forget {visit.project} {visit.id}'"
             why = f"its record cannot be read: {entry.why} ({forget}); " if entry else ""
             done.left[visit] = why + found
         elif not self.ledger.forget(visit, entry):

@@ -341,10 +341,8 @@ class RemoteStore:
             error.hint = self._login.remedy
         elif answer.status_code == HTTPStatus.UNAUTHORIZED and self._login.realm:
             realm = shlex.quote(f"realm={shown(self._login.realm)}")
-            error.hint = (
-                f"`datalad credentials set NAME type=user_password {realm} user=USER` asks "
-                "for the password; then 'icfqueue retry PROJECT --cause access'"
-            )
+            do = f"`datalad credentials set NAME type=user_password {realm} user=USER`"
+            error.hint = f"{do}, then 'icfqueue retry PROJECT --cause access'"
         return error
 
     def _connect(self) -> requests.Session:

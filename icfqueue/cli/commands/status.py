@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from icfqueue.cli.options import where_options
+from icfqueue.cli.options import maybe_project_argument, one_visit_argument, where_options
 from icfqueue.cli.session import Session, session
 from icfqueue.core.errors import NothingYet, UsageError
 
@@ -22,8 +22,8 @@ LOOK_AGAIN = 1.0
 
 
 @click.command()
-@click.argument("project", required=False)
-@click.argument("visit", required=False)
+@maybe_project_argument
+@one_visit_argument
 @click.option("--state", type=click.Choice(STATES), help="Only visits in this state.")
 @click.option(
     "--format",

@@ -39,6 +39,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "clone": ("icfqueue clone study_1 visit_1", "icfqueue clone study_1 ./study"),
     "range": ("icfqueue range on visit_1", "icfqueue range off visit_1"),
     "references": ("icfqueue references study_1 visit_1",),
+    "report": (
+        "icfqueue report study_1 -o study_1.html",
+        "icfqueue report study_1 --like visit_1 --format csv",
+    ),
+    "series": ("icfqueue series study_1 visit_1 --format csv",),
+    "find": ("icfqueue find \"protocol ILIKE '%t1w%' AND images > 100\"",),
     "completion": (
         "icfqueue completion bash >> ~/.bash_completion",
         "icfqueue completion zsh > ~/.zfunc/_icfqueue",

@@ -90,5 +90,5 @@ def test_only_what_failed_for_a_cause_goes_on(icfqueue: Commands) -> None:
 
 
 def test_a_cause_that_there_is_not_is_wrong_usage(icfqueue: Commands) -> None:
-    with pytest.raises(click.BadParameter, match="did you mean 'network'"):
+    with pytest.raises(click.BadParameter, match=r"did you mean 'network'\?"):
         icfqueue("retry", "study_1", "--cause", "netwrk")
