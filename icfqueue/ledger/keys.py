@@ -26,6 +26,8 @@ Keys, below ``icfqueue:``::
     workers                   sorted set of workers by when they last said they live
     signs                     hash: worker to "<when, in ms> <JSON>", what it is and does
                               (ledger/roster.py)
+    events                    stream: what happened to visits, a JSON text each in its
+                              field "e" (ledger/telling/events.py)
     lock:<name>               token of who holds it
     hold:<project>            why no visit of it asks the store, until 'retry'
     rest:<name>               why nobody asks the disk or a store for a while
@@ -68,6 +70,7 @@ KINDS = {
     "room": "hash",
     "workers": "zset",
     "signs": "hash",
+    "events": "stream",
     "lock": "string",
     "hold": "string",
     "rest": "string",

@@ -19,6 +19,7 @@ from icfqueue.ledger.roster import Roster
 
 if TYPE_CHECKING:  # it needs what is defined here
     from icfqueue.ledger.stored.turns import Turns
+    from icfqueue.ledger.telling.events import Events
 
 BATCH = 500
 """Records per round trip where many are read or written."""
@@ -78,6 +79,8 @@ class Ledger(Protocol):
         Room on the disk that is promised to downloads.
     roster
         Which workers live, and what each does.
+    events
+        What happened to visits, in order.
     turns
         Who is served next, and whose message is missing.
     """
@@ -90,6 +93,8 @@ class Ledger(Protocol):
     def room(self) -> Room: ...
     @property
     def roster(self) -> Roster: ...
+    @property
+    def events(self) -> Events: ...
     @property
     def turns(self) -> Turns: ...
 

@@ -33,6 +33,7 @@ from icfqueue.ledger.stored.mending import Mender, members_of
 from icfqueue.ledger.stored.record_table import RecordTable, layout_compared
 from icfqueue.ledger.stored.spoilt import Spoilt, mended
 from icfqueue.ledger.stored.turns import RedisTurns
+from icfqueue.ledger.telling.events import RedisEvents
 
 SIGN_OF_LIFE = 15.0
 """Seconds for which a worker that said it lives is believed."""
@@ -69,6 +70,7 @@ class RedisLedger:
         self.notes = RedisNotes(client)
         self.room = RedisRoom(client)
         self.roster = RedisRoster(client)
+        self.events = RedisEvents(client)
 
     # Records
 

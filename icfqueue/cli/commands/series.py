@@ -31,7 +31,7 @@ def series(project: str, visit: str | None, form: str, **where: Any) -> int:
     from rich.filesize import decimal
 
     from icfqueue.cli import rows
-    from icfqueue.core.visit import Visit
+    from icfqueue.core.visit import Visit, visit_named
     from icfqueue.reports import series_rows
     from icfqueue.store.directory import Store
 
@@ -40,7 +40,7 @@ def series(project: str, visit: str | None, form: str, **where: Any) -> int:
     if visit is None:
         told = series_rows.of_project(store, project)
     else:
-        told = series_rows.of_visit(store, Visit(project, visit))
+        told = series_rows.of_visit(store, Visit(project, visit_named(project, visit)))
     found = map(series_rows.as_dict, told.rows)
     if form == "csv":
         rows.print_csv(list(series_rows.FIELDS), found)

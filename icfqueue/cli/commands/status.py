@@ -7,7 +7,12 @@ from typing import Any
 
 import click
 
-from icfqueue.cli.options import maybe_project_argument, one_visit_argument, where_options
+from icfqueue.cli.options import (
+    maybe_project_argument,
+    notify_options,
+    one_visit_argument,
+    where_options,
+)
 from icfqueue.cli.session import Session, session
 from icfqueue.core.errors import NothingYet, UsageError
 
@@ -34,6 +39,7 @@ LOOK_AGAIN = 1.0
 )
 @click.option("--watch", is_flag=True, help="Show it again every second, until Ctrl-C.")
 @click.option("--wait", is_flag=True, help="Wait until nothing is left to be done.")
+@notify_options
 @where_options
 def status(
     project: str | None,
@@ -41,6 +47,8 @@ def status(
     state: str | None,
     form: str,
     *,
+    notify: str | None,
+    command: str | None,
     watch: bool,
     wait: bool,
     **where: Any,
@@ -51,21 +59,27 @@ def status(
     """
     if watch and wait:
         raise UsageError("--watch ends with Ctrl-C, --wait by itself: leave one out")
+    if (notify or command) and not wait:
+        raise UsageError("--notify and --exec go with --wait")
     if watch and form != "table":
         raise UsageError("--watch shows a table: leave out --format or --watch")
     try:
         with session(where, asking=True) as opened:
             from icfqueue.cli import tables
+            from icfqueue.cli.shell.notices import notices
             from icfqueue.operations.select_visits import check_recorded
 
             if project is not None:
                 check_recorded(opened.ledger, project)
             _tell_refusal(opened)
             if wait:
-                _wait(opened, project)
+                with notices(opened, project, notify, command):
+                    _wait(opened, project)
             if watch:
                 return tables.watch(opened.ledger, project, visit, state, LOOK_AGAIN)
-            return tables.once(opened.ledger, project, visit, state, form)
+            code = tables.once(opened.ledger, project, visit, state, form)
+            _tell_nobody_works(opened, project)
+            return code
     except NothingYet as nothing:
         if project:
             raise
@@ -81,6 +95,21 @@ def _tell_refusal(opened: Session) -> None:
     if found := refused_writes(opened.client):
         click.secho(f"icfqueue: the broker {found.found}", fg="red", err=True)
         click.echo(f"  {found.remedy}", err=True)
+
+
+def _tell_nobody_works(opened: Session, project: str | None) -> None:
+    """Say so if there is work to be done and no worker to do it."""
+    from icfqueue.operations.status import summary
+
+    # Workers of the release before are in the second list alone.
+    if opened.ledger.roster.signs() or opened.ledger.workers():
+        return
+    projects = [project] if project else opened.ledger.projects()
+    if any(not summary(opened.ledger, name).drained for name in projects):
+        click.secho(NOBODY, fg="yellow", err=True)
+
+
+NOBODY = "No worker is running: start 'icfqueue worker', or use 'icfqueue run'."
 
 
 def _wait(opened: Session, project: str | None) -> None:
@@ -102,8 +131,5 @@ def _wait(opened: Session, project: str | None) -> None:
             opened.embedded.ensure()
         if not said and not opened.ledger.workers():
             said = True
-            click.echo(
-                "No worker is running: start 'icfqueue worker', or use 'icfqueue run'.",
-                err=True,
-            )
+            click.echo(NOBODY, err=True)
         time.sleep(LOOK_AGAIN)

@@ -126,7 +126,7 @@ def names_of(project: str) -> dict[str, str]:
 def names_of_all() -> dict[str, str]:
     """Return the names of the keys of no project, each with its type."""
     single = ("layout", "store", "projects", "leases", "due", "flush", "room")
-    names = [key(name) for name in (*single, "workers", "signs")]
+    names = [key(name) for name in (*single, "workers", "signs", "events")]
     names += [SPOILT, key("rest", "disk"), key("lock", "supervisor"), key("lock", "mend")]
     names += [key("sent", queue) for queue in QUEUES]
     names += [key("turn", queue, str(level)) for queue in QUEUES for level in LEVELS]
