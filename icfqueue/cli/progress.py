@@ -118,7 +118,7 @@ def _look(
         if force.gave_up:
             raise Unreachable(
                 "the worker processes do not stay up",
-                hint=f"their log: {force.log_path}; then 'icfqueue run' again goes on",
+                hint=f"their log: {force.log_path}; then `{this_again('run', project)}`",
             )
         try:
             line = summary(opened.ledger, project)

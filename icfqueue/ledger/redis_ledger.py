@@ -88,7 +88,7 @@ class RedisLedger:
         if isinstance(found, Unreadable):
             raise UnreadableRecord(
                 f"the record of {visit} cannot be read: {found.why}",
-                hint=found.hint or f"icfqueue forget {visit.project} {visit.id}",
+                hint=found.hint or f"'icfqueue forget {visit.project} {visit.id}'",
             )
         return found
 

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from icfqueue.cli.display.terminal import amount, duration
+from icfqueue.cli.display.amounts import amount, duration
 from icfqueue.cli.shell.again import ours
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit

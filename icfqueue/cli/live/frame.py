@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 from rich.text import Text
 
-from icfqueue.cli.display.terminal import COLOURS, amount, cell, duration
+from icfqueue.cli.display.amounts import amount, duration
+from icfqueue.cli.display.terminal import COLOURS, cell
 from icfqueue.core.plain_text import shown
 from icfqueue.core.steps import NAMES
 from icfqueue.ledger.record import State

@@ -99,7 +99,7 @@ def test_one_that_cannot_be_read_is_told_from_the_others(ledger: RedisLedger) ->
     assert third is None
     with pytest.raises(UnreadableRecord, match="p/v cannot be read: its record") as caught:
         ledger.get(V)
-    assert caught.value.hint == "icfqueue forget p v"
+    assert caught.value.hint == "'icfqueue forget p v'"
     assert [found.visit for found in ledger.records("p")] == [W]
     # Whoever changes many leaves it alone.
     changed = ledger.update_many(dict.fromkeys([V, W], lambda r: record.cancelled(r, 1.0)))
