@@ -76,7 +76,7 @@ def report(
     if form == "json":
         click.echo(json.dumps(as_json(made), indent=2))
     elif form == "csv":
-        from icfqueue.cli.forms.rows import print_csv
+        from icfqueue.cli.rows import print_csv
         from icfqueue.reports.report import CSV_FIELDS
 
         print_csv(CSV_FIELDS, csv_rows(made))

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from icfqueue.cli.forms import rows
+from icfqueue.cli import rows
 
 HEADS = ("visit", "description", "images")
 LINES = [("v1", "T1w" * 20, "9"), ("visit_10", "x\n\x1b[31m", "100")]
@@ -42,6 +42,17 @@ def test_one_column_is_cut_where_the_terminal_is_narrow_and_no_other(
     assert max(map(len, lines)) == 40
     assert "…" in lines[1]
     assert lines[2].startswith("visit_10")
+
+
+def test_columns_that_matter_less_are_left_out_before_any_is_cut(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    size = os.terminal_size((72, 24))
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda: size)
+    weights = {"images": 50}
+    rows.print_table(HEADS, LINES, right="images", cut="description", importance=weights)
+    assert printed(capsys)[:2] == ["visit     description", "v1        " + "T1w" * 20]
 
 
 def test_csv_holds_no_formula_and_json_what_is_there(

@@ -1,1 +1,0 @@
-"""The forms in which commands print rows: table, CSV, JSON."""
