@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -20,6 +21,7 @@ import redis
 from icfqueue.broker import aside, connection, refusals
 from icfqueue.broker.embedded import EmbeddedServer
 from icfqueue.core.errors import IcfqueueError, NewerLayout, StepError, Unreachable
+from icfqueue.core.plain_text import size
 from icfqueue.core.processes.groups import without_secrets
 from icfqueue.core.settings import Settings
 from icfqueue.dataset import programs
@@ -199,8 +201,8 @@ def _records(settings: Settings) -> Finding:
         "records",
         f"{len(found)} cannot be read; {first.visit}: {first.why}",
         first.hint
-        or f"icfqueue reconcile {first.visit.project}, or icfqueue forget "
-        f"{first.visit.project} {first.visit.id}",
+        or f"'icfqueue reconcile {first.visit.project}', or 'icfqueue forget "
+        f"{first.visit.project} {first.visit.id}'",
         bad=True,
     )
 
@@ -220,8 +222,18 @@ def _store_dir(settings: Settings) -> Finding:
             "its owner must let you write; is it mounted read-only?",
             bad=True,
         )
-    room = store.room() / 1e9
-    return Finding("store directory", f"{store.root} can be written, {room:.0f} GB free")
+    room = store.room()
+    found = f"{store.root} can be written, {size(room)} free"
+    if room < max(settings.keep_free, 1):
+        return Finding(
+            "store directory",
+            f"{found}, of which {size(settings.keep_free)} are to stay so: nothing is "
+            "downloaded",
+            f"make room there, or lower the setting keep_free: `du -xh -d 2 "
+            f"{shlex.quote(str(store.root))} | sort -h | tail` shows what is large",
+            bad=True,
+        )
+    return Finding("store directory", found)
 
 
 def _shared(settings: Settings) -> Finding:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from icfqueue.core.causes import CAUSES, UNKNOWN
 from icfqueue.core.errors import UnreadableRecord
+from icfqueue.core.plain_text import for_visit
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.ledger import Entry, Ledger, Unreadable
 from icfqueue.ledger.record import State
@@ -87,18 +88,19 @@ class _Gathered:
             self.patterns[pattern] += 1
             self.first.setdefault(pattern, (visit, error))
 
-    def group(self, cause: str) -> CauseGroup:
+    def group(self, project: str, cause: str) -> CauseGroup:
         ((pattern, _),) = self.patterns.most_common(1)
         visit, error = self.first[pattern]
         hint = error.get("hint", "")
         known = CAUSES.get(cause) if cause != UNKNOWN else None
+        remedy = known.remedy if known else hint or CAUSES[UNKNOWN].remedy
         return CauseGroup(
             cause=cause,
             count=len(self.visits),
             example_visit=visit,
             message=error.get("message", ""),
             hint=hint,
-            remedy=known.remedy if known else hint or CAUSES[UNKNOWN].remedy,
+            remedy=for_visit(remedy, project, visit),
             visits=self.visits,
             transient=error.get("kind") == "transient",
             due=self.due,
@@ -128,7 +130,7 @@ def by_cause(
             cause = error.get("cause") or UNKNOWN
             due = entry.record.due if isinstance(entry, Entry) else None
             gathered.setdefault(cause, _Gathered()).add(_visit(entry).id, error, due)
-    groups = [found.group(cause) for cause, found in gathered.items()]
+    groups = [found.group(project, cause) for cause, found in gathered.items()]
     return sorted(groups, key=lambda group: (-group.count, group.cause))
 
 
@@ -140,7 +142,7 @@ def error_of(found: Unreadable) -> dict[str, str]:
         "type": UnreadableRecord.__name__,
         "cause": UNREADABLE,
         "message": f"its record cannot be read: {found.why}",
-        "hint": found.hint or f"icfqueue forget {found.visit.project} {found.visit.id}",
+        "hint": found.hint or f"'icfqueue forget {found.visit.project} {found.visit.id}'",
     }
 
 

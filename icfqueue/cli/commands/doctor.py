@@ -8,6 +8,7 @@ import click
 
 from icfqueue.cli.options import project_meant, where_options
 from icfqueue.cli.session import load_settings
+from icfqueue.cli.shell.again import whole
 
 
 @click.command()
@@ -32,6 +33,6 @@ def doctor(project: str | None, **where: Any) -> int:
         # What other programs and servers answer is among it.
         click.echo(escaped(f" {found.what}: {found.found}"))
         if found.remedy:
-            click.echo(escaped(f"      {found.remedy}"))
+            click.echo(escaped(f"      {whole(found.remedy)}"))
         worst = max(worst, found.exit_code if found.bad else 0)
     return worst

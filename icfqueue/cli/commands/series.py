@@ -6,14 +6,13 @@ from typing import Any
 
 import click
 
-from icfqueue.cli.options import project_argument, store_dir_option
+from icfqueue.cli.options import one_visit_argument, project_argument, store_dir_option
 from icfqueue.cli.session import load_settings
-from icfqueue.cli.shell.completers import complete_visits
 
 
 @click.command()
 @project_argument
-@click.argument("visit", required=False, shell_complete=complete_visits)
+@one_visit_argument
 @click.option(
     "--format",
     "form",

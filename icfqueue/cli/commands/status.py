@@ -9,16 +9,16 @@ import click
 
 from icfqueue.cli.options import (
     cause_option,
+    maybe_project_argument,
     notify_options,
-    project_meant,
     visits_argument,
     where_options,
 )
 from icfqueue.cli.session import Session, session
-from icfqueue.cli.shell.completers import complete_projects
 from icfqueue.core.errors import NothingYet, UsageError
 
 if TYPE_CHECKING:
+    from icfqueue.cli.tables import Question
     from icfqueue.core.visit import Visit
 
 STATES = ("queued", "running", "waiting", "done", "failed", "cancelled")
@@ -32,12 +32,7 @@ LOOK_AGAIN = 1.0
 
 
 @click.command()
-@click.argument(
-    "project",
-    required=False,
-    callback=project_meant,
-    shell_complete=complete_projects,
-)
+@maybe_project_argument
 @visits_argument()
 @click.option("--state", type=click.Choice(STATES), help="Only visits in this state.")
 @cause_option
@@ -77,12 +72,7 @@ def status(
 
     The exit code is 1 if a visit that is shown failed.
     """
-    if watch and wait:
-        raise UsageError("--watch ends with Ctrl-C, --wait by itself: leave one out")
-    if (notify or command) and not wait:
-        raise UsageError("--notify and --exec go with --wait")
-    if watch and form != "table":
-        raise UsageError("--watch shows a table: leave out --format or --watch")
+    _check_usage(form, watch=watch, wait=wait, tells=bool(notify or command))
     if project is None and (causes or everything):
         raise UsageError(
             "--cause and --all are about the visits of one project",
@@ -104,9 +94,11 @@ def status(
                 with notices(opened, project, notify, command):
                     _wait(opened, project)
             if watch:
-                return tables.watch(opened.ledger, asked, LOOK_AGAIN)
+                return _watch(opened, asked)
             code = tables.once(opened.ledger, asked, form)
-            _tell_nobody_works(opened, project)
+            if form != "table" or asked.project is None or asked.visit:
+                # A project's table says so itself.
+                _tell_nobody_works(opened, project)
             return code
     except NothingYet as nothing:
         if project:
@@ -114,6 +106,26 @@ def status(
         # No project at all is an answer, in every form.
         click.echo({"json": "[]", "csv": ""}.get(form, f"{nothing.message}."))
         return 0
+
+
+def _check_usage(form: str, *, watch: bool, wait: bool, tells: bool) -> None:
+    """Raise if options are given that do not go together."""
+    if watch and wait:
+        raise UsageError("--watch ends with Ctrl-C, --wait by itself: leave one out")
+    if tells and not wait:
+        raise UsageError("--notify and --exec go with --wait")
+    if watch and form != "table":
+        raise UsageError("--watch shows a table: leave out --format or --watch")
+
+
+def _watch(opened: Session, asked: Question) -> int:
+    """Show it until Ctrl-C: of a project what is at work, else what was asked for."""
+    from icfqueue.cli import tables
+    from icfqueue.cli.live.view import watch
+
+    if asked.project and not asked.visit and not asked.listed:
+        watch(opened, asked.project)
+    return tables.watch(opened.ledger, asked, LOOK_AGAIN)
 
 
 def _named(

@@ -17,12 +17,14 @@ from support.valkey import Valkey, free_port, out_of_memory
 
 from icfqueue.broker.aside import Aside
 from icfqueue.core.errors import PermanentError
+from icfqueue.core.plain_text import size
 from icfqueue.core.settings import Secret, Settings
 from icfqueue.dataset import programs
 from icfqueue.ledger.record import State
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.operations import doctor
 from icfqueue.operations.doctor import Finding, examine
+from icfqueue.store.directory import Store
 
 
 @pytest.fixture
@@ -295,3 +297,21 @@ def test_a_broker_of_a_newer_release_is_bad(chosen: Settings, ledger: RedisLedge
     told = found(chosen)["records"]
     assert (told.bad, told.exit_code) == (True, 3)
     assert "update icfqueue" in told.remedy
+
+
+@pytest.mark.parametrize(
+    ("keep", "room", "bad"), [(0, 0, True), (5, 4, True), (5, 5, False)]
+)
+def test_a_store_directory_without_room_is_bad(
+    chosen: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    keep: int,
+    room: int,
+    bad: bool,
+) -> None:
+    monkeypatch.setattr(Store, "room", lambda _: room * 10**9)
+    told = found(structs.replace(chosen, keep_free=keep * 10**9))["store directory"]
+    assert told.bad is bad
+    assert f"can be written, {size(room * 10**9)} free" in told.found
+    assert bool(told.remedy) is bad

@@ -85,7 +85,7 @@ def test_a_record_that_cannot_be_read_has_a_cause_too(ledger: RedisLedger) -> No
     ledger.client.hset(visit_key(visit("failed")), "r", "{")
     (group,) = by_cause(ledger, PROJECT)
     assert (group.cause, group.example_visit) == ("unreadable", "failed")
-    assert group.hint == "icfqueue forget study_1 failed"
+    assert group.hint == "'icfqueue forget study_1 failed'"
     assert not group.retry_helps
     ledger.client.hset(visit_key(visit("queued")), "r", "{")
     everything = by_cause(ledger, PROJECT, among=ledger.visits(PROJECT))
