@@ -96,9 +96,7 @@ def status(
             if watch:
                 return _watch(opened, asked)
             code = tables.once(opened.ledger, asked, form)
-            if form != "table" or asked.project is None or asked.visit:
-                # A project's table says so itself.
-                _tell_nobody_works(opened, project)
+            _tell_nobody_works(opened, project)
             return code
     except NothingYet as nothing:
         if project:
