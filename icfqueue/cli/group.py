@@ -20,6 +20,7 @@ COMMANDS = (
     "verify",
     "catalog",
     "serve",
+    "deploy",
     "reconcile",
     "forget",
     "clone",

@@ -152,7 +152,7 @@ def _broker(settings: Settings) -> Finding:
         found = "; ".join(fault for fault, _ in wrong)
         remedy = "; ".join(cure for _, cure in wrong)
         return Finding(
-            "broker", f"{where}: {found}", f"{remedy} (see ops/valkey.conf)", bad=True
+            "broker", f"{where}: {found}", f"{remedy} (ops/valkey/valkey.conf)", bad=True
         )
     return Finding("broker", f"{where} answers, keeps its data")
 
@@ -176,7 +176,7 @@ def _strange(settings: Settings) -> Finding:
         "strange messages",
         f"{count} put aside, for none is icfqueue's; the latest:{''.join(lines)}",
         "somebody else writes to this broker: give it a password and users of its own "
-        "(ops/users.acl)",
+        "(ops/valkey/users.acl)",
         note=True,
     )
 

@@ -1,4 +1,4 @@
-"""The users of ``ops/users.acl`` may do what is needed, and nothing else."""
+"""The users of ``ops/valkey/users.acl`` may do what is needed, and nothing else."""
 
 from __future__ import annotations
 
