@@ -1,7 +1,8 @@
 # make demo      see it work                    make test      run every test
 # make check     lint, types, imports, docs     make docs      the pages, in docs/_build
 # make chaos     the long fault tests           make bench     measure
-# make coverage  which lines the tests run      make lowest    with the lowest versions allowed
+# make man       manual pages                   make coverage  which lines the tests run
+# make lowest    with the lowest versions allowed
 # make constraints   pin what pyproject.toml wants, each file with its hash
 # make clean     remove what make made
 SHELL := /bin/sh
@@ -22,7 +23,7 @@ PINNED = $(PIP) --require-hashes --no-deps --no-build-isolation
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate
 
-.PHONY: demo test check docs coverage lowest bench chaos install program constraints clean
+.PHONY: demo test check docs man coverage lowest bench chaos install program constraints clean
 
 demo: program
 	@$(BIN)/icfqueue demo
@@ -62,6 +63,11 @@ coverage: install
 	@$(BIN)/coverage combine -q
 	@$(BIN)/coverage html -q
 	@$(BIN)/coverage report --format=total
+
+# What a package installs into share/man/man1; SOURCE_DATE_EPOCH makes it reproducible.
+man: program
+	@$(BIN)/python docs/_ext/manual_pages.py docs/_build/man
+	@echo "The manual pages are in docs/_build/man; for one: man -l docs/_build/man/icfqueue.1"
 
 lowest: install
 	@$(BIN)/uv venv -q --clear --python $(BIN)/python $(LOWEST)

@@ -118,9 +118,13 @@ def counts_in_turn(visits: int) -> Facts:
 
 
 def _enqueue_names(store: Path, visits: int) -> float:
-    (store / inputs.PROJECT).mkdir()
+    folder = store / inputs.PROJECT
+    folder.mkdir()
     names = store / "visits.txt"
     names.write_text("".join(f"v{n:06d}\n" for n in range(visits)))
+    for number in range(visits):
+        # Something of the visit is here, or the store on the web would be asked for it.
+        (folder / f"v{number:06d}_metadata_references.json").touch()
     return call(store, "enqueue", inputs.PROJECT, "--visits-file", str(names))[0]
 
 

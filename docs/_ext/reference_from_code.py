@@ -75,7 +75,7 @@ def _command(command: click.Command, context: click.Context, head: str) -> str:
         if said:
             # Line breaks are the terminal's; the default stands in brackets at the end.
             rows.append([_code(" ".join(said[0].split())), _escaped(said[1])])
-    text = inspect.cleandoc(command.help or "")
+    text = f"{inspect.cleandoc(command.help or '')}\n\n{command.epilog or ''}".strip()
     paragraphs = [
         f"```text\n{part.removeprefix(chr(8)).strip(chr(10))}\n```"
         if part.startswith("\b")

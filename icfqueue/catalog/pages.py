@@ -31,16 +31,19 @@ MAX_SERIES = 1000
 
 _KB = 1024
 _SOURCE = "icfqueue"
-_LAYOUT = "2"
+_LAYOUT = "3"
 """Goes up when the same metadata shall give other pages, or the site has changed: a
 catalog of another layout is made anew."""
 
 _SOURCES = [{"source_name": _SOURCE, "source_version": _LAYOUT}]
-_EARLIER = ([{"source_name": _SOURCE, "source_version": "1"}],)
+_EARLIER = tuple([{"source_name": _SOURCE, "source_version": old}] for old in "12")
 """Layouts of before, whose pages the site of today can show as well."""
 
 SERIES_COLUMNS = (*SERIES_TAGS, "Images", "Bytes")
 """Of the table of series on a visit's page."""
+
+REPORT = "report.html"
+"""Name in the catalog of the report on the study, if one was published there."""
 
 MAX_KEYWORDS = 100
 """Keywords of the whole study that its page names by itself."""
@@ -153,6 +156,8 @@ def study_record(
     dataset_id: str,
     entries: Iterable[CatalogRecord],
     clone_url: str | None = None,
+    *,
+    report: bool = False,
 ) -> CatalogRecord:
     """Return the record of the study page.
 
@@ -162,10 +167,17 @@ def study_record(
         The visits, each by :func:`study_entry`.
     clone_url
         Of the dataset that has all visits as subdatasets; None if there is none.
+    report
+        There is one (:data:`REPORT`), to be linked to.
     """
     listed = sorted(entries, key=lambda entry: str(entry["dataset_path"]))
     keywords = {word for entry in listed for word in entry["keywords"]}
     more = {"url": clone_url} if clone_url else {}
+    top = _top(
+        "Size of all TAR files",
+        sum(entry["tar_bytes"] for entry in listed),
+        sum(entry["nr_dicoms"] for entry in listed),
+    )
     return _record(
         dataset_id,
         project,
@@ -173,11 +185,7 @@ def study_record(
         "of its own; its page has its series, its size and the command that clones it.",
         keywords=sorted(keywords)[:MAX_KEYWORDS],
         subdatasets=listed,
-        top_display=_top(
-            "Size of all TAR files",
-            sum(entry["tar_bytes"] for entry in listed),
-            sum(entry["nr_dicoms"] for entry in listed),
-        ),
+        top_display=with_report(top) if report else top,
         **more,
     )
 
@@ -199,6 +207,12 @@ def _top(label: str, tar_bytes: int, dicoms: int) -> list[CatalogRecord]:
         {"name": label, "value": format_bytes(tar_bytes)},
         {"name": "Nr of DICOMs", "value": dicoms},
     ]
+
+
+def with_report(top: list[CatalogRecord]) -> list[CatalogRecord]:
+    """Return what a study page shows at its top, and that there is a report."""
+    told = {"name": "Report", "value": REPORT}
+    return [*(one for one in top if one != told), told]
 
 
 def node(record: CatalogRecord) -> CatalogRecord:

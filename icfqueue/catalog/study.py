@@ -8,9 +8,12 @@
     <project>/catalog/metadata/<id>/latest/<3>/<29>.json          a page, one per visit
                                                                   and one for the study
 
-A visit's page appears before the study page lists it, so every listed visit has its
-page at any moment. The catalog says nothing that the metadata files and the settings do
-not say: writing it again changes nothing, in batches or at once, in any order.
+    <project>/series.parquet                                      the series of all visits
+
+A visit's series appear before its page, and that before the study page lists it: every
+listed visit has them at any moment. The catalog says nothing that the metadata files and
+the settings do not say: writing it again changes nothing, in batches or at once, in any
+order.
 
 Nothing here is safe against a second writer of the same study. Whoever calls
 :func:`add_visits` or :func:`rebuild` holds the study's lock and lets `guard` say so.
@@ -20,13 +23,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from icfqueue.catalog import pages, site
+from icfqueue.catalog import pages, series_file, site
 from icfqueue.catalog.pages import CatalogRecord
-from icfqueue.catalog.summary import VisitSummary, summarize
-from icfqueue.core.errors import NotSeen, PermanentError, StepError, UsageError
+from icfqueue.catalog.series_file import SeriesRow, Writer
+from icfqueue.catalog.summary import read_summary
+from icfqueue.core.errors import PermanentError, StepError, UsageError
 from icfqueue.core.guard import UNGUARDED, Guard
 from icfqueue.core.options import Outcome, Results
 from icfqueue.core.settings import Settings
@@ -87,23 +92,21 @@ def add_visits(
     if not visits:
         return {}
     study = _Study(store, project, store_url, guard, vouched, superdataset)
-    wanted = visits
     with disk_trouble(f"updating the catalog of {project}"):
         # Another machine may have written the study page just now: to go on from an older
         # one would lose what that one lists.
         store.look_again(study.page(study.id).parent)
         study.recover()
         entries = study.entries()
-        if entries is None:
-            kept: dict[Visit, CatalogRecord] = {}
-            if study.exists():
-                wanted = sorted({*visits, *_with_metadata(store, project)})
-                kept = study.kept()
-            wanted = [visit for visit in wanted if visit not in kept]
-            results = study.write_whole(wanted, kept, settings)
-            stays = Outcome(worked=False)
-            return {visit: results.get(visit, stays) for visit in visits}
-        return study.extend(visits, entries)
+        if entries is not None:
+            with suppress(series_file.Damaged):
+                return study.extend(visits, entries)
+        there = study.exists()
+        kept = study.kept() if there else {}
+        here = metadata_files.visits_here(store, project) if there else []
+        wanted = [visit for visit in sorted({*visits, *here}) if visit not in kept]
+        results = study.write_whole(wanted, kept, settings)
+        return {visit: results.get(visit, Outcome(worked=False)) for visit in visits}
 
 
 def rebuild(
@@ -145,7 +148,7 @@ def rebuild(
     study = _Study(store, project, store_url, guard, superdataset=superdataset)
     with disk_trouble(f"writing the catalog of {project}"):
         study.recover()
-        visits = _with_metadata(store, project)
+        visits = metadata_files.visits_here(store, project)
         return study.write_whole(visits, study.kept(), settings)
 
 
@@ -158,12 +161,6 @@ def has_page(store: Store, visit: Visit, store_url: str) -> bool:
 def listed(store: Store, project: str, store_url: str) -> set[Visit]:
     """Return the visits on the study page: none if there is no usable catalog."""
     return set(_Study(store, project, store_url, UNGUARDED).entries() or {})
-
-
-def _with_metadata(store: Store, project: str) -> list[Visit]:
-    """Return the visits that have both metadata files, by id."""
-    names = (entry.name for entry in store.listing(store.project_dir(project)))
-    return metadata_files.visits_with_both(project, names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,19 +252,28 @@ class _Study:
     def extend(
         self, visits: Sequence[Visit], entries: dict[Visit, CatalogRecord]
     ) -> Results:
-        """Write the pages of `visits` into the catalog that is there."""
+        """Write the pages of `visits` into the catalog that is there; raises Damaged."""
         results: Results = {
             visit: Outcome(worked=False) for visit in visits if self.keeps(visit, entries)
         }
         visits = [visit for visit in visits if visit not in results]
         with self.store.catalog_scratch(self.project) as scratch:
             written: list[tuple[Path, Path]] = []
+            rows: dict[str, list[SeriesRow]] = {}
+            listed = {visit.id for visit in entries if entries[visit].get("nr_series")}
             for visit, made in self._pages(visits, results):
                 differing = self._differing(made.dataset_id, made.record, scratch)
                 new = bool(differing) or entries.get(visit) != made.entry
                 written += differing
                 entries[visit] = made.entry
                 results[visit] = Outcome(worked=new)
+                if new:
+                    rows[visit.id] = made.rows
+            if rows:
+                table = series_file.write_extended(
+                    scratch, self.store, self.project, rows, listed
+                )
+                written.insert(0, table)
             self.store.publish_all(written, self.guard)
             study = self._differing(self.id, self._record(entries), scratch)
             self.store.publish_all(study, self.guard)
@@ -277,9 +283,10 @@ class _Study:
         """Return the study page's record, with a clone command if there is a dataset."""
         whole = self.store.project_dir(self.project) / deposit.REFS
         url = deposit.clone_url(self.store_url, self.project)
-        there = self.superdataset or self.store.exists(whole)
+        shown = url if self.superdataset or self.store.exists(whole) else None
+        report = self.store.exists(self.folder / pages.REPORT)
         return pages.study_record(
-            self.project, self.id, entries.values(), url if there else None
+            self.project, self.id, entries.values(), shown, report=report
         )
 
     def _differing(
@@ -313,7 +320,7 @@ class _Study:
         results: Results = {}
         entries = dict(kept)
         with self.store.catalog_scratch(self.project) as scratch:
-            new = scratch / "catalog"
+            new, rows = scratch / "catalog", scratch / series_file.NAME
             site.make_site(
                 new,
                 project=self.project,
@@ -321,19 +328,35 @@ class _Study:
                 store_url=self.store_url,
                 settings=settings,
             )
-            for visit in kept:
-                dataset_id = self.id_of(visit)
-                _write(new, dataset_id, self.store.read_bytes(self.page(dataset_id)))
-            for visit, made in self._pages(visits, results):
-                _write(new, made.dataset_id, pages.encode(pages.node(made.record)))
-                entries[visit] = made.entry
-                results[visit] = Outcome(worked=True)
+            with Writer(rows) as table:
+                self._take_over(kept, new, table)
+                for visit, made in self._pages(visits, results):
+                    _write(new, made.dataset_id, pages.encode(pages.node(made.record)))
+                    table.add(made.rows)
+                    entries[visit] = made.entry
+                    results[visit] = Outcome(worked=True)
             if results and not entries and not self.store.exists(self.folder):
                 return results  # nothing to show: all failed
             _write(new, self.id, pages.encode(pages.node(self._record(entries))))
             self.store.share_tree(new)
+            table_path = series_file.path_of(self.store, self.project)
+            self.store.publish(rows, table_path, self.guard)
             self.store.swap_folder(new, self.folder, self._aside(), self.guard)
         return results
+
+    def _take_over(self, kept: Iterable[Visit], new: Path, table: Writer) -> None:
+        """Put the present pages of `kept` visits into `new`, their series into `table`."""
+        with suppress(FileNotFoundError):
+            report = self.store.read_bytes(self.folder / pages.REPORT)
+            (new / pages.REPORT).write_bytes(report)
+        ids_kept = [visit.id for visit in kept]
+        known = series_file.take_present(table, self.store, self.project, ids_kept)
+        for visit in kept:
+            dataset_id = self.id_of(visit)
+            page = self.store.read_bytes(self.page(dataset_id))
+            _write(new, dataset_id, page)
+            if visit.id not in known:
+                table.add(series_file.rows_of_page(visit, json.loads(page)))
 
     def _pages(
         self, visits: Iterable[Visit], results: Results
@@ -349,11 +372,12 @@ class _Study:
                 )
 
     def _made(self, visit: Visit) -> _Made:
-        summary = _read(self.store, visit, vouched=self.vouched)
+        summary = read_summary(self.store, visit, vouched=self.vouched)
         dataset_id = self.id_of(visit)
         record = pages.visit_record(summary, dataset_id, self.store_url)
         site.check_record(record)
-        return _Made(dataset_id, record, pages.study_entry(summary, dataset_id))
+        entry = pages.study_entry(summary, dataset_id)
+        return _Made(dataset_id, record, entry, series_file.rows_of(visit, summary.series))
 
     def _aside(self) -> Path:
         return self.store.catalog_work_dir(self.project) / "replaced"
@@ -361,35 +385,12 @@ class _Study:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A visit's page and its entry on the study page."""
+    """A visit's page, its entry on the study page, its rows in the table of series."""
 
     dataset_id: str
     record: CatalogRecord
     entry: CatalogRecord
-
-
-def _read(store: Store, visit: Visit, *, vouched: bool) -> VisitSummary:
-    """Return what the visit's metadata files say.
-
-    Raises
-    ------
-    StepError
-        They are missing or damaged; NotSeen if a step vouches for them.
-    """
-    tarball = metadata_files.read_tarball(store, visit)
-    if tarball is None:
-        error = _no_metadata(visit)
-        raise NotSeen(error.message) if vouched else error
-    dicoms = metadata_files.read_dicoms(store, visit)
-    return summarize(visit, tarball, dicoms)
-
-
-def _no_metadata(visit: Visit) -> PermanentError:
-    return PermanentError(
-        f"no metadata of {visit} in the store directory",
-        hint="run the visit again: 'index_tar' and 'write_json' make them",
-        cause="metadata",
-    )
+    rows: list[SeriesRow]
 
 
 def _write(folder: Path, dataset_id: str, content: bytes) -> None:

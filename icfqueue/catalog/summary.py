@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from icfqueue.core.errors import NotSeen, PermanentError
 from icfqueue.core.visit import Visit
+from icfqueue.outputs import metadata_files
 from icfqueue.outputs.metadata_files import TarballMeta
+from icfqueue.store.directory import Store
 from icfqueue.tarball.dicom_tags import NAMES
 
 KEYWORD_TAGS = ("ProtocolName", "Modality")
@@ -38,11 +41,17 @@ class Series:
         Their values; ``""`` is an absent one.
     images, bytes
         How many files, and their sizes together.
+    first_path, acquisition, sequence
+        Path in the tarball of the first of them, and its MRAcquisitionType and
+        PulseSequenceName.
     """
 
     tags: tuple[Value, ...]
     images: int
     bytes: int
+    first_path: str = ""
+    acquisition: Value = ""
+    sequence: Value = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +86,30 @@ class VisitSummary:
         return list(found)[:MAX_KEYWORDS]
 
 
+def read_summary(store: Store, visit: Visit, *, vouched: bool = False) -> VisitSummary:
+    """Return what the visit's metadata files say.
+
+    Parameters
+    ----------
+    vouched
+        They must be there: an earlier step has written them.
+
+    Raises
+    ------
+    StepError
+        They are missing or damaged; NotSeen if a step vouches for them.
+    """
+    tarball = metadata_files.read_tarball(store, visit)
+    if tarball is None:
+        error = PermanentError(
+            f"no metadata of {visit} in the store directory",
+            hint="run the visit again: 'index_tar' and 'write_json' make them",
+            cause="metadata",
+        )
+        raise NotSeen(error.message) if vouched else error
+    return summarize(visit, tarball, metadata_files.read_dicoms(store, visit))
+
+
 def summarize(
     visit: Visit, tarball: TarballMeta, dicoms: Sequence[Mapping[str, Any]]
 ) -> VisitSummary:
@@ -102,13 +135,22 @@ _Combination = tuple[Any, ...]
 """Values of all of :data:`NAMES`; several values of one tag are a tuple."""
 
 
-def _alike(dicoms: Iterable[Mapping[str, Any]]) -> dict[_Combination, list[int]]:
-    """Return number and bytes of the files of each combination of tags.
+@dataclass(slots=True)
+class _Sums:
+    """Files that share some tags: how many, their bytes, the path of the first."""
+
+    first_path: str
+    images: int = 0
+    bytes: int = 0
+
+
+def _alike(dicoms: Iterable[Mapping[str, Any]]) -> dict[_Combination, _Sums]:
+    """Return what is summed up of the files of each combination of tags, in tar order.
 
     A visit has thousands of files and a few dozen combinations: all else is done with
     these.
     """
-    found: dict[_Combination, list[int]] = {}
+    found: dict[_Combination, _Sums] = {}
     for entry in dicoms:
         raw = tuple(map(entry.get, NAMES))
         try:
@@ -117,21 +159,28 @@ def _alike(dicoms: Iterable[Mapping[str, Any]]) -> dict[_Combination, list[int]]
             raw = tuple(tuple(one) if isinstance(one, list) else one for one in raw)
             sums = found.get(raw)
         if sums is None:
-            sums = found[raw] = [0, 0]
-        sums[0] += 1
-        sums[1] += entry.get("size", 0)
+            sums = found[raw] = _Sums(entry.get("path", ""))
+        sums.images += 1
+        sums.bytes += entry.get("size", 0)
     return found
 
 
-def _series(alike: Mapping[_Combination, Sequence[int]]) -> list[Series]:
+def _series(alike: Mapping[_Combination, _Sums]) -> list[Series]:
     places = [NAMES.index(tag) for tag in SERIES_TAGS]
-    found: dict[tuple[Value, ...], list[int]] = {}
-    for combination, (images, size) in alike.items():
-        sums = found.setdefault(tuple(_joined(combination[at]) for at in places), [0, 0])
-        sums[0] += images
-        sums[1] += size
-    made = [Series(tags, images, size) for tags, (images, size) in found.items()]
-    return sorted(made, key=lambda one: [_rank(value) for value in one.tags])
+    others = [NAMES.index(tag) for tag in ("MRAcquisitionType", "PulseSequenceName")]
+    found: dict[tuple[Value, ...], Series] = {}
+    for combination, sums in alike.items():
+        tags = tuple(_joined(combination[at]) for at in places)
+        known = found.get(tags)
+        if known is None:
+            acquisition, sequence = (_joined(combination[at]) for at in others)
+            found[tags] = Series(
+                tags, sums.images, sums.bytes, sums.first_path, acquisition, sequence
+            )
+        else:
+            images, size = known.images + sums.images, known.bytes + sums.bytes
+            found[tags] = replace(known, images=images, bytes=size)
+    return sorted(found.values(), key=lambda one: [_rank(value) for value in one.tags])
 
 
 def _joined(raw: Any) -> Value:

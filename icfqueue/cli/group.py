@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import os
+from typing import Any
 
 import click
 
 from icfqueue import __version__
+from icfqueue.cli.shell.again import PLACE
+from icfqueue.cli.shell.examples import examples_of
+from icfqueue.cli.shell.loudness import loudness_options
 
 COMMANDS = (
     "demo",
@@ -19,6 +24,9 @@ COMMANDS = (
     "cancel",
     "verify",
     "catalog",
+    "report",
+    "series",
+    "find",
     "serve",
     "deploy",
     "reconcile",
@@ -26,12 +34,46 @@ COMMANDS = (
     "clone",
     "range",
     "references",
+    "completion",
 )
 """Each is the one command in the module of its name."""
 
 
 class InOrder(click.Group):
-    """Lists the commands in order, imports the one that is called, guesses at typos."""
+    """Lists the commands in order, imports the one that is called, guesses at typos.
+
+    Attributes
+    ----------
+    place
+        The options by which the last command was told where store and broker are, for
+        remedies that are printed when it has ended.
+    """
+
+    place: dict[str, str]
+
+    def __init__(self, *args: Any, **given: Any) -> None:
+        super().__init__(*args, **given)
+        self.place = {}
+        self._dressed: set[str] = set()
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Return the context, in which NO_COLOR (https://no-color.org) is obeyed."""
+        if os.environ.get("NO_COLOR"):
+            extra.setdefault("color", False)
+        return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; keep in mind where its store and broker are."""
+        try:
+            return super().invoke(ctx)
+        finally:
+            self.place = ctx.meta.get(PLACE, {})
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names in order."""
@@ -42,7 +84,12 @@ class InOrder(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"icfqueue.cli.commands.{cmd_name}")
-        return next(one for one in vars(module).values() if isinstance(one, click.Command))
+        found = next(one for one in vars(module).values() if isinstance(one, click.Command))
+        if cmd_name not in self._dressed:
+            self._dressed.add(cmd_name)
+            found.params += loudness_options()
+            found.epilog = examples_of(cmd_name)
+        return found
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -54,8 +101,10 @@ class InOrder(click.Group):
             import difflib
 
             near = difflib.get_close_matches(args[0], COMMANDS, 1)
+            # Newer releases of click guess by themselves.
+            words = f"No such command {args[0]!r}." if near else error.message
             guess = f" Did you mean {near[0]!r}?" if near else ""
-            raise click.UsageError(error.message + guess, ctx) from None
+            raise click.UsageError(words + guess, ctx) from None
 
 
 @click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"]})
@@ -73,3 +122,6 @@ def cli() -> None:
     On a cluster: `icfqueue worker` on each node, `icfqueue enqueue PROJECT` anywhere.
     Settings also come from ICFQUEUE_… variables and from icfqueue.toml.
     """  # noqa: D301 - click wants the character \b itself before what is not rewrapped
+
+
+cli.params += loudness_options()

@@ -40,9 +40,13 @@ def complain(error: IcfqueueError) -> int:
     """Print what went wrong and what to do; return the exit code."""
     import click
 
-    click.secho(f"icfqueue: {error.message}", fg="red", err=True)
+    from icfqueue.cli.group import cli
+    from icfqueue.cli.shell.again import whole
+
+    color = False if os.environ.get("NO_COLOR") else None
+    click.secho(f"icfqueue: {error.message}", fg="red", err=True, color=color)
     if error.hint:
-        click.echo(f"  {error.hint}", err=True)
+        click.echo(f"  {whole(error.hint, cli.place)}", err=True)
     return error.exit_code
 
 

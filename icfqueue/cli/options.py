@@ -8,6 +8,12 @@ from typing import Any, TypeVar
 
 import click
 
+from icfqueue.cli.shell.again import noted
+from icfqueue.cli.shell.completers import (
+    complete_causes,
+    complete_projects,
+    complete_visits,
+)
 from icfqueue.core.priority import MAX_PRIORITY
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -15,6 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 store_dir_option = click.option(
     "--store-dir",
     type=click.Path(path_type=Path),
+    callback=noted,
     help="Store directory.  [env ICFQUEUE_STORE_DIR; default: this folder]",
 )
 """For commands that need no broker."""
@@ -22,6 +29,7 @@ store_dir_option = click.option(
 store_url_option = click.option(
     "--store-url",
     metavar="URL",
+    callback=noted,
     help="Store on the web.  [env ICFQUEUE_STORE_URL; default: https://data.inm-icf.de]",
 )
 """For commands that need neither a store directory nor a broker."""
@@ -36,6 +44,7 @@ def where_options(function: F) -> F:
             click.option(
                 "--broker",
                 metavar="URL",
+                callback=noted,
                 help="Redis or Valkey.  [env ICFQUEUE_BROKER_URL; "
                 "default: an embedded server]",
             ),
@@ -45,10 +54,90 @@ def where_options(function: F) -> F:
     return function
 
 
+def project_meant(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> str | None:
+    """Return the project's id, also of its folder as a shell completes it: ``study_1/``.
+
+    A callback; who uses the id checks it.
+    """
+    from icfqueue.core.visit import project_named
+
+    del ctx, param
+    return value and project_named(value)
+
+
+def visits_meant(
+    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return ids and globs, also of tarballs as a shell completes them.
+
+    A callback; who uses the ids checks them.
+    """
+    from icfqueue.core.visit import visit_named
+
+    del param
+    # Arguments are read in the order in which they stand.
+    project = ctx.params.get("project") or ""
+    return tuple(visit_named(project, name) for name in value)
+
+
+def causes_meant(
+    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return codes of causes; say which one may have been meant. A callback.
+
+    Raises
+    ------
+    click.BadParameter
+        There is no such code.
+    """
+    from icfqueue.core.causes import CAUSES
+
+    for code in value:
+        if code not in CAUSES:
+            import difflib
+
+            near = difflib.get_close_matches(code, CAUSES, 1)
+            guess = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(CAUSES)}"
+            raise click.BadParameter(f"{code!r} is no cause; {guess}", ctx, param)
+    return value
+
+
+cause_option = click.option(
+    "--cause",
+    "causes",
+    metavar="CAUSE",
+    multiple=True,
+    callback=causes_meant,
+    shell_complete=complete_causes,
+    help="Only visits that failed for this, as 'network'; may be given again.",
+)
+"""For commands about visits with an error."""
+
+
+def project_argument(function: F) -> F:
+    """Add the argument PROJECT."""
+    return click.argument(
+        "project", callback=project_meant, shell_complete=complete_projects
+    )(function)
+
+
 def visit_arguments(function: F) -> F:
     """Add the arguments PROJECT [VISIT…]."""
-    function = click.argument("visits", nargs=-1, metavar="[VISIT]...")(function)
-    return click.argument("project")(function)
+    return project_argument(visits_argument()(function))
+
+
+def visits_argument(*, required: bool = False) -> Callable[[F], F]:
+    """Return what adds the argument [VISIT…], or VISIT… if there must be one."""
+    return click.argument(
+        "visits",
+        nargs=-1,
+        required=required,
+        callback=visits_meant,
+        shell_complete=complete_visits,
+        metavar="VISIT..." if required else "[VISIT]...",
+    )
 
 
 credential_option = click.option(

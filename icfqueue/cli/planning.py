@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ import click
 
 from icfqueue.cli.session import Session
 from icfqueue.core.errors import UsageError
+from icfqueue.core.plain_text import escaped
 
 if TYPE_CHECKING:
     from icfqueue.core.options import Options
@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from icfqueue.core.visit import Visit
     from icfqueue.operations.enqueue import Enqueued, Plan
     from icfqueue.operations.select_visits import Selection
+    from icfqueue.store.near_misses import NearMiss
 
 
 _TOLD = 100
 """Tarballs without a visit that are named."""
 
-_UNSEEN = 5
-"""Visits that nobody has seen and that are named."""
+_NEAR = 3
+"""Files that are nearly tarballs and that are named, for each reason."""
 
 _WIDTH = 255
 """Characters of a name that are shown; files have no longer ones."""
@@ -50,30 +51,27 @@ def options_of(chosen: Settings, wanted: dict[str, Any]) -> Options:
 def chosen_visits(
     opened: Session, project: str, named: Sequence[str], wanted: dict[str, Any]
 ) -> Selection:
-    """Return the visits that a command is about; say what was left out or mistyped.
+    """Return the visits that a command is about; say what was left out or not taken.
 
     Raises
     ------
     UsageError
         There are none, with a guess at why.
     """
-    from icfqueue.operations.select_visits import select_visits
+    from icfqueue.operations.select_visits import Sources, select_visits
 
     listed = _lines(wanted["visits_file"]) if wanted["visits_file"] else None
     if wanted["remote"] and sys.stderr.isatty():
         # It may take minutes, and nothing else is seen of it.
         click.echo(f"Listing {opened.settings.store_url}/{project}/ …", err=True)
-    with ExitStack() as stack:
-        remote = stack.enter_context(opened.remote()) if wanted["remote"] else None
-        found = select_visits(opened.store, project, named, listed=listed, remote=remote)
-    for visit, near in found.mistyped:
-        click.secho(
-            f"{visit.id} has no tarball here and is looked for at the store URL; "
-            f"did you mean {near}?",
-            fg="yellow",
-            err=True,
-        )
-    _tell_unseen(opened, found)
+    found = select_visits(
+        Sources(opened.store, opened.ledger, opened.remote),
+        project,
+        named,
+        listed=listed,
+        remote=wanted["remote"],
+    )
+    _tell_near_misses(found.near_misses)
     for name, why in found.left_out[:_TOLD]:
         # `repr` escapes what is not printable.
         click.secho(f"left out: {name[:_WIDTH]!r} ({why})", fg="yellow", err=True)
@@ -83,20 +81,16 @@ def chosen_visits(
     return found
 
 
-def _tell_unseen(opened: Session, found: Selection) -> None:
-    """Say which of the visits that were named nobody has seen: they may be mistyped."""
-    entries = opened.ledger.get_many(visit for visit, _ in found.unseen)
-    unseen = [one for one, entry in zip(found.unseen, entries, strict=True) if not entry]
-    for visit, near in unseen[:_UNSEEN]:
-        like = f" (here: {', '.join(near)})" if near else ""
-        click.secho(
-            f"{visit.id} has neither tarball nor record here{like}: "
-            "it is looked for at the store URL",
-            fg="yellow",
-            err=True,
-        )
-    if more := len(unseen[_UNSEEN:]):
-        click.secho(f"so are {more} more", fg="yellow", err=True)
+def _tell_near_misses(misses: Sequence[NearMiss]) -> None:
+    """Say which files are no visits' tarballs: a line and an example for each reason."""
+    by_reason: dict[str, list[NearMiss]] = {}
+    for miss in misses:
+        by_reason.setdefault(miss.why, []).append(miss)
+    for why, alike in by_reason.items():
+        names = ", ".join(miss.name for miss in alike[:_NEAR])
+        more = f" and {len(alike) - _NEAR} more" if alike[_NEAR:] else ""
+        click.secho(escaped(f"not taken: {names}{more}: {why}"), fg="yellow", err=True)
+        click.echo(escaped(f"  {alike[0].remedy}"), err=True)
 
 
 def _lines(listed: Path) -> list[str]:

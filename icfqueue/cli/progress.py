@@ -24,13 +24,16 @@ from rich.text import Text
 from icfqueue.broker.embedded import EmbeddedServer
 from icfqueue.broker.refusals import is_refusal, refused_writes
 from icfqueue.cli import tables
+from icfqueue.cli.causes import print_causes
 from icfqueue.cli.session import Session
+from icfqueue.cli.shell.again import this_again
 from icfqueue.core.errors import Unreachable
 from icfqueue.core.plain_text import escaped
 from icfqueue.ledger.ledger import Entry, Ledger
 from icfqueue.ledger.record import State
-from icfqueue.operations.status import ProjectSummary, error_of, stuck, summary
+from icfqueue.operations.status import ProjectSummary, stuck, summary
 from icfqueue.operations.worker_process import WorkerProcess
+from icfqueue.overview.failures import by_cause
 
 PAUSE = 0.1
 """Seconds between two looks."""
@@ -78,7 +81,7 @@ def run_and_watch(opened: Session, project: str, force: WorkerProcess) -> int:
         left = summary(opened.ledger, project)
         click.echo(
             f"Stopped with {left.counts[State.DONE]} of {left.visits} visits done. "
-            f"To go on: icfqueue run {project}",
+            f"To go on: {this_again('run', project)}",
             err=True,
         )
         return 130
@@ -299,23 +302,8 @@ def _report(opened: Session, project: str) -> int:
     """Print how it ended, and why what failed did; return the exit code."""
     line = summary(opened.ledger, project)
     tables.console().print(tables.counts_line(line))
-    failed = opened.ledger.records(project, [State.FAILED])
-    said: dict[str, list[str]] = {}
-    for record in failed:
-        error = record.error or {"message": "", "hint": ""}
-        words = "\n    ".join(filter(None, (error["message"], error["hint"])))
-        said.setdefault(words, []).append(record.visit.id)
-    for message, visits in said.items():
-        names = ", ".join(visits[:3]) + (
-            f" and {len(visits) - 3} more" if visits[3:] else ""
-        )
-        click.secho(f"  {names}: {escaped(message)}", fg="red", err=True)
-    # What else failed does so again unless its own hint is followed.
-    if any((record.error or {}).get("kind") == "transient" for record in failed):
-        click.echo(f"  Then: icfqueue retry {project} && icfqueue run {project}", err=True)
     left = stuck(opened.ledger, project)
-    for found in left:
-        told = error_of(found)
-        click.secho(f"  {found.visit.id}: {told['message']}", fg="red", err=True)
-        click.echo(f"    {told['hint']}", err=True)
+    among = opened.ledger.visits(project, [State.FAILED]) + [one.visit for one in left]
+    groups = by_cause(opened.ledger, project, among=among)
+    print_causes(tables.console(stderr=True), groups, project, run_again=True)
     return tables.exit_code(opened.ledger, project) or int(bool(left))

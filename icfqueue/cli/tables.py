@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 import time
@@ -14,6 +13,7 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
+from icfqueue.cli.rows import print_csv
 from icfqueue.core.errors import UsageError
 from icfqueue.core.plain_text import escaped
 from icfqueue.core.steps import NAMES
@@ -21,6 +21,7 @@ from icfqueue.core.visit import Visit
 from icfqueue.ledger.ledger import Entry, Ledger, Unreadable
 from icfqueue.ledger.record import Record, State
 from icfqueue.operations import status
+from icfqueue.overview.failures import error_of
 
 COLOURS = {
     State.QUEUED: "cyan",
@@ -45,10 +46,6 @@ FRAME = 7
 
 MESSAGE_WIDTH = 60
 """Characters of an error in a line of the table; ``status PROJECT VISIT`` has it whole."""
-
-
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""First characters by which a spreadsheet takes a cell for a formula."""
 
 
 def cell(text: str, style: str = "") -> Text:
@@ -89,11 +86,11 @@ def exit_code(ledger: Ledger, project: str | None, visit: str | None = None) -> 
     return int(any(ledger.counts(name)[State.FAILED] for name in projects))
 
 
-def console() -> Console:
+def console(*, stderr: bool = False) -> Console:
     """Return a console; where the output is no terminal, lines are not cut short."""
-    if sys.stdout.isatty():
-        return Console()
-    return Console(width=240, no_color=True, highlight=False)
+    if (sys.stderr if stderr else sys.stdout).isatty():
+        return Console(stderr=stderr)
+    return Console(stderr=stderr, width=240, no_color=True, highlight=False)
 
 
 def watch(
@@ -239,7 +236,7 @@ def _unreadable(found: Unreadable) -> list[str | Text]:
         found.visit.id,
         Text(status.UNREADABLE, style="red"),
         *[""] * 6,
-        Text(f"{status.error_of(found)['message']}; {status.error_of(found)['hint']}"),
+        Text(f"{error_of(found)['message']}; {error_of(found)['hint']}"),
     ]
 
 
@@ -306,17 +303,4 @@ def _csv(ledger: Ledger, project: str | None, visit: str | None, state: str | No
             records = status.found_of(ledger, project, _states(state))
             rows = [status.visit_row(record) for record in records]
         names = list(status.CSV_FIELDS)
-    writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _harmless(row[name]) for name in names} for row in rows)
-
-
-def _harmless(value: Any) -> Any:
-    """Return what a spreadsheet may be shown: text that it takes for text.
-
-    The apostrophe is what spreadsheets themselves write before such a text.
-    """
-    if not isinstance(value, str):
-        return value
-    text = escaped(value)
-    return f"'{text}" if text.startswith(FORMULA) else text
+    print_csv(names, rows)

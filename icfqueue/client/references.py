@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 
 from icfqueue.core.errors import ToolFailed, TransientError, UsageError
 from icfqueue.core.guard import UNGUARDED
-from icfqueue.core.visit import Visit
+from icfqueue.core.visit import Visit, expand
 from icfqueue.dataset import repository
 from icfqueue.dataset.history import places_of, read_base
 from icfqueue.outputs import deposit, references
@@ -41,7 +41,7 @@ def write_references(store: Store, project: str, named: Sequence[str]) -> Iterat
     Parameters
     ----------
     named
-        Ids; without any, all that have a deposit are taken.
+        Ids or globs; without any, all that have a deposit are taken.
 
     Raises
     ------
@@ -50,11 +50,9 @@ def write_references(store: Store, project: str, named: Sequence[str]) -> Iterat
     BadId, OSError, UnsafePath
         A name is none, or a file cannot be read or written.
     """
-    visits = [Visit(project, name) for name in named] or [
-        visit
-        for visit in present(store, project)
-        if store.exists(store.path(visit, visit.refs))
-    ]
+    visits = expand(project, named, lambda: _with_dataset(store, project))
+    if not named:
+        visits = _with_dataset(store, project)
     if not visits:
         raise UsageError(
             f"no visit of {project} has a dataset in {store.root}",
@@ -64,6 +62,14 @@ def write_references(store: Store, project: str, named: Sequence[str]) -> Iterat
         with disk_trouble("writing references"):
             told = _write(store, visit)
         yield told
+
+
+def _with_dataset(store: Store, project: str) -> list[Visit]:
+    return [
+        visit
+        for visit in present(store, project)
+        if store.exists(store.path(visit, visit.refs))
+    ]
 
 
 def _write(store: Store, visit: Visit) -> Told:

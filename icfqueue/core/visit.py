@@ -7,16 +7,21 @@ paths and URLs, so nothing but :class:`Visit` and :func:`check_id` may let them 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Self
 
-from icfqueue.core.errors import BadId
+from icfqueue.core.errors import BadId, UsageError
 
 TAR_SUFFIX = "_dicom.tar"
 """What follows the visit id in the name of its tarball."""
 
 MAX_ID = 200
 """Longest id, in characters: the longest file name made of one stays under 255 bytes."""
+
+_SOME = 3
+"""Visits that are named to who gave a glob of none."""
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*", re.ASCII)
 _STORE_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
@@ -60,6 +65,66 @@ def is_id(value: str) -> bool:
     except BadId:
         return False
     return True
+
+
+def project_named(text: str) -> str:
+    """Return the project that a person means: its id, or the way to its folder.
+
+    A shell that completes file names gives ``study_1/``. Nothing is checked here.
+    """
+    return text.rstrip("/").removeprefix("./") or text
+
+
+def visit_named(project: str, text: str) -> str:
+    """Return the visit that a person means: its id, or its tarball in `project`.
+
+    A shell that completes file names gives ``study_1/v1_dicom.tar``. A glob is left as
+    it is but for that. Nothing is checked here.
+    """
+    name = text.removeprefix("./").removeprefix(f"{project}/")
+    return name.removesuffix(TAR_SUFFIX) or text
+
+
+def is_glob(text: str) -> bool:
+    """Tell whether `text` is no id but a pattern for ids: ``sub-01*``, ``sub-0[12]``."""
+    return any(sign in text for sign in "*?[")
+
+
+def expand(
+    project: str, named: Sequence[str], known: Callable[[], Iterable[Visit]]
+) -> list[Visit]:
+    """Return the visits of `project` that are named by id or by glob, each once.
+
+    Parameters
+    ----------
+    named
+        Ids and globs (:mod:`fnmatch`, case counts).
+    known
+        Returns the visits among which globs look; not called where none is given.
+
+    Raises
+    ------
+    BadId
+        A name is neither.
+    UsageError
+        A glob is that of no visit.
+    """
+    found: dict[Visit, None] = {}
+    among = [*known()] if any(is_glob(name) for name in named) else []
+    for name in named:
+        if not is_glob(name):
+            found[Visit(project, name)] = None
+            continue
+        alike = [visit for visit in among if fnmatchcase(visit.id, name)]
+        if not alike:
+            some = ", ".join(sorted(visit.id for visit in among)[:_SOME])
+            more = f" and {len(among) - _SOME} more" if among[_SOME:] else ""
+            raise UsageError(
+                f"no visit of {project} is called like {name!r}",
+                hint=f"there are {some}{more}" if some else "there are none",
+            )
+        found.update(dict.fromkeys(alike))
+    return [*found]
 
 
 @dataclass(frozen=True, order=True, slots=True)

@@ -24,6 +24,8 @@ Keys, below ``icfqueue:``::
     room                      hash: visit to "<end> <bytes> <token>", the room on the disk
                               that is promised to its download (ledger/room.py)
     workers                   sorted set of workers by when they last said they live
+    signs                     hash: worker to "<when, in ms> <JSON>", what it is and does
+                              (ledger/roster.py)
     lock:<name>               token of who holds it
     hold:<project>            why no visit of it asks the store, until 'retry'
     rest:<name>               why nobody asks the disk or a store for a while
@@ -65,6 +67,7 @@ KINDS = {
     "flush": "zset",
     "room": "hash",
     "workers": "zset",
+    "signs": "hash",
     "lock": "string",
     "hold": "string",
     "rest": "string",

@@ -15,6 +15,7 @@ from icfqueue.ledger.locks import Locks
 from icfqueue.ledger.notes import Notes
 from icfqueue.ledger.record import Record, State
 from icfqueue.ledger.room import Room
+from icfqueue.ledger.roster import Roster
 
 if TYPE_CHECKING:  # it needs what is defined here
     from icfqueue.ledger.stored.turns import Turns
@@ -75,6 +76,8 @@ class Ledger(Protocol):
         What workers tell each other of disk and store.
     room
         Room on the disk that is promised to downloads.
+    roster
+        Which workers live, and what each does.
     turns
         Who is served next, and whose message is missing.
     """
@@ -85,6 +88,8 @@ class Ledger(Protocol):
     def notes(self) -> Notes: ...
     @property
     def room(self) -> Room: ...
+    @property
+    def roster(self) -> Roster: ...
     @property
     def turns(self) -> Turns: ...
 

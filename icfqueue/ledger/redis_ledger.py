@@ -1,7 +1,7 @@
 """The ledger in Redis: one record per visit, and the indexes that answer questions.
 
 Keys are described in :mod:`icfqueue.ledger.keys`, who stands in which index in
-:mod:`icfqueue.ledger.indexes`. No key of a record
+:mod:`icfqueue.ledger.stored.indexes`. No key of a record
 expires. Every change of a record and of all its indexes is one Lua script that first
 compares the version the change was made from. Ends of leases and locks are in the
 server's own time, so workers' clocks need not agree.
@@ -18,15 +18,16 @@ import redis
 from icfqueue.core.errors import UnreadableRecord
 from icfqueue.core.steps import NAMES, UPDATE_CATALOG
 from icfqueue.core.visit import Visit, is_store_id
-from icfqueue.ledger.indexes import totals
 from icfqueue.ledger.keys import LAYOUT, key, visit_key
 from icfqueue.ledger.ledger import BATCH, Change, Entry, Unreadable
 from icfqueue.ledger.locks import RedisLocks
 from icfqueue.ledger.notes import RedisNotes
 from icfqueue.ledger.record import Record, State
 from icfqueue.ledger.room import RedisRoom
+from icfqueue.ledger.roster import RedisRoster
 from icfqueue.ledger.stored import lua_scripts, spoilt
 from icfqueue.ledger.stored.clock import ServerClock
+from icfqueue.ledger.stored.indexes import totals
 from icfqueue.ledger.stored.lua_scripts import Script
 from icfqueue.ledger.stored.mending import Mender, members_of
 from icfqueue.ledger.stored.record_table import RecordTable, layout_compared
@@ -67,6 +68,7 @@ class RedisLedger:
         self.locks = RedisLocks(client)
         self.notes = RedisNotes(client)
         self.room = RedisRoom(client)
+        self.roster = RedisRoster(client)
 
     # Records
 

@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
-from icfqueue.core.errors import UsageError
-from icfqueue.core.visit import Visit, check_id
-from icfqueue.ledger.ledger import Ledger
+from icfqueue.core.causes import UNKNOWN
+from icfqueue.core.errors import (
+    AccessDenied,
+    NotInStore,
+    PermanentError,
+    TransientError,
+    Unreachable,
+    UsageError,
+)
+from icfqueue.core.visit import Visit, check_id, expand, is_glob
+from icfqueue.ledger.ledger import Entry, Ledger
 from icfqueue.ledger.record import State
 from icfqueue.remote.client import RemoteStore
 from icfqueue.store.directory import Store
+from icfqueue.store.inventory import present
+from icfqueue.store.near_misses import NearMiss, near_misses
+
+FEW = 10
+"""Visits about each of which the store is asked; about more it is asked at once."""
+
+_NAMED = 3
+"""Visits that an error names."""
 
 
 @dataclass
@@ -25,23 +42,18 @@ class Selection:
         By id.
     left_out
         Tarballs that cannot become visits: name, and why.
-    mistyped
-        Visits that were named and have no tarball here, and one here that is called
-        almost the same.
-    unseen
-        Other visits that were named and are neither here nor in the listing, with those
-        here that are called much the same.
     more_left_out
         How many more than `left_out` there are, which are not named.
+    near_misses
+        Files that are no tarballs of visits, and nearly are.
     """
 
     store: Store
     project: str
     visits: list[Visit] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
-    mistyped: list[tuple[Visit, str]] = field(default_factory=list)
     more_left_out: int = 0
-    unseen: list[tuple[Visit, list[str]]] = field(default_factory=list)
+    near_misses: list[NearMiss] = field(default_factory=list)
 
     def check_found(self) -> None:
         """Raise if there is no visit.
@@ -64,66 +76,155 @@ class Selection:
         return f". Did you mean {near[0]}?" if near else ""
 
 
+@dataclass
+class Sources:
+    """Where visits are looked for.
+
+    Attributes
+    ----------
+    store, ledger
+        What is here, and what is recorded.
+    remote
+        Returns the store on the web, which is asked only where that is needed.
+    """
+
+    store: Store
+    ledger: Ledger
+    remote: Callable[[], AbstractContextManager[RemoteStore]]
+
+
 def select_visits(
-    store: Store,
+    sources: Sources,
     project: str,
     named: Sequence[str],
     *,
     listed: Sequence[str] | None = None,
-    remote: RemoteStore | None = None,
+    remote: bool = False,
 ) -> Selection:
     """Return the visits that are to be worked on.
 
     Parameters
     ----------
     named
-        Ids given one by one.
+        Ids and globs given one by one.
     listed
-        Ids given by a file. Without either, all whose tarball is here are taken.
+        Ids and globs given by a file. Without either, all whose tarball is here or that
+        are recorded are taken.
     remote
-        The store whose listing is to be added.
+        Add all that the store lists; with globs, they look there, too, and nothing else
+        of it is added.
 
     Raises
     ------
     BadId
         The project or a visit may not be called so.
+    UsageError
+        A visit that is named is nowhere, or a glob is that of none.
     StepError, Unreachable
-        The store's listing cannot be had.
+        The store cannot be asked.
     """
     check_id(project, "project")
-    found = {Visit(project, name) for name in named}
-    away = [v for v in sorted(found) if not store.holds(store.path(v, v.tarball))]
-    found |= {Visit(project, name) for name in listed or ()}
-    unusable: set[str] = set()
+    store, ledger = sources.store, sources.ledger
+    words = [*named, *(listed or ())]
+    there: set[Visit] = set()
+    left_out: set[str] = set()
     more = 0
-    if remote is not None:
-        there = set(remote.visits(project))
-        away = [visit for visit in away if visit not in there]
-        found |= there
-        unusable |= set(remote.left_out)
-        more = remote.more_left_out
+    if remote:
+        with sources.remote() as asked:
+            there = set(asked.visits(project))
+            left_out, more = set(asked.left_out), asked.more_left_out
+
+    def known() -> set[Visit]:
+        return {*store.visits(project), *ledger.visits(project), *there}
+
+    chosen = expand(project, words, known)
+    if remote and not any(is_glob(word) for word in words):
+        chosen += there
+    made = Selection(store, project, more_left_out=more)
     if not named and listed is None:
-        found |= set(store.visits(project))
-        unusable |= set(store.unusable(project))
-    left_out = [(name, _why_left_out(project, name)) for name in sorted(unusable)]
-    made = Selection(store, project, sorted(found), left_out, more_left_out=more)
-    if away:
-        _compare(made, away, [other.id for other in store.visits(project)])
+        chosen += [*store.visits(project), *ledger.visits(project)]
+        left_out |= set(store.unusable(project))
+        made.near_misses = near_misses(store, project)
+    made.visits = sorted(set(chosen))
+    made.left_out = [(name, _why_left_out(project, name)) for name in sorted(left_out)]
+    if words:
+        _check_somewhere(sources, [v for v in made.visits if v not in there])
     return made
 
 
-def _compare(made: Selection, away: Iterable[Visit], here: Sequence[str]) -> None:
-    """Say of the visits `away` what is `here` that they are called like.
+def _check_somewhere(sources: Sources, visits: Sequence[Visit]) -> None:
+    """Raise unless each visit is here, recorded, or in the store."""
+    if not visits:
+        return
+    project = visits[0].project
+    here = set(present(sources.store, project))
+    away = [visit for visit in visits if visit not in here]
+    entries = sources.ledger.get_many(away)
+    away = [one for one, entry in zip(away, entries, strict=True) if entry is None]
+    if not away:
+        return
+    with sources.remote() as remote:
+        try:
+            lost = _not_in_store(remote, away)
+        except (Unreachable, TransientError, AccessDenied) as error:
+            kind = AccessDenied if isinstance(error, AccessDenied) else Unreachable
+            # Nothing was enqueued that could be tried again.
+            hint = error.hint.partition(", then `icfqueue retry`")[0]
+            said = f"{_some(away)}: not here, and {error.message}"
+            raise kind(said, hint=hint) from None
+    if lost:
+        where = f"{remote.url}/{project}/"
+        verb = "is" if len(lost) == 1 else "are"
+        raise UsageError(
+            f"{_some(lost)} {verb} neither in {sources.store.project_dir(project)} "
+            f"nor at {where}",
+            hint=_guess(sources, lost[0]),
+        )
 
-    Almost the same is what differs in case and leading zeros; visits are numbered, so
-    that any other is like many.
-    """
-    plain = {_plain(name): name for name in here}
+
+def _not_in_store(remote: RemoteStore, away: Sequence[Visit]) -> list[Visit]:
+    """Return those of `away` that the store does not have, as far as it can tell."""
+    if len(away) > FEW:
+        try:
+            there = set(remote.visits(away[0].project))
+        except (AccessDenied, NotInStore):
+            raise
+        except PermanentError:
+            # It lists nothing; the steps will see.
+            return []
+        return [visit for visit in away if visit not in there]
+    lost = []
     for visit in away:
-        if near := plain.get(_plain(visit.id)):
-            made.mistyped.append((visit, near))
-        else:
-            made.unseen.append((visit, near_names(visit.id, here)))
+        try:
+            remote.head(visit.storepath)
+        except NotInStore:
+            lost.append(visit)
+        except AccessDenied:
+            raise
+        except PermanentError:
+            # It does not tell sizes, say.
+            continue
+    return lost
+
+
+def _some(visits: Sequence[Visit]) -> str:
+    names = ", ".join(visit.id for visit in visits[:_NAMED])
+    more = f" and {len(visits) - _NAMED} more" if visits[_NAMED:] else ""
+    return f"{names}{more}"
+
+
+def _guess(sources: Sources, visit: Visit) -> str:
+    """Return what may have been meant by a visit that is nowhere."""
+    store, project = sources.store, visit.project
+    for miss in near_misses(store, project):
+        if visit.id in {miss.visit, miss.name}:
+            return f"there is {miss.name}, not taken for {miss.why}: {miss.remedy}"
+    known = {*store.visits(project), *sources.ledger.visits(project)}
+    if near := near_names(visit.id, sorted(one.id for one in known)):
+        return f"did you mean {' or '.join(near)}?"
+    if known:
+        return f"see 'icfqueue status {project}'; globs, as 'sub-01*', name many"
+    return "check project and visit; is --store-dir right, and --store-url?"
 
 
 def near_names(name: str, others: Iterable[str]) -> list[str]:
@@ -148,6 +249,11 @@ def select_recorded(
 ) -> list[Visit]:
     """Return the visits named, which must have a record, or all in `states`.
 
+    Parameters
+    ----------
+    named
+        Ids, and globs for those that have a record.
+
     Raises
     ------
     UsageError
@@ -156,7 +262,7 @@ def select_recorded(
     check_recorded(ledger, project)
     if not named:
         return ledger.visits(project, states)
-    visits = [Visit(project, name) for name in named]
+    visits = expand(project, named, lambda: ledger.visits(project))
     for visit, entry in zip(visits, ledger.get_many(visits), strict=True):
         if entry is None:
             near = near_names(visit.id, (v.id for v in ledger.visits(project)))
@@ -166,6 +272,19 @@ def select_recorded(
                 hint=f"{guess}see 'icfqueue status {project}'",
             )
     return visits
+
+
+def of_causes(
+    ledger: Ledger, visits: Sequence[Visit], causes: Collection[str]
+) -> list[Visit]:
+    """Return those of `visits` whose latest error has one of these causes."""
+    return [
+        entry.record.visit
+        for entry in ledger.get_many(visits)
+        if isinstance(entry, Entry)
+        and (error := entry.record.error)
+        and error.get("cause", UNKNOWN) in causes
+    ]
 
 
 def check_recorded(ledger: Ledger, project: str) -> None:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from icfqueue.core.errors import UnreadableRecord
 from icfqueue.core.steps import NAMES
 from icfqueue.ledger.ledger import Entry, Ledger, Unreadable
 from icfqueue.ledger.record import ACTIVE, PENDING, Record, State
+from icfqueue.overview.failures import error_of
 
 UNREADABLE = "unreadable"
 """Shown in place of a state where a record cannot be read."""
@@ -117,18 +117,6 @@ def stuck(ledger: Ledger, project: str) -> list[Unreadable]:
             return []
         found.append(one)
     return found
-
-
-def error_of(found: Unreadable) -> dict[str, str]:
-    """Return a record that cannot be read as the error of its visit."""
-    return {
-        "step": "",
-        "kind": "permanent",
-        "type": UnreadableRecord.__name__,
-        "cause": "unreadable",
-        "message": f"its record cannot be read: {found.why}",
-        "hint": found.hint or f"icfqueue forget {found.visit.project} {found.visit.id}",
-    }
 
 
 def visit_json(record: Record | Unreadable) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from icfqueue.catalog import study
 from icfqueue.core.errors import StepError, UsageError
 from icfqueue.core.options import Options
 from icfqueue.core.settings import Settings
-from icfqueue.core.visit import Visit, check_id
+from icfqueue.core.visit import Visit, check_id, expand
 from icfqueue.dataset import clone
 from icfqueue.dataset.superdataset import renewal
 from icfqueue.ledger.ledger import Ledger
@@ -56,8 +56,8 @@ class Verification:
         Parameters
         ----------
         named
-            Ids; without any, all of which the store directory or the ledger has anything,
-            and then also what belongs to no visit.
+            Ids or globs; without any, all of which the store directory or the ledger has
+            anything, and then also what belongs to no visit.
 
         Raises
         ------
@@ -102,15 +102,19 @@ class Verification:
     def _visits(self, named: Sequence[str]) -> list[Visit]:
         check_id(self.project, "project")
         if named:
-            return [Visit(self.project, name) for name in named]
-        known = set(self.ledger.visits(self.project))
-        found = sorted(known | set(present(self.store, self.project)))
+            return expand(self.project, named, self._known)
+        found = self._known()
         if not found:
             raise UsageError(
                 f"nothing of {self.project} in {self.store.root}",
                 hint="is --store-dir right, and was anything done?",
             )
         return found
+
+    def _known(self) -> list[Visit]:
+        """Return the visits that are recorded, or of which anything is here."""
+        known = set(self.ledger.visits(self.project))
+        return sorted(known | set(present(self.store, self.project)))
 
     def _line(
         self, visit: Visit, listed: set[Visit], remote: RemoteStore

@@ -176,6 +176,12 @@ def visits_with_both(project: str, names: Iterable[str]) -> list[Visit]:
     )
 
 
+def visits_here(store: Store, project: str) -> list[Visit]:
+    """Return the visits of `project`, by id, whose metadata files are both here."""
+    names = (entry.name for entry in store.listing(store.project_dir(project)))
+    return visits_with_both(project, names)
+
+
 def _meta(found: Any) -> TarballMeta:
     return TarballMeta(*(found[key] for key in ("size", "md5", "dspath", "storepath")))
 

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
-from icfqueue.catalog import study
+from icfqueue.catalog import published_report, study
 from icfqueue.core.errors import PutOff, StepError, TransientError, Unreachable
+from icfqueue.core.guard import Guard
 from icfqueue.core.options import Results
 from icfqueue.core.settings import Settings
 from icfqueue.core.steps import UPDATE_CATALOG
@@ -165,6 +169,41 @@ def rebuild_catalog(
     StepError
         One of the two cannot be written; the old one stays.
     """
+    url, whole = settings.store_url, settings.superdataset
+    with _holding(settings, ledger, project) as guard:
+        results = study.rebuild(store, project, url, settings, guard, superdataset=whole)
+        if whole:
+            renewal.renew(store, project, None, url, guard)
+        return results
+
+
+def publish_report(
+    settings: Settings, store: Store, ledger: Ledger, project: str, text: str
+) -> Path:
+    """Put a report into the catalog of `project`; return where it is.
+
+    Raises
+    ------
+    Unreachable
+        A worker is writing the catalog and does not end.
+    UsageError
+        There is no catalog.
+    StepError
+        It cannot be written; what was there stays.
+    """
+    with _holding(settings, ledger, project) as guard:
+        return published_report.publish(store, project, settings.store_url, text, guard)
+
+
+@contextmanager
+def _holding(settings: Settings, ledger: Ledger, project: str) -> Iterator[Guard]:
+    """Hold the lock of a study's catalog; yield what asks for it.
+
+    Raises
+    ------
+    Unreachable
+        A worker is writing it and does not end.
+    """
     check_id(project, "project")
     name, lease = lock_of(project), settings.lease
     with ledger.locks.holding(name, lease, wait=2 * lease) as token:
@@ -175,10 +214,4 @@ def rebuild_catalog(
             )
         stall, lock = settings.stall[UPDATE_CATALOG.name], (name, token)
         with Heartbeat(ledger, ledger, {}, lease=lease, stall=stall, lock=lock) as guard:
-            url, whole = settings.store_url, settings.superdataset
-            results = study.rebuild(
-                store, project, url, settings, guard, superdataset=whole
-            )
-            if whole:
-                renewal.renew(store, project, None, url, guard)
-            return results
+            yield guard

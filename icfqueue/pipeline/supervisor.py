@@ -27,10 +27,10 @@ from icfqueue.core.priority import LEVELS
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
-from icfqueue.ledger.indexes import place_of
 from icfqueue.ledger.ledger import Change, Entry, Ledger
 from icfqueue.ledger.record import Record, State
 from icfqueue.ledger.retry_policy import Fail
+from icfqueue.ledger.stored.indexes import place_of
 from icfqueue.ledger.stored.spoilt import is_spoilt
 from icfqueue.pipeline.catalog_schedule import (
     FLUSH_AGAIN,

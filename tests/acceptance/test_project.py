@@ -245,10 +245,13 @@ def test_a_store_that_refuses_stops_the_project_with_one_message(tmp_path: Path)
     build_project(tmp_path / "web", "study_1", 20)
     store = tmp_path / "store"
     store.mkdir()
-    with FaultyStore(tmp_path / "web", user="u", password="p") as web:
+    with FaultyStore(tmp_path / "web", auth=False) as web:
         icfqueue = Icfqueue(store, {"ICFQUEUE_STORE_URL": web.url})
-        names = [f"visit_{number:02d}" for number in range(1, 21)]
-        done = icfqueue("run", "study_1", *names, "--jobs", "2")
+        icfqueue.good("enqueue", "study_1", "visit_*", "--remote")
+        # The password is changed after that.
+        web.fail("status", status=401, times=None)
+        web.seen.clear()
+        done = icfqueue("run", "study_1", "--jobs", "2")
         assert done.returncode == 1
         found = icfqueue.status()
         assert found["counts"]["failed"] == 20

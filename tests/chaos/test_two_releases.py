@@ -5,12 +5,10 @@ The release before is taken from the history of this repository.
 
 from __future__ import annotations
 
-import io
 import os
 import random
 import subprocess
 import sys
-import tarfile
 import zipfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -47,13 +45,12 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
         fetch = [*git, "fetch", "--depth=1", "origin", BEFORE]
         done = subprocess.run(fetch, capture_output=True, check=False)
         allowed(done.returncode == 0, f"look at {BEFORE[:8]}: its history is not here")
-    packed = subprocess.run(
-        [*git, "archive", BEFORE, "icfqueue", "workers"],
-        stdout=subprocess.PIPE,
-        check=True,
-    ).stdout
-    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-        archive.extractall(folder, filter="data")
+    packed = folder / "release.zip"
+    subprocess.run(
+        [*git, "archive", "-o", packed, BEFORE, "icfqueue", "workers"], check=True
+    )
+    with zipfile.ZipFile(packed) as archive:
+        archive.extractall(folder)
     return folder
 
 

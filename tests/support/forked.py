@@ -21,9 +21,10 @@ class Forked:
     """Has a script do what it is asked for, each time in a process of its own."""
 
     def __init__(self, script: str) -> None:
-        path = Path(__file__).parents[1] / "chaos" / script
+        tests = Path(__file__).parents[1]
         self.process = subprocess.Popen(
-            [sys.executable, str(path)],
+            [sys.executable, str(tests / "chaos" / script)],
+            env={**os.environ, "PYTHONPATH": str(tests)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -9,10 +9,10 @@ from icfqueue.core.options import Options, Outcome
 from icfqueue.core.steps import UPDATE_CATALOG
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
-from icfqueue.ledger.indexes import places, totals
 from icfqueue.ledger.keys import PREFIX, key, visit_key
 from icfqueue.ledger.record import Record, State
 from icfqueue.ledger.redis_ledger import RedisLedger
+from icfqueue.ledger.stored.indexes import places, totals
 from support.valkey import dump
 
 OPTIONS = Options("https://data.example.org")

@@ -41,6 +41,10 @@ def pass_time(client: Any, seconds: float) -> None:
             for visit, text in client.hgetall(name).items():
                 ends, rest = text.split(" ", 1)
                 client.hset(name, visit, f"{int(ends) - int(1000 * seconds)} {rest}")
+        elif name == key("signs"):
+            for worker, text in client.hgetall(name).items():
+                seen, rest = text.split(" ", 1)
+                client.hset(name, worker, f"{int(seen) - int(1000 * seconds)} {rest}")
         elif (left := client.pttl(name)) >= 0:
             if left > 1000 * seconds:
                 client.pexpire(name, int(left - 1000 * seconds))

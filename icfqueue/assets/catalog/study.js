@@ -37,6 +37,7 @@ class StudyPage {
         ["Images", sum(this.entries, "nr_dicoms").toLocaleString("en")],
         ["Tarballs", formatBytes(sum(this.entries, "tar_bytes"))],
       ]),
+      this.report(record),
       this.wholeProject(record),
       make("h2", {}, "Visits"),
       this.filters(),
@@ -44,6 +45,14 @@ class StudyPage {
       this.pager(),
     );
     this.show(place.query);
+  }
+
+  /* The name of the file is known; no address is taken from the data. */
+  report(record) {
+    const there = (record.top_display ?? []).some((one) => one.name === "Report");
+    if (!there) return null;
+    return make("p", {},
+      make("a", { href: "report.html" }, "Report: what the visits have, and which differ"));
   }
 
   wholeProject(record) {

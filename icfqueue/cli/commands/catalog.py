@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from icfqueue.cli.options import where_options
+from icfqueue.cli.options import project_argument, where_options
 from icfqueue.cli.session import session
 
 
 @click.command()
-@click.argument("project")
+@project_argument
 @where_options
 def catalog(project: str, **where: Any) -> int:
     """Build the catalog of PROJECT anew from the metadata files.

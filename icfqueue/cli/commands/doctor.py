@@ -6,13 +6,17 @@ from typing import Any
 
 import click
 
-from icfqueue.cli.options import where_options
+from icfqueue.cli.options import project_meant, where_options
 from icfqueue.cli.session import load_settings
 
 
 @click.command()
 @click.option("--credential", metavar="NAME", help="DataLad credential for the store.")
-@click.option("--project", help="Also try to list this project at the store URL.")
+@click.option(
+    "--project",
+    callback=project_meant,
+    help="Also try to list this project at the store URL.",
+)
 @where_options
 def doctor(project: str | None, **where: Any) -> int:
     """Check what is needed: a line for each thing, with the remedy."""

@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from icfqueue.cli.options import where_options
+from icfqueue.cli.options import project_argument, visits_argument, where_options
 from icfqueue.cli.planning import counted
 from icfqueue.cli.session import session
 
 
 @click.command()
-@click.argument("project")
-@click.argument("visits", nargs=-1, required=True, metavar="VISIT...")
+@project_argument
+@visits_argument(required=True)
 @click.option("--force", is_flag=True, help="Also visits that are being worked on.")
 @where_options
 def forget(project: str, visits: tuple[str, ...], *, force: bool, **where: Any) -> int:
@@ -24,10 +24,10 @@ def forget(project: str, visits: tuple[str, ...], *, force: bool, **where: Any) 
     if a visit was left alone.
     """
     with session(where, asking=True) as opened:
-        from icfqueue.core.visit import Visit
+        from icfqueue.core.visit import expand
         from icfqueue.operations import reconcile as records
 
-        named = [Visit(project, name) for name in dict.fromkeys(visits)]
+        named = expand(project, visits, lambda: opened.ledger.visits(project))
         done = records.forget(opened.store, opened.ledger, named, force=force)
         for visit, why in done.left.items():
             click.echo(f"{visit.id}: left alone, {why}", err=True)

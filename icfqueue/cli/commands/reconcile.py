@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from icfqueue.cli.options import where_options
+from icfqueue.cli.options import project_argument, where_options
 from icfqueue.cli.session import session
 
 
 @click.command()
-@click.argument("project")
+@project_argument
 @where_options
 def reconcile(project: str, **where: Any) -> int:
     """Make lost records of PROJECT anew from what lies in the store.

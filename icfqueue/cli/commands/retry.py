@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from icfqueue.cli.options import visit_arguments, where_options
+from icfqueue.cli.options import cause_option, visit_arguments, where_options
 from icfqueue.cli.planning import counted, tell_left_alone
 from icfqueue.cli.session import session
 
@@ -20,18 +20,23 @@ from icfqueue.cli.session import session
     show_default=True,
     help="Visits in this state go on.",
 )
+@cause_option
 @where_options
-def retry(project: str, visits: tuple[str, ...], state: str, **where: Any) -> int:
+def retry(
+    project: str, visits: tuple[str, ...], state: str, causes: tuple[str, ...], **where: Any
+) -> int:
     """Let failed visits go on from the step that failed."""
     with session(where, asking=True) as opened:
         from icfqueue.ledger.record import State
-        from icfqueue.operations.select_visits import select_recorded
+        from icfqueue.operations.select_visits import of_causes, select_recorded
 
         wanted = select_recorded(opened.ledger, project, visits, [State(state)])
-        again = opened.producer.retry(wanted, [State(state)])
+        chosen = of_causes(opened.ledger, wanted, causes) if causes else wanted
+        again = opened.producer.retry(chosen, [State(state)])
         word = "goes" if len(again) == 1 else "go"
         click.echo(f"{project}: {counted(len(again), 'visit')} {word} on")
-        tell_left_alone(wanted, again, f"not {state}")
+        by = f" by {' or '.join(causes)}" if causes else ""
+        tell_left_alone(wanted if visits else chosen, again, f"not {state}{by}")
         if again and not opened.ledger.workers():
             click.echo(
                 "No worker is running: start 'icfqueue worker', or use 'icfqueue run'."

@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any
 from icfqueue.core.priority import LEVELS
 from icfqueue.core.steps import NAMES, QUEUES
 from icfqueue.core.visit import Visit, is_id
-from icfqueue.ledger.indexes import anew, line_of
 from icfqueue.ledger.keys import FROM_RECORDS, KINDS, PREFIX, SPOILT, key, visit_key
 from icfqueue.ledger.ledger import BATCH, Entry
 from icfqueue.ledger.record import State
+from icfqueue.ledger.stored.indexes import anew, line_of
 from icfqueue.ledger.stored.lua_scripts import LOCK, MAKE, NOW, UNLOCK, Script, run_many
 from icfqueue.ledger.stored.spoilt import say
 
@@ -125,8 +125,8 @@ def names_of(project: str) -> dict[str, str]:
 
 def names_of_all() -> dict[str, str]:
     """Return the names of the keys of no project, each with its type."""
-    single = ("layout", "store", "projects", "leases", "due", "flush", "room", "workers")
-    names = [key(name) for name in single]
+    single = ("layout", "store", "projects", "leases", "due", "flush", "room")
+    names = [key(name) for name in (*single, "workers", "signs")]
     names += [SPOILT, key("rest", "disk"), key("lock", "supervisor"), key("lock", "mend")]
     names += [key("sent", queue) for queue in QUEUES]
     names += [key("turn", queue, str(level)) for queue in QUEUES for level in LEVELS]

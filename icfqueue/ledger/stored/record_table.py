@@ -16,12 +16,12 @@ import redis
 
 from icfqueue.core.errors import NewerLayout, OtherStore, UnreadableRecord
 from icfqueue.core.visit import Visit
-from icfqueue.ledger.indexes import changes, gone, totals
 from icfqueue.ledger.keys import LAYOUT, key, visit_key
 from icfqueue.ledger.ledger import BATCH, Entry, Unreadable
 from icfqueue.ledger.record import Record, State
 from icfqueue.ledger.stored import lua_scripts
 from icfqueue.ledger.stored.clock import ServerClock
+from icfqueue.ledger.stored.indexes import changes, gone, totals
 from icfqueue.ledger.stored.lua_scripts import Script, run_many
 from icfqueue.ledger.stored.spoilt import mended, number, read
 

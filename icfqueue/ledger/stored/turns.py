@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from icfqueue.core.visit import Visit
-from icfqueue.ledger.indexes import line_of, place_of
 from icfqueue.ledger.keys import SPOILT, key, visit_key
 from icfqueue.ledger.ledger import BATCH, Entry
 from icfqueue.ledger.record import Record
+from icfqueue.ledger.stored.indexes import line_of, place_of
 from icfqueue.ledger.stored.lua_scripts import NOW, Script, run_many
 from icfqueue.ledger.stored.record_table import FIELDS, RecordTable, entry_of
 from icfqueue.ledger.stored.spoilt import mended

@@ -62,6 +62,21 @@ _DISK = "rest:disk"
 
 
 @dataclass(frozen=True, slots=True)
+class Noted:
+    """A note that keeps visits from going on.
+
+    Attributes
+    ----------
+    kind
+        ``access``, ``disk`` or ``store``.
+    """
+
+    kind: str
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
 class CircuitBreaker:
     """Keeps workers from trying what is known to fail.
 
@@ -170,6 +185,17 @@ class CircuitBreaker:
         """Let the project's fetches ask the store again that refused them."""
         self.ledger.notes.drop(_hold(project))
         self.record_access(project)
+
+    def noted(self, project: str, store_url: str) -> list[Noted]:
+        """Return what keeps the project's visits from going on, for who only asks."""
+        host = _host(store_url)
+        names = {"access": _hold(project), "disk": _DISK, "store": _rest(host)}
+        found = {kind: self.ledger.notes.read(name, _words) for kind, name in names.items()}
+        return [
+            Noted(kind, words["message"], words["hint"])
+            for kind, words in found.items()
+            if words
+        ]
 
     def _raise_if_resting(
         self,

@@ -114,6 +114,7 @@ def test_first_visit_makes_catalog_with_names_logo_and_colours(the: Study) -> No
     assert home["dataset_id"] == pages.study_id(URL, PROJECT)
     assert sorted(path.name for path in the.store.project_dir(PROJECT).iterdir()) == [
         "catalog",
+        "series.parquet",
         "v1_metadata_dicoms.json",
         "v1_metadata_tarball.json",
     ]

@@ -81,3 +81,21 @@ def test_help_imports_no_command_and_nothing_slow() -> None:
         "assert not slow & set(sys.modules), slow & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(("value", "coloured"), [("", True), ("1", False)])
+def test_no_color_is_obeyed_by_all_that_is_printed(
+    monkeypatch: pytest.MonkeyPatch,
+    value: str,
+    coloured: bool,
+) -> None:
+    """https://no-color.org: present and not empty."""
+    monkeypatch.setenv("NO_COLOR", value)
+
+    @click.command()
+    def speak() -> None:
+        click.secho("red", fg="red")
+
+    monkeypatch.setattr(cli, "get_command", lambda *_: speak)
+    done = CliRunner().invoke(cli, ["status"], color=True)
+    assert ("\x1b[31m" in done.stdout) is coloured

@@ -201,3 +201,25 @@ def test_an_answer_of_the_broker_is_no_lost_connection(
     assert words in told
     assert "lost" not in told
     assert "\x1b" not in told
+
+
+@pytest.mark.parametrize(("value", "coloured"), [("", True), ("1", False)])
+def test_an_error_is_red_unless_no_color_is_set(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    value: str,
+    coloured: bool,
+) -> None:
+    monkeypatch.setenv("NO_COLOR", value)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    main.complain(UsageError("what was found"))
+    assert ("\x1b[31m" in capsys.readouterr().err) is coloured
+
+
+def test_a_remedy_names_the_store_that_the_command_was_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group.cli, "place", {"--store-dir": "/data/my store"})
+    main.complain(UsageError("what was found", hint="see 'icfqueue status p'"))
+    said = capsys.readouterr().err
+    assert "see `icfqueue status p --store-dir '/data/my store'`" in said

@@ -29,7 +29,7 @@ NOTHING = {"visits_file": None, "remote": False}
 def web(tmp_path: Path) -> Iterator[FaultyStore]:
     folder = tmp_path / "web" / PROJECT
     folder.mkdir(parents=True)
-    for name in ("v9", "x y"):
+    for name in ("v9", "v7", "v8", "x y"):
         (folder / f"{name}_dicom.tar").touch()
     with FaultyStore(folder.parent, auth=False) as made:
         yield made
@@ -104,38 +104,36 @@ def test_a_file_that_cannot_be_used_is_wrong_usage(
 def test_the_stores_listing_is_added_and_what_was_left_out_is_said(
     opened: Session, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert names(opened, remote=True) == ["v1", "v2", "v9"]
+    assert names(opened, remote=True) == ["v1", "v2", "v7", "v8", "v9"]
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.startswith("left out: 'x y_dicom.tar' (ids have letters")
 
 
-def test_a_mistyped_visit_is_said_and_looked_for_all_the_same(
+def test_near_misses_are_told_by_reason_with_an_example(
     opened: Session, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert names(opened, "V01") == ["V01"]
-    assert "did you mean v1?" in capsys.readouterr().err
+    folder = opened.store.project_dir(PROJECT)
+    for name in ("a.tar", "b.tar", "c.tar", "d e.tar", "x_dicom.tar.gz"):
+        (folder / name).touch()
+    assert names(opened) == ["v1", "v2"]
+    assert capsys.readouterr().err.splitlines() == [
+        "not taken: a.tar, b.tar, c.tar and 1 more: tarballs are called <visit>_dicom.tar",
+        f"  mv {folder}/a.tar {folder}/a_dicom.tar",
+        "not taken: x_dicom.tar.gz: it is compressed",
+        f"  gunzip {folder}/x_dicom.tar.gz",
+    ]
 
 
-def test_visits_that_nobody_has_seen_are_told_and_looked_for_all_the_same(
-    opened: Session, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Nothing is said of one that has a record, or is in the listing that was asked."""
-    asked = [f"w{number}" for number in range(7)]
-    assert names(opened, "v11", *asked) == ["v11", *asked]
-    told = capsys.readouterr().err.splitlines()
-    assert told[0] == (
-        "v11 has neither tarball nor record here (here: v1): "
-        "it is looked for at the store URL"
-    )
-    assert told[1].startswith("w0 has neither tarball nor record here: it")
-    assert (len(told), told[-1]) == (6, "so are 3 more")
+def test_a_visit_that_is_named_is_here_recorded_or_in_the_store(opened: Session) -> None:
+    """It would be tried for a day otherwise."""
+    assert names(opened, "v9", "v1") == ["v1", "v9"]
+    with pytest.raises(UsageError, match="v11, w7 are neither"):
+        names(opened, "v11", "w7", "v1")
     opened.ledger.put_many(
         [(None, record.new(Visit(PROJECT, "v11"), Options("https://x"), 0, 1.0))]
     )
-    names(opened, "v11")
-    names(opened, "v9", remote=True)
-    assert "tarball" not in capsys.readouterr().err
+    assert names(opened, "v11") == ["v11"]
 
 
 def test_no_visit_is_wrong_usage(opened: Session, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import redis
 from support.in_process_queue import InProcessQueue
-from support.records import a_record
+from support.records import a_record, troubled_project
 from support.valkey import Valkey, out_of_memory
 
 from icfqueue.cli import progress
@@ -17,6 +17,7 @@ from icfqueue.cli.session import Session, session
 from icfqueue.core.errors import NetworkTrouble, Unreachable
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
+from icfqueue.ledger.keys import visit_key
 from icfqueue.ledger.record import State
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.ledger.retry_policy import RetryIn
@@ -99,7 +100,7 @@ def test_it_works_until_nothing_is_left_and_tells_how_it_ended(
     assert workers.calls == ["start", "stop when idle"]
     said = capsys.readouterr()
     assert said.out.splitlines()[-1] == f"study_1: 1 visits    1 {state.value}"
-    assert ('v: member x,\n"y" is cut' in said.err) is (state == State.FAILED)
+    assert ('member x, "y" is cut' in said.err) is (state == State.FAILED)
 
 
 def test_a_worker_that_was_started_before_is_not_started_again(
@@ -285,18 +286,25 @@ def test_the_bar_names_what_waits_and_what_failed(queued: RedisLedger) -> None:
     assert progress._troubled(replace(line, counts=counts)) == ", 2 waiting, 1 failed"
 
 
-def test_many_visits_that_failed_alike_are_told_in_one_line(
+def test_visits_that_failed_alike_are_told_at_once_with_what_to_do(
     opened: Session, ledger: RedisLedger, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    visits = [Visit(PROJECT, f"v{number}") for number in range(5)]
-    failed = a_record(State.FAILED)
-    error = dict(failed.error or {}, kind="transient", message="away", hint="wait")
-    records = [replace(failed, visit=visit, error=error) for visit in visits]
-    ledger.put_many([(None, found) for found in records])
+    ledger.put_many([(None, found) for found in troubled_project()])
     assert run(opened, Workers()) == 1
-    said = capsys.readouterr().err
-    assert "v0, v1, v2 and 2 more: away\n    wait" in said
-    assert "Then: icfqueue retry study_1 && icfqueue run study_1" in said
+    said = capsys.readouterr()
+    assert len(said.out.splitlines() + said.err.splitlines()) <= 25
+    assert "32 \u00d7 network, e.g. sub-0007: check network, then retry" in said.err
+    command = "icfqueue retry study_1 --cause network && icfqueue run study_1"
+    assert f"now: {command}" in said.err
+
+
+def test_what_nobody_can_read_is_told_with_what_failed(
+    opened: Session, queued: RedisLedger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is not waited for; the exit code says so."""
+    queued.client.hset(visit_key(V), "r", "{")
+    assert progress._report(opened, PROJECT) == 1
+    assert "1 \u00d7 unreadable, v: icfqueue forget it" in capsys.readouterr().err
 
 
 def test_the_worker_of_a_run_is_quiet_and_gone_afterwards(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icfqueue.core.errors import BadId
-from icfqueue.core.visit import MAX_ID, Visit, check_id
+from icfqueue.core.errors import BadId, UsageError
+from icfqueue.core.visit import MAX_ID, Visit, check_id, expand, project_named, visit_named
 
 BAD = [
     "",
@@ -104,3 +104,65 @@ def test_file_names_are_those_of_the_institutes_tools() -> None:
     assert visit.repo_export == "v1_XDLRA--repo-export"
     assert visit.dspath == "icf/v1_dicom.tar"
     assert visit.storepath == "study_1/v1_dicom.tar"
+
+
+@pytest.mark.parametrize(
+    ("text", "project"),
+    [
+        ("study_1", "study_1"),
+        ("study_1/", "study_1"),
+        ("./study_1//", "study_1"),
+        ("/", "/"),
+        ("", ""),
+        ("../x", "../x"),
+    ],
+)
+def test_a_project_may_be_named_as_a_shell_completes_its_folder(
+    text: str, project: str
+) -> None:
+    assert project_named(text) == project
+
+
+@pytest.mark.parametrize(
+    ("text", "visit"),
+    [
+        ("v1", "v1"),
+        ("v1_dicom.tar", "v1"),
+        ("study_1/v1_dicom.tar", "v1"),
+        ("./study_1/v1_dicom.tar", "v1"),
+        ("v*_dicom.tar", "v*"),
+        ("_dicom.tar", "_dicom.tar"),
+        ("other/v1", "other/v1"),
+        ("v1_dicom.tar.gz", "v1_dicom.tar.gz"),
+        ("", ""),
+    ],
+)
+def test_a_visit_may_be_named_by_its_tarball(text: str, visit: str) -> None:
+    assert visit_named("study_1", text) == visit
+
+
+def test_globs_are_those_of_a_shell_and_each_visit_is_named_once() -> None:
+    known = [Visit("p", name) for name in ("sub-01", "sub-02", "Sub-01", "x")]
+
+    def ids(*named: str) -> list[str]:
+        return [visit.id for visit in expand("p", named, lambda: known)]
+
+    assert ids("sub-*") == ["sub-01", "sub-02"]
+    assert ids("new", "sub-0[2-9]", "sub-02", "?") == ["new", "sub-02", "x"]
+    assert ids("*-01") == ["sub-01", "Sub-01"]
+
+
+def test_a_glob_of_none_is_told_with_what_there_is() -> None:
+    known = [Visit("p", f"sub-{number:02}") for number in range(12)]
+    with pytest.raises(UsageError, match=r"no visit of p is called like 'x\*'") as caught:
+        expand("p", ["x*"], lambda: known)
+    assert caught.value.hint == "there are sub-00, sub-01, sub-02 and 9 more"
+    with pytest.raises(UsageError) as caught:
+        expand("p", ["x*"], list)
+    assert caught.value.hint == "there are none"
+    with pytest.raises(BadId):
+        expand("p", ["a/b"], list)
+
+
+def test_without_a_glob_nobody_is_asked_what_there_is() -> None:
+    assert expand("p", ["v"], lambda: pytest.fail("asked")) == [Visit("p", "v")]

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
 import pytest
 
-from icfqueue.core.errors import BadId, UsageError
+from icfqueue.core.errors import (
+    AccessDenied,
+    BadId,
+    IcfqueueError,
+    NetworkTrouble,
+    NotInStore,
+    PermanentError,
+    StepError,
+    StoreBusy,
+    Unreachable,
+    UsageError,
+)
 from icfqueue.core.options import Options
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
 from icfqueue.ledger.record import State
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.operations.select_visits import (
+    Sources,
     check_recorded,
     select_recorded,
     select_visits,
@@ -29,11 +42,41 @@ def visits(*names: str) -> list[Visit]:
 class Remote:
     """A store that lists these visits, and tarballs that give none."""
 
+    url = "https://x"
     left_out = ("x y_dicom.tar",)
     more_left_out = 0
+    has = ("v2", "v9", "w9")
+    error: StepError | None = None
+    lists = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is open."""
 
     def visits(self, project: str) -> list[Visit]:
-        return [Visit(project, name) for name in ("v2", "v9")]
+        if not self.lists:
+            raise PermanentError("no listing")
+        return [Visit(project, name) for name in self.has]
+
+    def head(self, storepath: str) -> None:
+        if self.error:
+            raise self.error
+        if Visit.of_tarball(PROJECT, storepath.removeprefix(f"{PROJECT}/")) not in (
+            visits(*self.has)
+        ):
+            raise NotInStore(storepath)
+
+
+@pytest.fixture
+def web() -> Remote:
+    return Remote()
+
+
+@pytest.fixture
+def sources(store: Store, ledger: RedisLedger, web: Remote) -> Sources:
+    return Sources(store, ledger, lambda: web)  # type: ignore[arg-type,return-value] # what is used of it
 
 
 @pytest.fixture
@@ -50,132 +93,180 @@ def folder(store: Store) -> Path:
 @pytest.mark.parametrize(
     ("named", "listed", "remote", "expected"),
     [
-        ((), None, None, ("v1", "v2")),
-        ((), None, Remote(), ("v1", "v2", "v9")),
-        (("v7",), None, None, ("v7",)),
-        (("v7", "v7"), None, None, ("v7",)),
-        ((), ["v8", "v1"], None, ("v1", "v8")),
-        ((), [], None, ()),
-        (("v7",), ["v8"], Remote(), ("v2", "v7", "v8", "v9")),
+        ((), None, False, ("v1", "v2")),
+        ((), None, True, ("v1", "v2", "v9", "w9")),
+        (("v9",), None, False, ("v9",)),
+        (("v9", "v9"), None, False, ("v9",)),
+        ((), ["w9", "v1"], False, ("v1", "w9")),
+        ((), [], False, ()),
+        (("v1",), ["w9"], True, ("v1", "v2", "v9", "w9")),
+        (("v*",), None, False, ("v1", "v2")),
+        (("v*",), None, True, ("v1", "v2", "v9")),
+        (("w9",), ["*2"], True, ("v2", "w9")),
     ],
 )
 def test_visits_come_from_arguments_a_file_the_store_or_else_the_directory(
-    store: Store,
+    sources: Sources,
     named: tuple[str, ...],
     listed: list[str] | None,
-    remote: Remote | None,
+    remote: bool,
     expected: tuple[str, ...],
 ) -> None:
-    found = select_visits(store, PROJECT, named, listed=listed, remote=remote)  # type: ignore[arg-type]
+    found = select_visits(sources, PROJECT, named, listed=listed, remote=remote)
     assert found.visits == visits(*expected)
 
 
+@pytest.mark.usefixtures("folder")
+def test_what_is_recorded_is_taken_up_and_found_by_globs(
+    sources: Sources, recorded: RedisLedger
+) -> None:
+    """A download may have been stopped, or the tarball removed when all was done."""
+    assert recorded.visits(PROJECT) == visits("r1", "r2")
+    assert select_visits(sources, PROJECT, ()).visits == visits("r1", "r2", "v1", "v2")
+    assert select_visits(sources, PROJECT, ("r*",)).visits == visits("r1", "r2")
+    assert select_visits(sources, PROJECT, ("r2",)).visits == visits("r2")
+
+
 def test_tarballs_that_cannot_become_visits_are_told_with_the_reason(
-    store: Store, folder: Path
+    sources: Sources, folder: Path
 ) -> None:
     (folder / "a b_dicom.tar").touch()
     (folder / "v3_dicom.tar").symlink_to("nowhere")
-    found = select_visits(store, PROJECT, (), remote=Remote())  # type: ignore[arg-type]
+    found = select_visits(sources, PROJECT, (), remote=True)
     told = dict(found.left_out)
     assert list(told) == ["a b_dicom.tar", "v3_dicom.tar", "x y_dicom.tar"]
     assert "ids have letters" in told["a b_dicom.tar"]
     assert "store_links" in told["v3_dicom.tar"]
     # Who names visits is not told of others.
-    assert select_visits(store, PROJECT, ("v1",)).left_out == []
+    assert select_visits(sources, PROJECT, ("v1",)).left_out == []
+
+
+def test_near_misses_are_told_to_who_wants_all(sources: Sources, folder: Path) -> None:
+    (folder / "v5.tar").touch()
+    (found,) = select_visits(sources, PROJECT, ()).near_misses
+    assert found.name == "v5.tar"
+    assert select_visits(sources, PROJECT, ("v1",)).near_misses == []
 
 
 @pytest.mark.parametrize(
-    ("name", "near"),
+    ("name", "hint"),
     [
-        ("V1", "v1"),
-        ("v01", "v1"),
-        ("V0002", "v2"),
-        ("v1", None),
-        ("v3", None),
-        ("v11", None),
-        ("w1", None),
+        ("V1", "did you mean v1?"),
+        ("v0002", "did you mean v2?"),
+        ("v11", "did you mean v1?"),
+        ("elsewhere", "see 'icfqueue status study_1'; globs, as 'sub-01*', name many"),
     ],
 )
 @pytest.mark.usefixtures("folder")
-def test_a_visit_that_differs_in_case_and_zeros_from_one_that_is_here_may_be_mistyped(
-    store: Store, name: str, near: str | None
+def test_a_visit_that_is_nowhere_is_refused_with_a_guess(
+    sources: Sources, name: str, hint: str
 ) -> None:
-    """It is looked for all the same; visits are numbered, so any other is like many."""
-    found = select_visits(store, PROJECT, (name,))
-    assert found.visits == visits(name)
-    assert found.mistyped == ([(Visit(PROJECT, name), near)] if near else [])
+    with pytest.raises(UsageError, match=f"{name} is neither in .*study_1 nor at") as found:
+        select_visits(sources, PROJECT, (name,))
+    assert found.value.hint == hint
+    assert "https://x/study_1/" in found.value.message
+    with pytest.raises(UsageError, match="neither"):
+        select_visits(sources, PROJECT, (), listed=["v1", name])
 
 
-def test_numbers_within_a_name_are_compared_one_by_one(store: Store, folder: Path) -> None:
-    (folder / "sub-007_ses-010_dicom.tar").touch()
-    for name, hit in (("sub-7_ses-10", True), ("sub-7_ses-1", False), ("sub-70", False)):
-        assert bool(select_visits(store, PROJECT, (name,)).mistyped) is hit
+def test_a_visit_whose_tarball_is_called_otherwise_is_told_so(
+    sources: Sources, folder: Path
+) -> None:
+    (folder / "v7.tar").touch()
+    with pytest.raises(UsageError) as found:
+        select_visits(sources, PROJECT, ("v7",))
+    assert found.value.hint.endswith(f"mv {folder}/v7.tar {folder}/v7_dicom.tar")
+
+
+def test_many_visits_are_looked_for_in_the_listing(sources: Sources, web: Remote) -> None:
+    many = [f"u{number:02}" for number in range(20)]
+    with pytest.raises(UsageError, match="u00, u01, u02 and 17 more are neither"):
+        select_visits(sources, PROJECT, ("v9", *many))
+    web.lists = False
+    assert len(select_visits(sources, PROJECT, many).visits) == 20
 
 
 @pytest.mark.parametrize(
-    ("name", "near"), [("v11", ["v1"]), ("V1", None), ("v1", None), ("elsewhere", [])]
+    ("error", "kind"),
+    [
+        (NetworkTrouble("no answer", hint="h"), Unreachable),
+        (StoreBusy("busy", hint="h"), Unreachable),
+        (AccessDenied("no access", hint="h, then `icfqueue retry`"), AccessDenied),
+    ],
 )
-@pytest.mark.usefixtures("folder")
-def test_a_visit_that_nobody_has_seen_is_told_with_what_is_called_so_here(
-    store: Store, name: str, near: list[str] | None
+def test_a_visit_that_is_not_here_is_refused_if_the_store_cannot_be_asked(
+    sources: Sources, web: Remote, error: StepError, kind: type[IcfqueueError]
 ) -> None:
-    """One in a file may be to be downloaded; so may this, but it may be mistyped."""
-    found = select_visits(store, PROJECT, (name,))
-    assert found.unseen == ([] if near is None else [(Visit(PROJECT, name), near)])
-    assert select_visits(store, PROJECT, (), listed=[name]).unseen == []
+    web.error = error
+    with pytest.raises(kind, match="v5: not here, and ") as found:
+        select_visits(sources, PROJECT, ("v5",))
+    assert found.value.hint == "h"
+    web.error = PermanentError("it tells no size")
+    assert select_visits(sources, PROJECT, ("v5",)).visits == visits("v5")
 
 
-def test_what_may_not_become_a_path_is_refused(store: Store) -> None:
+@pytest.mark.parametrize("output", ["_metadata_tarball.json", "_XDLRA--refs"])
+def test_a_visit_of_which_anything_is_here_needs_no_store(
+    sources: Sources, folder: Path, web: Remote, output: str
+) -> None:
+    (folder / f"v5{output}").touch()
+    web.error = NetworkTrouble("no answer")
+    assert select_visits(sources, PROJECT, ("v5", "v1")).visits == visits("v1", "v5")
+
+
+def test_what_may_not_become_a_path_is_refused(sources: Sources) -> None:
     for project, name in (("../x", "v"), (PROJECT, "../v"), (PROJECT, "")):
         with pytest.raises(BadId):
-            select_visits(store, project, (name,))
+            select_visits(sources, project, (name,))
     with pytest.raises(BadId):
-        select_visits(store, PROJECT, (), listed=["a/b"])
+        select_visits(sources, PROJECT, (), listed=["a/b"])
 
 
-def test_no_visit_at_all_is_told_with_a_guess(store: Store, folder: Path) -> None:
-    select_visits(store, PROJECT, ()).check_found()
+def test_no_visit_at_all_is_told_with_a_guess(sources: Sources, folder: Path) -> None:
+    select_visits(sources, PROJECT, ()).check_found()
     with pytest.raises(UsageError, match="no visits of study1") as caught:
-        select_visits(store, "study1", ()).check_found()
+        select_visits(sources, "study1", ()).check_found()
     assert "Did you mean study_1?" in caught.value.hint
     with pytest.raises(UsageError) as caught:
-        select_visits(store, "else", ()).check_found()
+        select_visits(sources, "else", ()).check_found()
     assert "Did you mean" not in caught.value.hint
     assert folder.exists()
 
 
-def test_a_project_without_visits_is_not_taken_for_mistyped(store: Store) -> None:
+def test_a_project_without_visits_is_not_taken_for_mistyped(
+    store: Store, sources: Sources
+) -> None:
     """It is called like itself, which is no guess."""
     store.project_dir("study_7").mkdir()
     with pytest.raises(UsageError, match="no visits of study_7") as caught:
-        select_visits(store, "study_7", ()).check_found()
+        select_visits(sources, "study_7", ()).check_found()
     assert "Did you mean" not in caught.value.hint
 
 
 @pytest.fixture
 def recorded(ledger: RedisLedger) -> RedisLedger:
     """Two visits with a record, one of them cancelled."""
-    for visit in visits("v1", "v2"):
+    for visit in visits("r1", "r2"):
         new = record.new(visit, Options("https://x"), 0, 1.0)
         ledger.put_many([(None, new)])
-    ledger.update(Visit(PROJECT, "v2"), lambda r: record.cancelled(r, 2.0))
+    ledger.update(Visit(PROJECT, "r2"), lambda r: record.cancelled(r, 2.0))
     return ledger
 
 
 def test_visits_with_a_record_are_those_named_or_all_in_a_state(
     recorded: RedisLedger,
 ) -> None:
-    assert select_recorded(recorded, PROJECT, (), [State.CANCELLED]) == visits("v2")
+    assert select_recorded(recorded, PROJECT, (), [State.CANCELLED]) == visits("r2")
     assert select_recorded(recorded, PROJECT, (), [State.FAILED]) == []
     # Named ones whatever their state: the command says what it left alone.
-    assert select_recorded(recorded, PROJECT, ("v2", "v1"), []) == visits("v2", "v1")
+    assert select_recorded(recorded, PROJECT, ("r2", "r1"), []) == visits("r2", "r1")
 
 
 def test_a_visit_that_was_never_enqueued_is_wrong_usage(recorded: RedisLedger) -> None:
-    with pytest.raises(UsageError, match="study_1/v3 was never enqueued") as caught:
-        select_recorded(recorded, PROJECT, ("v1", "v3"), [])
+    with pytest.raises(UsageError, match="study_1/r3 was never enqueued") as caught:
+        select_recorded(recorded, PROJECT, ("r1", "r3"), [])
     assert caught.value.hint == "see 'icfqueue status study_1'"
-    for name, near in (("V02", "v2"), ("v11", "v1")):
+    for name, near in (("R02", "r2"), ("r11", "r1")):
         with pytest.raises(UsageError) as caught:
             select_recorded(recorded, PROJECT, (name,), [])
         hint = f"did you mean {near}? see 'icfqueue status study_1'"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 import pytest
 from support.command_line import Commands
+from support.records import a_record
 
-from icfqueue.core.errors import UsageError
+from icfqueue.core.errors import Unreachable, UsageError
 from icfqueue.ledger.record import State
 
 
@@ -31,9 +32,10 @@ def test_where_a_worker_lives_none_is_missed(icfqueue: Commands) -> None:
 
 
 def test_what_was_asked_for_travels_in_the_record(icfqueue: Commands) -> None:
-    icfqueue("enqueue", "study_1", "v1", "--force", "--no-catalog", "--priority", "3")
+    (name,) = icfqueue.build()
+    icfqueue("enqueue", "study_1", name, "--force", "--no-catalog", "--priority", "3")
     (found,) = icfqueue.records().values()
-    assert (found.visit.id, found.priority) == ("v1", 3)
+    assert (found.visit.id, found.priority) == (name, 3)
     assert (found.options.force, found.options.catalog) == (True, False)
     assert found.options.store_url == "http://127.0.0.1:9"
 
@@ -61,8 +63,30 @@ def test_tarballs_that_were_left_out_end_it_with_1(
 
 
 def test_visits_come_from_standard_input(icfqueue: Commands) -> None:
-    icfqueue("enqueue", "study_1", "--visits-file", "-", stdin="v7\n# no\nv8\n")
-    assert list(icfqueue.records()) == ["v7", "v8"]
+    names = icfqueue.build(3)
+    listed = f"{names[0]}\n# no\n{names[2]}\n"
+    icfqueue("enqueue", "study_1", "--visits-file", "-", stdin=listed)
+    assert list(icfqueue.records()) == [names[0], names[2]]
+
+
+def test_a_visit_that_is_nowhere_and_no_store_to_be_asked_is_refused(
+    icfqueue: Commands,
+) -> None:
+    icfqueue.build()
+    with pytest.raises(Unreachable, match="v7: not here, and http"):
+        icfqueue("enqueue", "study_1", "visit_01", "v7")
+    assert icfqueue.records() == {}
+
+
+def test_what_is_recorded_goes_on_where_no_tarball_is_here(icfqueue: Commands) -> None:
+    """As after Ctrl-C while it was downloaded."""
+    icfqueue.ledger.put_many([(None, a_record(state)) for state in State])
+    done = icfqueue("enqueue", "study_1", "--dry-run")
+    planned = dict(line.split("\t")[:2] for line in done.out.splitlines()[:-1])
+    assert planned == {
+        **dict.fromkeys(("queued", "running", "waiting"), "leave"),
+        **dict.fromkeys(("failed", "cancelled", "done"), "enqueue"),
+    }
 
 
 def test_without_a_visit_or_a_project_it_is_wrong_usage(icfqueue: Commands) -> None:

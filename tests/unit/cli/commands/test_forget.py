@@ -48,3 +48,8 @@ def test_a_record_that_cannot_be_read_can_be_forgotten(icfqueue: Commands) -> No
     icfqueue.ledger.client.hset("icfqueue:visit:study_1/failed", "r", "no JSON")
     assert icfqueue("forget", "study_1", "failed").code == 0
     assert icfqueue("status", "study_1", "--state", "failed").code == 0
+
+
+def test_globs_take_what_is_recorded(icfqueue: Commands) -> None:
+    done = icfqueue("forget", "study_1", "[dq]*", "failed_dicom.tar")
+    assert (done.code, done.out) == (0, "study_1: 3 records removed\n")

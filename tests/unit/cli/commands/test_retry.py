@@ -7,6 +7,7 @@ import pytest
 from support.command_line import Commands
 from support.records import a_record
 
+from icfqueue.core.causes import CAUSES
 from icfqueue.core.errors import NothingYet, UsageError
 from icfqueue.ledger.record import State
 
@@ -64,3 +65,29 @@ def test_what_was_never_enqueued_is_wrong_usage(icfqueue: Commands) -> None:
 def test_where_there_is_no_broker_none_is_made(icfqueue: Commands) -> None:
     with pytest.raises(NothingYet):
         icfqueue.plain("retry", "study_1", "--store-dir", str(icfqueue.store.root))
+
+
+def test_visits_may_be_named_by_globs_and_a_project_by_its_folder(
+    icfqueue: Commands,
+) -> None:
+    done = icfqueue("retry", "study_1/", "f*")
+    assert done.out.startswith("study_1: 1 visit goes on\n")
+    with pytest.raises(UsageError, match="no visit of study_1 is called like 'x"):
+        icfqueue("retry", "study_1", "x*")
+
+
+def test_only_what_failed_for_a_cause_goes_on(icfqueue: Commands) -> None:
+    """The record of the fixture's failed visit names one."""
+    cause = (icfqueue.records()["failed"].error or {})["cause"]
+    other = next(code for code in CAUSES if code != cause)
+    done = icfqueue("retry", "study_1", "--cause", other)
+    assert done.out == "study_1: 0 visits go on\n"
+    done = icfqueue("retry", "study_1", "fa*", "--cause", other)
+    assert f"left alone (not failed by {other}): failed" in done.out
+    done = icfqueue("retry", "study_1", "--cause", other, "--cause", cause)
+    assert done.out.startswith("study_1: 1 visit goes on\n")
+
+
+def test_a_cause_that_there_is_not_is_wrong_usage(icfqueue: Commands) -> None:
+    with pytest.raises(click.BadParameter, match=r"did you mean 'network'\?"):
+        icfqueue("retry", "study_1", "--cause", "netwrk")

@@ -10,10 +10,10 @@ from support.waiting import pass_time
 
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
-from icfqueue.ledger.indexes import line_of, place_of
 from icfqueue.ledger.keys import key, visit_key
 from icfqueue.ledger.record import State
 from icfqueue.ledger.redis_ledger import RedisLedger
+from icfqueue.ledger.stored.indexes import line_of, place_of
 from icfqueue.ledger.stored.turns import TRIES, Counted, Place
 
 AT_FETCH: Place = ("fetch", 9)

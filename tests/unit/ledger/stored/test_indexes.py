@@ -11,10 +11,10 @@ from icfqueue.core.options import Options, Outcome
 from icfqueue.core.steps import NAMES, UPDATE_CATALOG, step
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
-from icfqueue.ledger.indexes import In, anew, changes, places, totals
 from icfqueue.ledger.keys import key
 from icfqueue.ledger.record import Record, State
 from icfqueue.ledger.retry_policy import RetryIn
+from icfqueue.ledger.stored.indexes import In, anew, changes, places, totals
 
 VISIT = Visit("p", "v")
 NEW = record.new(VISIT, Options("https://x"), 0, 1.0)

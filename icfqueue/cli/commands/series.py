@@ -1,0 +1,66 @@
+"""``icfqueue series``: what was measured, one row a series."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from icfqueue.cli.options import store_dir_option
+from icfqueue.cli.session import load_settings
+
+
+@click.command()
+@click.argument("project")
+@click.argument("visit", required=False)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json"]),
+    default="table",
+    show_default=True,
+)
+@store_dir_option
+def series(project: str, visit: str | None, form: str, **where: Any) -> int:
+    """List the series of all visits of PROJECT, or of one VISIT.
+
+    Number, description, protocol, modality, images and bytes of each, and the path in
+    the tarball of its first image. The exit code is 1 if a visit's metadata cannot be
+    read.
+    """
+    from rich.filesize import decimal
+
+    from icfqueue.cli import rows
+    from icfqueue.core.visit import Visit
+    from icfqueue.reports import series_rows
+    from icfqueue.store.directory import Store
+
+    store = Store.of(load_settings(where))
+    store.check_is_there()
+    if visit is None:
+        told = series_rows.of_project(store, project)
+    else:
+        told = series_rows.of_visit(store, Visit(project, visit))
+    found = map(series_rows.as_dict, told.rows)
+    if form == "csv":
+        rows.print_csv(list(series_rows.FIELDS), found)
+    elif form == "json":
+        rows.print_json(found)
+    else:
+        lines = [
+            (
+                row.visit,
+                "" if row.number is None else str(row.number),
+                row.description or row.protocol,
+                row.modality,
+                str(row.images),
+                decimal(row.bytes),
+            )
+            for row in told.rows
+        ]
+        heads = ("visit", "series", "description", "modality", "images", "size")
+        rows.print_table(heads, lines, right="series images size", cut="description")
+    for untold, error in told.untold.items():
+        click.secho(f"{untold.id}: {error.message}", fg="red", err=True)
+        click.echo(f"  {error.hint}", err=True)
+    return int(bool(told.untold))

@@ -1,0 +1,1 @@
+"""Command lines as a shell sees them: given again, completed, described in manuals."""

@@ -1,0 +1,122 @@
+"""Why a project does not go on, or not as it could: each reason with its remedy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from icfqueue.core.settings import Settings
+from icfqueue.ledger.ledger import Ledger
+from icfqueue.ledger.record import State
+from icfqueue.overview.picture import Picture
+from icfqueue.pipeline.health.circuit_breaker import CircuitBreaker
+
+STILL = 4.0
+"""Seconds without any step at work after which a project stands still."""
+
+_NOTED = {
+    "access": "the store refuses {project}: {message}",
+    "disk": "no step begins, for the disk is full: {message}",
+    "store": "no download begins, for the store is left alone for a while: {message}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why nothing moves.
+
+    Attributes
+    ----------
+    code
+        ``broker``, ``indexes``, ``workers``, ``supervisor``, ``access``, ``disk``,
+        ``store``, ``waiting``, ``others`` or ``unknown``.
+    text
+        What was found.
+    remedy
+        What helps; empty if nothing is to be done.
+    """
+
+    code: str
+    text: str
+    remedy: str = ""
+
+
+@dataclass
+class Standstill:
+    """Tells, look by look, why a project stands still.
+
+    Attributes
+    ----------
+    settings
+        Which store is asked, and how often.
+    """
+
+    ledger: Ledger
+    settings: Settings
+    _moved: float = field(default_factory=time.monotonic)
+    _done: int = -1
+
+    def look(self, picture: Picture) -> list[Reason]:
+        """Return the reasons, the weightiest first; none if all is well.
+
+        Raises
+        ------
+        redis.RedisError
+            The broker is away.
+        """
+        ended = picture.visits - picture.active
+        if picture.counts[State.RUNNING] or picture.drained or ended != self._done:
+            self._moved = time.monotonic()
+            self._done = ended
+        still = time.monotonic() - self._moved >= STILL
+        if picture.drained:
+            return []
+        found = [*self._notes(picture)]
+        if not still:
+            return found
+        return [*self._of_workers(picture), *found] or [self._otherwise(picture)]
+
+    def _notes(self, picture: Picture) -> Iterator[Reason]:
+        """Yield what workers have noted of disk and store."""
+        if self.ledger.unmended():
+            yield Reason("indexes", "the broker's lists of visits are made anew")
+        breaker = CircuitBreaker(self.ledger, self.settings)
+        for note in breaker.noted(picture.project, self.settings.store_url):
+            text = _NOTED[note.kind].format(project=picture.project, message=note.message)
+            yield Reason(note.kind, text, note.hint)
+
+    def _of_workers(self, picture: Picture) -> Iterator[Reason]:
+        if not self.ledger.workers():
+            yield Reason(
+                "workers",
+                "no worker is running",
+                f"start 'icfqueue worker', or use 'icfqueue run {picture.project}'",
+            )
+        elif not self.ledger.notes.there(["lock:supervisor"]):
+            yield Reason(
+                "supervisor",
+                "no worker looks after what waits: it is sent on when one does",
+                "if that lasts, start one more worker and look at the log of the others",
+            )
+
+    def _otherwise(self, picture: Picture) -> Reason:
+        """Return why nothing moves though all is well."""
+        counts = picture.counts
+        waiting = counts[State.WAITING]
+        if waiting and waiting == picture.active:
+            return Reason("waiting", _all_wait(picture, waiting))
+        if self.ledger.running_count():
+            return Reason("others", "the workers are busy with other projects")
+        return Reason(
+            "unknown",
+            f"{counts[State.QUEUED]} visits are in line and no worker takes one",
+            "does any worker serve their queue (--queues)? its log says what it waits for",
+        )
+
+
+def _all_wait(picture: Picture, waiting: int) -> str:
+    what = "the one visit that is left waits" if waiting == 1 else f"all {waiting} wait"
+    if picture.retry is None:
+        return f"{what} for another try"
+    return f"{what}; the next try is in {max(0.0, picture.retry.seconds):.0f} s"

@@ -1,0 +1,1 @@
+"""The report on a project as a page for people."""

@@ -1,0 +1,85 @@
+"""Files in a project's folder that somebody may have meant as a visit's tarball."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from icfqueue.core.visit import TAR_SUFFIX, Visit
+from icfqueue.store.reading import StoreReader
+
+_UNPACK = {
+    "gz": "gunzip",
+    "tgz": "gunzip",
+    "bz2": "bunzip2",
+    "tbz": "bunzip2",
+    "tbz2": "bunzip2",
+    "xz": "unxz",
+    "txz": "unxz",
+    "zst": "unzstd",
+}
+"""Suffix to the program that undoes it; all read a file and write it with ``-c``."""
+
+_TAR = re.compile(
+    r"(?P<stem>.+?)(?P<dicom>[ _.-]?dicom)?"
+    r"\.(?:tar(?:\.(?P<packed>gz|bz2|xz|zst))?|(?P<short>tgz|tbz2?|txz))",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NearMiss:
+    """A file that is no visit's tarball, and nearly is.
+
+    Attributes
+    ----------
+    name
+        Of the file.
+    visit
+        What the visit would be called.
+    why
+        Why it is not taken.
+    remedy
+        A command that makes it a visit's tarball.
+    """
+
+    name: str
+    visit: str
+    why: str
+    remedy: str
+
+
+def near_misses(store: StoreReader, project: str) -> list[NearMiss]:
+    """Return the near misses in the folder of `project`, by name.
+
+    One whose tarball is there by now is none any more.
+    """
+    folder = store.project_dir(project)
+    files = {entry.name for entry in store.listing(folder) if entry.kind == "file"}
+    return sorted(_near_misses(str(folder), project, files), key=lambda miss: miss.name)
+
+
+def _near_misses(folder: str, project: str, files: set[str]) -> Iterable[NearMiss]:
+    for name in files:
+        found = _TAR.fullmatch(name)
+        # What begins with a dot is a copy under way, as rsync makes it. What no terminal
+        # shows could not be pasted.
+        hidden = name.startswith(".") or not name.isprintable()
+        if found is None or hidden or name.endswith(TAR_SUFFIX):
+            continue
+        stem = re.sub(r"[^\w.-]+", "_", found["stem"], flags=re.ASCII)
+        visit = Visit.named(project, stem)
+        if visit is None or visit.tarball in files:
+            continue
+        packed = (found["packed"] or found["short"] or "").lower()
+        here, there = (shlex.quote(f"{folder}/{one}") for one in (name, visit.tarball))
+        if not packed:
+            why, remedy = f"tarballs are called <visit>{TAR_SUFFIX}", f"mv {here} {there}"
+        elif name == f"{visit.tarball}.{packed}":
+            why, remedy = "it is compressed", f"{_UNPACK[packed]} {here}"
+        else:
+            why = f"it is compressed, and tarballs are called <visit>{TAR_SUFFIX}"
+            remedy = f"{_UNPACK[packed]} -c {here} > {there}"
+        yield NearMiss(name, visit.id, why, remedy)
