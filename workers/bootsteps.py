@@ -16,7 +16,8 @@ from celery import bootsteps
 from icfqueue.core import settings
 from icfqueue.pipeline.heartbeat import LAST_WORD
 from workers import pulse
-from workers.context import ask_to_stop, make_supervisor, stop_since, this_worker
+from workers.context import ask_to_stop, jobs, make_supervisor, stop_since, this_worker
+from workers.signs import Signs
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +59,9 @@ class Supervision(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is u
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
         self.thread: threading.Thread | None = None
+        self.signs: Signs | None = None
 
-    def start(self, parent: Any) -> None:  # noqa: ARG002 - Celery's signature
+    def start(self, parent: Any) -> None:
         """Begin to look; called when the worker's pool is up."""
         if self.thread:
             return
@@ -75,6 +77,9 @@ class Supervision(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is u
             daemon=True,
         )
         self.thread.start()
+        queues = sorted(parent.app.amqp.queues.consume_from)
+        self.signs = Signs(worker, parent.concurrency, queues, jobs)
+        self.signs.start()
         # Of its own, for it must go on when supervision has ended.
         threading.Thread(target=_mind_the_end, name="end", daemon=True).start()
 
@@ -88,6 +93,8 @@ class Supervision(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is u
         supervision_ends.set()
         if self.thread:
             self.thread.join(timeout=5.0)
+        if self.signs:
+            self.signs.stop()
 
 
 class OneAtHand(bootsteps.Step):  # type: ignore[misc]  # Celery is untyped

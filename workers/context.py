@@ -11,12 +11,17 @@ import os
 import signal
 import time
 
+import msgspec
+from billiard import current_process
+
 from icfqueue.broker import connection
 from icfqueue.broker.embedded import EmbeddedServer
 from icfqueue.broker.queues import Queues
 from icfqueue.core import settings
+from icfqueue.core.processes.board import Board
 from icfqueue.dataset.annex_keys import KeySource
 from icfqueue.ledger.redis_ledger import RedisLedger
+from icfqueue.ledger.roster import JobSign
 from icfqueue.pipeline.heartbeat import Stopping
 from icfqueue.pipeline.messages import Messages
 from icfqueue.pipeline.supervisor import Supervisor
@@ -30,6 +35,9 @@ longer than a lease: a site that wants quick recovery wants it of both."""
 
 _stop_asked = multiprocessing.get_context("fork").Value("d", 0.0, lock=False)
 """When this worker was asked to stop (``time.monotonic``), or 0; shared with children."""
+
+_board = Board()
+"""What each process of this worker is at."""
 
 _contexts: dict[int, WorkerContext] = {}
 
@@ -49,6 +57,20 @@ def stop_this_worker() -> None:
     """Have the main process, which calls this, stop as by SIGTERM."""
     ask_to_stop()
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def show(sign: JobSign | None) -> None:
+    """Show the main process what this one is at; None: nothing.
+
+    A process that takes the place of one that died has its index, hence its slot.
+    """
+    text = msgspec.json.encode(sign).decode() if sign else ""
+    _board.write(getattr(current_process(), "index", 0), text)
+
+
+def jobs() -> list[JobSign]:
+    """Return what the processes of this worker are at."""
+    return [msgspec.json.decode(text, type=JobSign) for text in _board.read()]
 
 
 def broker_of(chosen: settings.Settings) -> connection.Broker:
@@ -78,6 +100,7 @@ def _make_context() -> WorkerContext:
         messages=Messages(app, ledger),
         stopping=Stopping(stop_since, chosen.grace),
         keys=KeySource(),
+        show=show,
     )
 
 

@@ -105,4 +105,4 @@ def _child_ends(**_: Any) -> None:
 def _child(**_: Any) -> None:
     """Prepare a child: only its parent decides when it stops."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    this_worker()
+    this_worker().show(None)

@@ -20,6 +20,7 @@ COMMANDS = (
     "enqueue",
     "worker",
     "status",
+    "workers",
     "retry",
     "cancel",
     "verify",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TypeVar
 
@@ -65,6 +66,10 @@ def workers_of(opened: Session, jobs: int) -> Iterator[WorkerProcess]:
         yield force
     finally:
         force.kill()
+        if force.process:
+            # Killed when it has nothing left to do, it may not have taken its sign away.
+            with suppress(redis.RedisError):
+                opened.ledger.roster.gone(f"{socket.gethostname()}:{force.process.pid}")
 
 
 def run_and_watch(opened: Session, project: str, force: WorkerProcess) -> int:

@@ -68,7 +68,8 @@ class Sign(msgspec.Struct, frozen=True, kw_only=True):
     queues
         Those that it serves.
     versions
-        Of icfqueue, python, git, git-annex and datalad; empty where one is not found.
+        Of icfqueue, python, git, git-annex and datalad; a text is empty where one is not
+        found, and the whole in a worker's first seconds.
     glibc
         Version of the C library; empty where it is another.
     umask

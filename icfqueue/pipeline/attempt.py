@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 import redis
+from msgspec import structs
 
 from icfqueue.broker.refusals import is_away
 from icfqueue.core import steps
@@ -37,6 +38,7 @@ from icfqueue.ledger import record
 from icfqueue.ledger.ledger import Entry
 from icfqueue.ledger.record import Record, State
 from icfqueue.ledger.retry_policy import PostponeBy, decide
+from icfqueue.ledger.roster import JobSign
 from icfqueue.outputs.freshness import KnownTarball
 from icfqueue.pipeline.catalog_schedule import nobody_else_comes, send_flush
 from icfqueue.pipeline.heartbeat import CallOff, Heartbeat
@@ -98,7 +100,8 @@ class Attempt:
 
     def run(self, work: Work) -> str:
         """Do the work and record what became of every visit."""
-        worker = self.worker
+        worker, sign = self.worker, self._sign()
+        worker.show(sign)
         guard = Heartbeat(
             worker.ledger,
             worker.quick,
@@ -108,6 +111,7 @@ class Attempt:
             stopping=worker.stopping,
             lock=self.lock,
             give_up=self._give_up,
+            show=lambda done: worker.show(structs.replace(sign, bytes=done)),
         )
         for visit in self.held:
             say("step.began", visit, self.step)
@@ -117,7 +121,19 @@ class Attempt:
         for visit in self.held:
             faultpoint.reach(f"ended {visit} {self.step}")
         words = self._settle(results)
+        worker.show(None)
         return words[0] if len(words) == 1 else f"{len(words)} visits"
+
+    def _sign(self) -> JobSign:
+        """Return what this process is at, for the roster."""
+        first = next(iter(self.held.values()))
+        return JobSign(
+            project=first.visit.project,
+            visit=first.visit.id if len(self.held) == 1 else "",
+            step=self.step,
+            since=first.began or 0.0,
+            pid=os.getpid(),
+        )
 
     def _results(self, work: Work, guard: Heartbeat) -> dict[Visit, Outcome | Fault]:
         """Return an outcome or an error for each visit."""

@@ -107,6 +107,8 @@ class Heartbeat(Guard):
         Name and token of a lock that is renewed with the leases, as for a catalog.
     give_up
         Called when the step was called off but does not end; does not return.
+    show
+        Called at each beat with the bytes that the step has dealt with.
     """
 
     def __init__(
@@ -120,6 +122,7 @@ class Heartbeat(Guard):
         stopping: Stopping | None = None,
         lock: tuple[str, str] | None = None,
         give_up: Callable[[CallOff], None] | None = None,
+        show: Callable[[int], None] = lambda _: None,
     ) -> None:
         self.ledger = ledger
         self.quick = quick
@@ -129,6 +132,7 @@ class Heartbeat(Guard):
         self.stopping = stopping or Stopping()
         self.lock = lock
         self.give_up = give_up
+        self.show = show
         self.called_off: CallOff | None = None
         self._called_off_at = 0.0
         self._bytes = self._dicoms = 0
@@ -218,6 +222,7 @@ class Heartbeat(Guard):
                 continue
             if now - renewed >= pause:
                 renewed = now
+                self.show(self._bytes)
                 self._renew_or_call_off()
             if self.called_off:
                 continue

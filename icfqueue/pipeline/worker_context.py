@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from icfqueue.core.settings import Settings
 from icfqueue.dataset.annex_keys import KeySource
 from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.retry_policy import RetryPolicy
+from icfqueue.ledger.roster import JobSign
 from icfqueue.pipeline.health.circuit_breaker import CircuitBreaker
 from icfqueue.pipeline.health.store_watch import StoreWatch
 from icfqueue.pipeline.heartbeat import Stopping
@@ -33,6 +35,8 @@ class WorkerContext:
         Whether the process was asked to stop.
     keys
         A git-annex that is kept running; None has one started for each visit.
+    show
+        Shows the main process what this one is at; None: nothing.
     watch
         Whether the store is there, and the one that the broker works for.
     """
@@ -45,6 +49,7 @@ class WorkerContext:
     stopping: Stopping = field(default_factory=Stopping)
     name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
     keys: KeySource | None = None
+    show: Callable[[JobSign | None], None] = lambda _: None
     watch: StoreWatch = field(init=False)
 
     def __post_init__(self) -> None:

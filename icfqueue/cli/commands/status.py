@@ -65,7 +65,9 @@ def status(
                 _wait(opened, project)
             if watch:
                 return tables.watch(opened.ledger, project, visit, state, LOOK_AGAIN)
-            return tables.once(opened.ledger, project, visit, state, form)
+            code = tables.once(opened.ledger, project, visit, state, form)
+            _tell_nobody_works(opened, project)
+            return code
     except NothingYet as nothing:
         if project:
             raise
@@ -81,6 +83,21 @@ def _tell_refusal(opened: Session) -> None:
     if found := refused_writes(opened.client):
         click.secho(f"icfqueue: the broker {found.found}", fg="red", err=True)
         click.echo(f"  {found.remedy}", err=True)
+
+
+def _tell_nobody_works(opened: Session, project: str | None) -> None:
+    """Say so if there is work to be done and no worker to do it."""
+    from icfqueue.operations.status import summary
+
+    # Workers of the release before are in the second list alone.
+    if opened.ledger.roster.signs() or opened.ledger.workers():
+        return
+    projects = [project] if project else opened.ledger.projects()
+    if any(not summary(opened.ledger, name).drained for name in projects):
+        click.secho(NOBODY, fg="yellow", err=True)
+
+
+NOBODY = "No worker is running: start 'icfqueue worker', or use 'icfqueue run'."
 
 
 def _wait(opened: Session, project: str | None) -> None:
@@ -102,8 +119,5 @@ def _wait(opened: Session, project: str | None) -> None:
             opened.embedded.ensure()
         if not said and not opened.ledger.workers():
             said = True
-            click.echo(
-                "No worker is running: start 'icfqueue worker', or use 'icfqueue run'.",
-                err=True,
-            )
+            click.echo(NOBODY, err=True)
         time.sleep(LOOK_AGAIN)

@@ -26,7 +26,16 @@ def supervision(worker: WorkerContext, monkeypatch: pytest.MonkeyPatch) -> Super
     monkeypatch.setattr(bootsteps, "supervision_ends", threading.Event())
     monkeypatch.setattr(bootsteps, "_mind_the_end", lambda: None)
     monkeypatch.setattr("icfqueue.pipeline.supervisor.TICK", 0.01)
-    return Supervision(SimpleNamespace())
+    return Supervision(PARENT)
+
+
+PARENT = SimpleNamespace(
+    concurrency=2,
+    app=SimpleNamespace(
+        amqp=SimpleNamespace(queues=SimpleNamespace(consume_from={"fetch": None}))
+    ),
+)
+"""What is asked of Celery's worker."""
 
 
 def test_the_supervisor_looks_in_a_thread_until_the_worker_stops(
@@ -34,16 +43,19 @@ def test_the_supervisor_looks_in_a_thread_until_the_worker_stops(
 ) -> None:
     looks: list[str] = []
     monkeypatch.setattr(Supervisor, "look", lambda _: looks.append("look"))
-    supervision.start(None)
+    supervision.start(PARENT)
     thread = supervision.thread
     assert thread is not None
     wait_until(lambda: len(looks) > 2, 20, "it looks")
     assert worker.quick.workers() == [worker.name]
     # Celery starts its steps again after a loss of the broker; one thread is enough.
-    supervision.start(None)
+    supervision.start(PARENT)
     assert supervision.thread is thread
+    wait_until(worker.quick.roster.signs, 30, "it tells that it lives")
+    assert [sign.queues for sign in worker.quick.roster.signs()] == [("fetch",)]
     supervision.stop(None)
     assert not thread.is_alive()
+    assert worker.quick.roster.signs() == []
     # And the next one may take over at once.
     assert worker.quick.locks.take("supervisor", "another", 1.0)
 

@@ -15,6 +15,7 @@ from icfqueue.cli import tables
 from icfqueue.cli.commands import status as command
 from icfqueue.core.errors import NothingYet, UsageError
 from icfqueue.ledger.record import State
+from icfqueue.ledger.roster import Sign
 from icfqueue.store.directory import Store
 
 
@@ -69,6 +70,17 @@ def test_it_ends_with_1_if_a_visit_that_is_shown_failed(
     icfqueue: Commands, words: tuple[str, ...], code: int
 ) -> None:
     assert icfqueue("status", *words).code == code
+
+
+def test_work_without_a_worker_is_told_of(icfqueue: Commands) -> None:
+    """On standard error, so that no program reads it; not where a worker lives."""
+    for words in (("status",), ("status", "study_1", "--format", "json")):
+        assert icfqueue(*words).err == f"{command.NOBODY}\n"
+    icfqueue.ledger.roster.say(Sign(name="host:1", host="host", pid=1, since=0.0))
+    assert icfqueue("status").err == ""
+    icfqueue.ledger.roster.gone("host:1")
+    icfqueue.ledger.worker_lives("of-an-older-release:1")
+    assert icfqueue("status").err == ""
 
 
 def test_unknown_projects_and_visits_are_wrong_usage(icfqueue: Commands) -> None:
