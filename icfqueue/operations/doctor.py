@@ -25,6 +25,7 @@ from icfqueue.core.settings import Settings
 from icfqueue.dataset import programs
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.operations.status import unreadable
+from icfqueue.overview import fleet
 from icfqueue.remote import quiet_datalad
 from icfqueue.store.beneath import sharing
 from icfqueue.store.directory import Store
@@ -89,6 +90,22 @@ def examine(settings: Settings, project: str | None = None) -> Iterator[Finding]
                 name, error.message, error.hint, bad=True, exit_code=error.exit_code
             )
     yield from _umask(settings)
+
+
+def examine_fleet(settings: Settings) -> Iterator[Finding]:
+    """Yield a finding for each thing in which the workers that live could differ.
+
+    Raises
+    ------
+    Unreachable
+        The broker does not answer.
+    """
+    with _opened(settings) as (client, _):
+        ledger = RedisLedger(client)
+        ledger.check_layout()
+        signs = ledger.roster.signs()
+    for trait in fleet.compare(signs, settings.keep_free):
+        yield Finding(trait.what, trait.found, trait.remedy, trait.bad, trait.note)
 
 
 def _git() -> Finding:
