@@ -64,10 +64,11 @@ def compare(signs: Sequence[Sign], keep_free: int) -> Iterator[Trait]:
     hosts = len({sign.host for sign in signs})
     yield Trait("workers", f"{len(signs)} on {hosts} machine{'s' * (hosts > 1)}")
     known = [sign for sign in signs if sign.versions]
-    for name in WRITES_DEPOSITS:
-        yield _of_writers(name, known)
-    for name in OTHERS:
-        yield _alike(name, known, _version(name))
+    if known:
+        for name in WRITES_DEPOSITS:
+            yield _of_writers(name, known)
+        for name in OTHERS:
+            yield _alike(name, known, _version(name))
     if new := [sign for sign in signs if not sign.versions]:
         yield Trait(
             "versions", f"not yet known of {_named(new)}", "ask again soon", note=True
@@ -111,7 +112,7 @@ def _alike(
     """Return whether workers have the same; it does no harm if not."""
     if len({value(sign) for sign in signs}) > 1:
         return Trait(what, _values(signs, value), remedy, note=True)
-    return Trait(what, f"{value(signs[0]) or 'none'}, on all" if signs else "not known")
+    return Trait(what, f"{value(signs[0]) or 'none'}, on all")
 
 
 def _store(signs: Sequence[Sign]) -> Trait:

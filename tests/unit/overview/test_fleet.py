@@ -138,6 +138,7 @@ def test_versions_of_a_worker_that_has_just_started_are_not_compared() -> None:
     found = told(a_sign(1), a_sign(2, versions={}))
     assert not found["git"].bad
     assert "not yet known of node02:7" in found["versions"].found
+    assert "git" not in told(a_sign(1, versions={}))
 
 
 def test_of_many_workers_a_few_are_named() -> None:
