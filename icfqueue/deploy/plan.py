@@ -116,7 +116,8 @@ def by_deadline(
     cost = model.costs(site)
     rate = site.visits / deadline
     machines = _machines(site, cost, rate)
-    count = model.workers(cost, rate)
+    needed = model.workers(cost, rate)
+    count = {queue: needed[queue] for queue in queues}
     groups = []
     for queue in queues:
         memory = LEAST_MEMORY
