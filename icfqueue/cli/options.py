@@ -196,3 +196,25 @@ def work_options(function: F) -> F:
     for option in reversed(_WORK):
         function = option(function)
     return function
+
+
+def notify_options(function: F) -> F:
+    """Add the options by which others are told what happens."""
+    for option in reversed(
+        [
+            click.option(
+                "--notify",
+                metavar="URL",
+                help="POST a JSON message there when a visit fails, and when the project "
+                "drains or stalls.",
+            ),
+            click.option(
+                "--exec",
+                "command",
+                metavar="COMMAND",
+                help="Run this for each such message, which it reads from standard input.",
+            ),
+        ]
+    ):
+        function = option(function)
+    return function

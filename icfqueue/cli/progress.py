@@ -25,7 +25,7 @@ from rich.text import Text
 from icfqueue.broker.embedded import EmbeddedServer
 from icfqueue.broker.refusals import is_refusal, refused_writes
 from icfqueue.cli import tables
-from icfqueue.cli.causes import print_causes
+from icfqueue.cli.display.causes import print_causes
 from icfqueue.cli.session import Session
 from icfqueue.cli.shell.again import this_again
 from icfqueue.core.errors import Unreachable

@@ -13,6 +13,8 @@ Keys, below ``icfqueue:``::
     in:<project>:<state>      set of visit ids, for each of the six states
     ready:<project>:<step>    set of visit ids that are queued at that step
     totals:<project>          hash: tar_bytes, read_bytes, read_dicoms
+    tally:<project>           hash: what happened to its visits, counted, for monitoring
+                              (icfqueue/ledger/stored/tallies.py)
     progress:<project>        hash: visit id to "<bytes> <dicoms>" of the running step
     leases                    sorted set of running visits by the end of their lease
     due                       sorted set of waiting visits by the time they go on
@@ -26,6 +28,8 @@ Keys, below ``icfqueue:``::
     workers                   sorted set of workers by when they last said they live
     signs                     hash: worker to "<when, in ms> <JSON>", what it is and does
                               (ledger/roster.py)
+    events                    stream: what happened to visits, a JSON text each in its
+                              field "e" (ledger/telling/events.py)
     lock:<name>               token of who holds it
     hold:<project>            why no visit of it asks the store, until 'retry'
     rest:<name>               why nobody asks the disk or a store for a while
@@ -58,6 +62,7 @@ KINDS = {
     "in": "set",
     "ready": "set",
     "totals": "hash",
+    "tally": "hash",
     "progress": "hash",
     "leases": "zset",
     "due": "zset",
@@ -68,6 +73,7 @@ KINDS = {
     "room": "hash",
     "workers": "zset",
     "signs": "hash",
+    "events": "stream",
     "lock": "string",
     "hold": "string",
     "rest": "string",

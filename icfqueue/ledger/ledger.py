@@ -18,7 +18,9 @@ from icfqueue.ledger.room import Room
 from icfqueue.ledger.roster import Roster
 
 if TYPE_CHECKING:  # it needs what is defined here
+    from icfqueue.ledger.stored.tallies import RedisTallies
     from icfqueue.ledger.stored.turns import Turns
+    from icfqueue.ledger.telling.events import Events
 
 BATCH = 500
 """Records per round trip where many are read or written."""
@@ -78,8 +80,12 @@ class Ledger(Protocol):
         Room on the disk that is promised to downloads.
     roster
         Which workers live, and what each does.
+    events
+        What happened to visits, in order.
     turns
         Who is served next, and whose message is missing.
+    tallies
+        What happened, counted: for monitoring.
     """
 
     @property
@@ -91,7 +97,11 @@ class Ledger(Protocol):
     @property
     def roster(self) -> Roster: ...
     @property
+    def events(self) -> Events: ...
+    @property
     def turns(self) -> Turns: ...
+    @property
+    def tallies(self) -> RedisTallies: ...
 
     # Records
 

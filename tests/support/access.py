@@ -8,7 +8,7 @@ from pathlib import Path
 
 FILE = Path(__file__).parents[2] / "ops" / "valkey" / "users.acl"
 PASSWORD = "hunter2"
-USERS = ("worker", "producer", "reader")
+USERS = ("worker", "producer", "reader", "monitor")
 
 
 def site_file(folder: Path) -> Path:

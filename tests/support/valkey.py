@@ -270,7 +270,10 @@ def token() -> str:
 
 
 def dump(client: Any) -> dict[str, Any]:
-    """Return every key below ``icfqueue:`` with its value, for comparison."""
+    """Return every key below ``icfqueue:`` with its value, for comparison.
+
+    But not the events: they are of the past, and stay.
+    """
     found: dict[str, Any] = {}
     for name in client.scan_iter("icfqueue:*", count=1000):
         kind = client.type(name)
@@ -280,7 +283,7 @@ def dump(client: Any) -> dict[str, Any]:
             found[name] = client.smembers(name)
         elif kind == "zset":
             found[name] = dict(client.zrange(name, 0, -1, withscores=True))
-        else:
+        elif kind != "stream":
             found[name] = client.get(name)
     return found
 

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from icfqueue.cli.options import visit_arguments, where_options, work_options
+from icfqueue.cli.options import (
+    notify_options,
+    visit_arguments,
+    where_options,
+    work_options,
+)
 from icfqueue.cli.planning import chosen_visits, options_of, tell_enqueued, tell_plans
 from icfqueue.cli.session import Session, session
 
@@ -27,20 +32,32 @@ if TYPE_CHECKING:
     help="Worker processes.",
 )
 @work_options
+@notify_options
 @where_options
-def run(project: str, visits: tuple[str, ...], jobs: int, **wanted: Any) -> int:
+def run(
+    project: str,
+    visits: tuple[str, ...],
+    jobs: int,
+    notify: str | None,
+    command: str | None,
+    **wanted: Any,
+) -> int:
     """Do a whole project (or some VISITs of it) on this machine.
 
     Shows progress and ends when nothing is left to be done. Ctrl-C stops it in order;
     the same command goes on.
     """
     from icfqueue.cli.progress import run_and_watch, when_accepted, workers_of
+    from icfqueue.cli.shell.notices import notices
     from icfqueue.cli.umask import warn_of_umask
 
     with session(wanted, wait=partial(click.echo, err=True)) as opened:
         warn_of_umask(opened.store.root)
         found = chosen_visits(opened, project, visits, wanted)
-        with workers_of(opened, jobs) as force:
+        with (
+            notices(opened, project, notify, command),
+            workers_of(opened, jobs) as force,
+        ):
             if not wanted["dry_run"] and _much_to_do(opened, found.visits, wanted):
                 # They take as long to start as this command to plan and enqueue.
                 force.start()

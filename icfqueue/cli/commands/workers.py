@@ -36,10 +36,7 @@ def workers(form: str, **where: Any) -> int:
 
     A worker says every few seconds that it lives; after half a minute of silence it is
     no longer listed.
-
-    \b
-    Example: icfqueue workers --format json
-    """  # noqa: D301 - click wants the character \b itself before what is not rewrapped
+    """
     signs: list[Sign] = []
     now = 0.0
     try:

@@ -20,8 +20,18 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "status": (
         "icfqueue status",
-        "icfqueue status study_1 --state failed",
+        "icfqueue status study_1 --cause cut --cause gzip",
+        "icfqueue status study_1 'sub-01*' --state done",
         "icfqueue status study_1 visit_1 --format json",
+    ),
+    "workers": ("icfqueue workers", "icfqueue workers --format json"),
+    "logs": (
+        "icfqueue logs study_1 visit_1",
+        "icfqueue logs study_1 'sub-01*' --format json",
+    ),
+    "events": (
+        "icfqueue events --follow --format json",
+        "icfqueue events --follow --notify https://hooks.example.org/icfqueue",
     ),
     "retry": (
         "icfqueue retry study_1",
@@ -33,6 +43,13 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "icfqueue verify study_1 visit_1 --audit-only --format json",
     ),
     "catalog": ("icfqueue catalog study_1",),
+    "report": (
+        "icfqueue report study_1",
+        "icfqueue report study_1 --publish",
+        "icfqueue report study_1 --format csv",
+    ),
+    "series": ("icfqueue series study_1", "icfqueue series study_1 visit_1"),
+    "find": ("icfqueue find \"ProtocolName ILIKE '%t1w%' AND images > 100\"",),
     "serve": ("icfqueue serve --port 8080",),
     "reconcile": ("icfqueue reconcile study_1",),
     "forget": ("icfqueue forget study_1 visit_1", "icfqueue forget study_1 'test-*'"),

@@ -81,13 +81,14 @@ local strange = spoilt(changes)
 if strange then return redis.error_reply('SPOILT ' .. strange) end
 """
 
-# KEYS: record, leases, layout, store. ARGV: version expected, "1" if the lease must have
-# run out, visit, record, token, changes of indexes as JSON: lists of command, key,
-# arguments, where {"ms": n} stands for the time in n milliseconds; a word for this write,
-# by which it knows itself if the answer was lost with the connection and the client asks
-# again; the word of the write that was read, for versions begin anew when a broker's data
-# were lost or taken from a backup; the record's second part; the layout that the client
-# knows; the id of its store.
+# KEYS: record, leases, layout, store, events. ARGV: version expected, "1" if the lease
+# must have run out, visit, record, token, changes of indexes as JSON: lists of command,
+# key, arguments, where {"ms": n} stands for the time in n milliseconds; a word for this
+# write, by which it knows itself if the answer was lost with the connection and the
+# client asks again; the word of the write that was read, for versions begin anew when a
+# broker's data were lost or taken from a backup; the record's second part; the layout
+# that the client knows; the id of its store; an event, if there is one to tell, and how
+# many are kept.
 COMMIT = (
     NOW
     + _LAYOUT.format(3, 10)
@@ -115,6 +116,10 @@ elseif there[1] then
   redis.call('HDEL', KEYS[1], 'm')
 end
 make(changes)
+-- Who may not write them, or has no memory left, writes the record all the same.
+if ARGV[12] ~= '' then
+  redis.pcall('XADD', KEYS[5], 'MAXLEN', '~', ARGV[13], '*', 'e', ARGV[12])
+end
 return 1
 """
 )

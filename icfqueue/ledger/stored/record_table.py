@@ -24,6 +24,7 @@ from icfqueue.ledger.stored.clock import ServerClock
 from icfqueue.ledger.stored.indexes import changes, gone, totals
 from icfqueue.ledger.stored.lua_scripts import Script, run_many
 from icfqueue.ledger.stored.spoilt import mended, number, read
+from icfqueue.ledger.telling import events
 
 RECOUNTS = 5
 """How often sums are made again because a visit added to them meanwhile."""
@@ -119,7 +120,7 @@ class RecordTable:
                 made = before.after(record, secrets.token_hex(4))
                 keys = [
                     visit_key(record.visit),
-                    *(key(name) for name in ("leases", "layout", "store")),
+                    *(key(name) for name in ("leases", "layout", "store", "events")),
                 ]
                 calls.append((keys, self._arguments(entry, made, lease, orphan=orphan)))
                 after.append(made)
@@ -155,6 +156,8 @@ class RecordTable:
             record.more_json(made.version),
             str(LAYOUT),
             self.store_id,
+            events.as_text(events.between(entry.record if entry else None, record)),
+            str(events.KEPT),
         ]
 
     @mended
@@ -171,7 +174,7 @@ class RecordTable:
             if amount
         ]
         commands += gone(visit)
-        known = [key(name, project) for name in ("totals", "progress", "hold")]
+        known = [key(name, project) for name in ("totals", "tally", "progress", "hold")]
         with layout_compared():
             done = self._forget(
                 keys=[

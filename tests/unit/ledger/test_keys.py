@@ -26,4 +26,4 @@ def test_no_two_visits_share_a_key() -> None:
 
 def test_every_index_is_of_a_known_type() -> None:
     assert set(keys.KINDS) >= keys.FROM_RECORDS
-    assert set(keys.KINDS.values()) == {"string", "set", "zset", "hash"}
+    assert set(keys.KINDS.values()) == {"string", "set", "zset", "hash", "stream"}

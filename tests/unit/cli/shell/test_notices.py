@@ -1,0 +1,39 @@
+"""``--notify`` and ``--exec``: messages while a command goes on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from support.command_line import Commands
+from support.records import NOW, a_record
+
+from icfqueue.core.errors import UsageError
+from icfqueue.ledger import record
+from icfqueue.ledger.record import State
+
+
+def test_waiting_for_a_project_sends_its_end_to_a_program(
+    icfqueue: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left when the command ends is sent before it ends."""
+    icfqueue.ledger.put_many([(None, a_record(State.QUEUED))])
+    monkeypatch.chdir(tmp_path)
+    looks = iter(range(100))
+
+    def sleep(_: float) -> None:
+        if next(looks) == 0:
+            visit = a_record(State.QUEUED).visit
+            icfqueue.ledger.update(visit, lambda found: record.cancelled(found, NOW))
+
+    monkeypatch.setattr("icfqueue.cli.commands.status.time.sleep", sleep)
+    done = icfqueue("status", "study_1", "--wait", "--exec", "sh -c 'cat >> got'")
+    assert done.code == 0
+    (message,) = [json.loads(line) for line in (tmp_path / "got").read_text().splitlines()]
+    assert (message["event"], message["project"]) == ("project.drained", "study_1")
+
+
+def test_they_go_with_waiting(icfqueue: Commands) -> None:
+    with pytest.raises(UsageError, match="go with --wait"):
+        icfqueue("status", "--exec", "true")
