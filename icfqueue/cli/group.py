@@ -31,6 +31,7 @@ COMMANDS = (
     "series",
     "find",
     "serve",
+    "deploy",
     "metrics",
     "reconcile",
     "forget",
