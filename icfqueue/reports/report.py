@@ -19,6 +19,7 @@ from icfqueue.reports.pattern import (
     pattern_like,
     scans_of,
 )
+from icfqueue.reports.series_rows import ProjectSeries
 from icfqueue.reports.work import Work, work_of
 from icfqueue.store.directory import Store
 
@@ -76,18 +77,31 @@ def make_report(
             f"no series of {project} are known",
             hint=f"icfqueue run {project}",
         )
+    return report_on(told, work_of(records), usage_of(store, project), like)
+
+
+def report_on(
+    told: ProjectSeries, work: Work, usage: Usage, like: str | None = None
+) -> Report:
+    """Return the report on series that are known, at least one.
+
+    Raises
+    ------
+    UsageError
+        No series of the visit `like` are known.
+    """
     scans = scans_of(told.rows)
     pattern = find_pattern(scans) if like is None else pattern_like(scans, like)
     compared = {visit: differences_of(some, pattern) for visit, some in scans.items()}
     return Report(
-        project,
+        told.rows[0].project,
         pattern,
         scans,
         {visit: found for visit, found in compared.items() if found},
         sum(row.images for row in told.rows),
         sum(row.bytes for row in told.rows),
-        work_of(records),
-        usage_of(store, project),
+        work,
+        usage,
         told.untold,
     )
 

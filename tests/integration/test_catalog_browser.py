@@ -21,13 +21,17 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 from support.browser import Browser, find_browser, open_browser, serve
 
-from icfqueue.catalog import pages, study
+from icfqueue.catalog import pages, published_report, study
 from icfqueue.catalog.pages import format_bytes
+from icfqueue.core.guard import UNGUARDED
 from icfqueue.core.options import Options
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
 from icfqueue.demo.visits import build_project
 from icfqueue.outputs import deposit, ids, metadata_files
+from icfqueue.reports.pages.page import page
+from icfqueue.reports.publishing import links_within
+from icfqueue.reports.report import make_report
 from icfqueue.serve.server import LOOPBACK
 from icfqueue.serve.serving import serving
 from icfqueue.steps import export_repo, index_tar, write_json
@@ -632,3 +636,64 @@ def test_an_entry_that_somebody_added_by_datalad_catalog_is_listed(
         browser.wait(VISIT, "extra")
     finally:
         page.write_bytes(kept)
+
+
+@pytest.fixture(scope="module")
+def reports(catalogs: Site) -> Site:
+    """A report in each of the two catalogs."""
+    for project in (PROJECT, "many"):
+        made = make_report(catalogs.store, project)
+        text = page(made, links_within(catalogs.store, catalogs.store_url, made))
+        published_report.publish(
+            catalogs.store, project, catalogs.store_url, text, UNGUARDED
+        )
+    return catalogs
+
+
+def test_the_report_and_the_pages_lead_to_each_other_and_it_filters_by_keyboard(
+    reports: Site, browser: Browser
+) -> None:
+    browser.open(reports.study())
+    browser.wait("a", "Report").click()
+    browser.wait("h1", "Report on demo")
+    rows = ".matrix tbody tr:not([hidden])"
+    every = len(browser.texts(rows))
+    assert every == VISITS
+    field = browser.wait("#name")
+    field.send_keys(Keys.TAB, "that")
+    browser.wait_until(f"document.querySelectorAll('{rows}').length < {every}")
+    assert browser.texts("#count")[0] == f"{len(browser.texts(rows))} of {every} visits"
+    # The frames of wide tables scroll by keyboard.
+    assert all(
+        browser.driver.execute_script(
+            "return [...document.querySelectorAll('.scroll')].map(e => e.tabIndex === 0)"
+        )
+    )
+    browser.wait(".matrix tbody tr:not([hidden]) a").click()
+    browser.wait("#series td")
+
+
+@pytest.mark.parametrize("seen", [("phone", "light"), ("laptop", "dark")], ids="-".join)
+def test_the_report_fits_the_screen_and_axe_finds_nothing(
+    reports: Site,
+    browser: Browser,
+    screen: Callable[[str, str], None],
+    seen: tuple[str, str],
+) -> None:
+    screen(*seen)
+    browser.open(f"{reports.study()}report.html")
+    browser.wait("#count", "visits")
+    assert axe(browser) == []
+    width, window = browser.driver.execute_script(
+        "return [document.documentElement.scrollWidth, innerWidth]"
+    )
+    assert width <= window
+
+
+def test_names_that_would_be_markup_are_text_in_a_report_on_many_visits(
+    reports: Site, browser: Browser
+) -> None:
+    browser.open(f"{reports.study('many')}report.html")
+    browser.wait("#count", "2,000 of 2,000 visits")
+    assert browser.driver.title == "Report on many"
+    assert EVIL[:20] in browser.text()

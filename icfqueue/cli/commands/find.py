@@ -6,13 +6,20 @@ from typing import Any
 
 import click
 
-from icfqueue.cli.options import store_dir_option
+from icfqueue.cli.options import project_meant, store_dir_option
 from icfqueue.cli.session import load_settings
+from icfqueue.cli.shell.completers import complete_projects
 
 
 @click.command()
 @click.argument("expression")
-@click.option("--project", metavar="PROJECT", help="Look at this project alone.")
+@click.option(
+    "--project",
+    metavar="PROJECT",
+    callback=project_meant,
+    shell_complete=complete_projects,
+    help="Look at this project alone.",
+)
 @click.option(
     "--format",
     "form",
@@ -22,14 +29,11 @@ from icfqueue.cli.session import load_settings
 )
 @store_dir_option
 def find(expression: str, project: str | None, form: str, **where: Any) -> int:
-    r"""Find the visits that have a series of which EXPRESSION is true.
+    """Find the visits that have a series of which EXPRESSION is true.
 
     EXPRESSION is what stands behind WHERE in SQL (DuckDB's), over the columns project,
     visit, SeriesNumber, SeriesDescription, ProtocolName, Modality, MRAcquisitionType,
-    PulseSequenceName, images, bytes and first_path, one row a series:
-
-    \b
-        icfqueue find "ProtocolName ILIKE '%t1w%' AND images > 100"
+    PulseSequenceName, images, bytes and first_path, one row a series.
 
     Each visit is printed with the command that clones it. All projects of the store
     directory are searched that have a catalog. The exit code is 1 if a project could

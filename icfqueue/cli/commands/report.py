@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from icfqueue.cli.options import where_options
+from icfqueue.cli.options import project_argument, where_options
 from icfqueue.cli.session import load_settings, session
 from icfqueue.core.errors import NothingYet, UsageError
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("project")
+@project_argument
 @click.option(
     "-o",
     "--output",

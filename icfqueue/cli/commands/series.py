@@ -6,13 +6,14 @@ from typing import Any
 
 import click
 
-from icfqueue.cli.options import store_dir_option
+from icfqueue.cli.options import project_argument, store_dir_option
 from icfqueue.cli.session import load_settings
+from icfqueue.cli.shell.completers import complete_visits
 
 
 @click.command()
-@click.argument("project")
-@click.argument("visit", required=False)
+@project_argument
+@click.argument("visit", required=False, shell_complete=complete_visits)
 @click.option(
     "--format",
     "form",
@@ -31,7 +32,7 @@ def series(project: str, visit: str | None, form: str, **where: Any) -> int:
     from rich.filesize import decimal
 
     from icfqueue.cli import rows
-    from icfqueue.core.visit import Visit
+    from icfqueue.core.visit import Visit, visit_named
     from icfqueue.reports import series_rows
     from icfqueue.store.directory import Store
 
@@ -40,7 +41,7 @@ def series(project: str, visit: str | None, form: str, **where: Any) -> int:
     if visit is None:
         told = series_rows.of_project(store, project)
     else:
-        told = series_rows.of_visit(store, Visit(project, visit))
+        told = series_rows.of_visit(store, Visit(project, visit_named(project, visit)))
     found = map(series_rows.as_dict, told.rows)
     if form == "csv":
         rows.print_csv(list(series_rows.FIELDS), found)

@@ -42,6 +42,13 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "icfqueue verify study_1 visit_1 --audit-only --format json",
     ),
     "catalog": ("icfqueue catalog study_1",),
+    "report": (
+        "icfqueue report study_1",
+        "icfqueue report study_1 --publish",
+        "icfqueue report study_1 --format csv",
+    ),
+    "series": ("icfqueue series study_1", "icfqueue series study_1 visit_1"),
+    "find": ("icfqueue find \"ProtocolName ILIKE '%t1w%' AND images > 100\"",),
     "serve": ("icfqueue serve --port 8080",),
     "reconcile": ("icfqueue reconcile study_1",),
     "forget": ("icfqueue forget study_1 visit_1", "icfqueue forget study_1 'test-*'"),

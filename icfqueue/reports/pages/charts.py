@@ -12,7 +12,7 @@ import importlib.util
 import io
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -87,7 +87,7 @@ def over_time(efforts: Sequence[Effort]) -> Chart:
     # Of its own module, which has types for half of it.
     dates: Any = importlib.import_module("matplotlib.dates")
     times = [datetime.fromtimestamp(one.finished_at, UTC) for one in efforts]
-    with _drawn("time") as (axes, made):
+    with _drawn("time") as (axes, drawn):
         counts = range(1, len(times) + 1)
         axes.step(dates.date2num(times), counts, where="post", color=BLUE, linewidth=2)
         axes.set_ylabel("visits done")
@@ -102,7 +102,7 @@ def over_time(efforts: Sequence[Effort]) -> Chart:
         f"{len(efforts):,} visits with {bytes_in_words(size)} were done from "
         f"{times[0]:%Y-%m-%d %H:%M} to {times[-1]:%Y-%m-%d %H:%M} UTC, in {hours:.1f} h."
     )
-    return Chart(made(), words)
+    return Chart(drawn[0], words)
 
 
 def duration(efforts: Sequence[Effort]) -> Chart:
@@ -130,16 +130,16 @@ def rate(efforts: Sequence[Effort]) -> Chart:
 
 def failures(groups: Sequence[Failures]) -> Chart:
     """Return how many visits failed by which cause."""
-    with _drawn("failures", rows=len(groups)) as (axes, made):
+    with _drawn("failures", rows=len(groups)) as (axes, drawn):
         _bars(axes, [group.cause for group in groups], [group.count for group in groups])
         axes.set_xlabel("visits that failed")
     told = ", ".join(f"{group.count} {group.cause}" for group in groups)
-    return Chart(made(), f"Visits that failed: {told}.")
+    return Chart(drawn[0], f"Visits that failed: {told}.")
 
 
 def disk(here: Sequence[Taken], clone: float | None) -> Chart:
     """Return what lies on the disk by kind; what a clone moves is said."""
-    with _drawn("disk", rows=len(here)) as (axes, made):
+    with _drawn("disk", rows=len(here)) as (axes, drawn):
         names = [one.kind for one in here]
         texts = [f"{bytes_in_words(one.bytes)}, {one.files:,} files" for one in here]
         _bars(axes, names, [max(1, one.bytes) for one in here], texts)
@@ -147,7 +147,7 @@ def disk(here: Sequence[Taken], clone: float | None) -> Chart:
         axes.set_xlabel("bytes")
     words = ", ".join(f"{bytes_in_words(one.bytes)} of {one.kind}" for one in here)
     moved = f" To clone a visit takes {bytes_in_words(clone)} (median)." if clone else ""
-    return Chart(made(), f"On the disk here: {words}.{moved}")
+    return Chart(drawn[0], f"On the disk here: {words}.{moved}")
 
 
 def bytes_in_words(size: float) -> str:
@@ -167,7 +167,7 @@ def _against_size(
     step = math.ceil(len(efforts) / MOST_POINTS)
     sizes = [max(one.tar_bytes, 1) / 1e6 for one in efforts][::step]
     shown = [max(value, 1e-3) for value in values][::step]
-    with _drawn(name) as (axes, made):
+    with _drawn(name) as (axes, drawn):
         axes.scatter(sizes, shown, s=14, color=ORANGE, edgecolors=BLUE, linewidths=0.5)
         axes.set_xscale("log")
         axes.set_yscale("log")
@@ -178,7 +178,7 @@ def _against_size(
         axes.set_xlabel("tarball, MB")
         axes.set_ylabel(label)
     some = "" if step == 1 else f" One point for {step} visits."
-    return Chart(made(), f"{words}.{some}")
+    return Chart(drawn[0], f"{words}.{some}")
 
 
 def _bars(
@@ -195,8 +195,8 @@ def _bars(
 
 
 @contextmanager
-def _drawn(name: str, rows: int = 0) -> Iterator[tuple[Axes, Callable[[], str]]]:
-    """Yield the axes of a figure, and what gives its SVG once they are drawn.
+def _drawn(name: str, rows: int = 0) -> Iterator[tuple[Axes, list[str]]]:
+    """Yield the axes of a figure, and a list that has its SVG when the block has ended.
 
     Parameters
     ----------
@@ -214,7 +214,10 @@ def _drawn(name: str, rows: int = 0) -> Iterator[tuple[Axes, Callable[[], str]]]
         height = 0.9 + 0.4 * rows if rows else 3.0
         figure = Figure(figsize=(5.6, height), layout="constrained")
         axes = figure.subplots()
-        yield axes, lambda: _svg(figure)
+        drawn: list[str] = []
+        yield axes, drawn
+        # Here, for the style ends with this block.
+        drawn.append(_svg(figure))
 
 
 def _svg(figure: Figure) -> str:
@@ -223,6 +226,11 @@ def _svg(figure: Figure) -> str:
     text = out.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    # Of the names of its parts only those that it uses: a page has each but once.
+    used = set(re.findall(r"#([\w-]+)", text))
+    text = re.sub(
+        r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", text
+    )
     # A page has its own words for it; here it is a picture.
     text = text.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)
     return text.replace(_INK, "currentColor")

@@ -88,7 +88,7 @@ def _parts(report: Report, links: Links) -> Iterator[str]:
     yield from _section("Disk and wire", _disk(report))
     if report.untold:
         rows = [(links.name(v.id), escape(e.message)) for v, e in report.untold.items()]
-        unknown = [table("Visits of which nothing is known", ("visit", "why"), rows)]
+        unknown = [table("Table of the visits not known", ("visit", "why"), rows)]
         yield from _section("Not known", unknown)
 
 
@@ -141,7 +141,7 @@ def _pattern(report: Report) -> Iterator[str]:
         for protocol, expected in pattern.expected.items()
     ]
     heads = ("protocol", "series", "images", "visits", *(kind.value for kind in kinds))
-    yield table("Usual pattern", heads, rows, numbers=heads[1:])
+    yield table("Table of the usual pattern", heads, rows, numbers=heads[1:])
     if pattern.sometimes:
         some = ", ".join(
             f"{escape(shown(name))} ({count / visits:.0%})"
@@ -167,7 +167,7 @@ def _differing(report: Report, link: Callable[[str], str]) -> Iterator[str]:
         (link(visit), "<br>".join(_told(one) for one in differences))
         for visit, differences in report.differing.items()
     ]
-    yield table("Visits that differ", ("visit", "what differs"), rows)
+    yield table("Table of the visits that differ", ("visit", "what differs"), rows)
 
 
 def _told(one: Difference) -> str:
@@ -195,7 +195,7 @@ def _matrix(report: Report, link: Callable[[str], str]) -> Iterator[str]:
         f'<select id="kind">{first}{options}</select>'
         '<p id="count" role="status"></p></form>'
     )
-    yield scrolled("".join(matrix(report, link)), "Visits by protocols")
+    yield scrolled("".join(matrix(report, link)), "Table of visits by protocols")
     yield '<p class="print-only">On paper the visits that are as usual are left out.</p>'
 
 
@@ -222,7 +222,7 @@ def _work(report: Report) -> Iterator[str]:
             for group in work.failures
         ]
         heads = ("cause", "visits", "for example", "what to do")
-        yield table("Failures by cause", heads, rows, numbers=("visits",))
+        yield table("Table of failures by cause", heads, rows, numbers=("visits",))
 
 
 def _disk(report: Report) -> Iterator[str]:

@@ -267,7 +267,7 @@ def test_a_catalog_of_the_layout_before_is_made_anew_without_losing_pages(
     the.visit("v3")
     page = the.folder / pages.page_path(pages.study_id(URL, PROJECT))
     page.write_text(
-        page.read_text().replace('"source_version":"2"', '"source_version":"1"')
+        page.read_text().replace('"source_version":"3"', '"source_version":"2"')
     )
     (the.folder / "assets/app.js").unlink()
     before = the.page(bare)

@@ -1,0 +1,82 @@
+"""``icfqueue report``: a page in this folder or in the catalog, or rows for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from support.command_line import Commands
+from support.metadata import write_metadata
+
+from icfqueue.core.errors import UsageError
+from icfqueue.core.visit import Visit
+
+
+@pytest.fixture
+def icfqueue(
+    icfqueue: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Commands:
+    """Three visits with a catalog, the second one short."""
+    store = icfqueue.store
+    store.project_dir("study_1").mkdir()
+    for name, dicoms in {"v1": 5, "v2": 3, "v3": 5}.items():
+        write_metadata(store, Visit("study_1", name), dicoms=dicoms)
+    icfqueue("catalog", "study_1")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    return icfqueue
+
+
+def test_a_page_appears_in_this_folder_or_where_it_is_wanted(icfqueue: Commands) -> None:
+    done = icfqueue("report", "study_1")
+    assert done.code == 0
+    expected = "study_1: 1 of 3 visits differ; the report is in study_1_report.html\n"
+    assert done.out == expected
+    text = Path("study_1_report.html").read_text()
+    assert "3 images instead of 5" in text
+    assert 'href="http://127.0.0.1:9/study_1/catalog/index.html#/dataset/' in text
+    icfqueue("report", "study_1", "-o", "other.html", "--like", "v2")
+    assert "is compared with <b>v2</b>" in Path("other.html").read_text()
+
+
+def test_published_it_lies_in_the_catalog_and_links_within(icfqueue: Commands) -> None:
+    done = icfqueue("report", "study_1", "--publish")
+    target = icfqueue.store.catalog_dir("study_1") / "report.html"
+    assert done.out.endswith(f"the report is in {target}\n")
+    assert '<a href="index.html#/dataset/' in target.read_text()
+
+
+def test_programs_get_the_visits_that_differ(icfqueue: Commands) -> None:
+    (row,) = csv.DictReader(
+        io.StringIO(icfqueue("report", "study_1", "--format", "csv").out)
+    )
+    assert (row["visit"], row["kind"], row["words"]) == (
+        "v2",
+        "short",
+        "3 images instead of 5",
+    )
+    told = json.loads(icfqueue("report", "study_1", "--format", "json").out)
+    assert [one["visit"] for one in told["differing"]] == ["v2"]
+    assert list(Path().iterdir()) == []
+
+
+def test_what_cannot_be_done_is_refused(icfqueue: Commands) -> None:
+    with pytest.raises(UsageError, match="leave out"):
+        icfqueue("report", "study_1", "--publish", "-o", "x.html")
+    with pytest.raises(UsageError, match="is not there"):
+        icfqueue("report", "study_9")
+    with pytest.raises(UsageError, match="nothing is known"):
+        icfqueue("report", "study_1", "--like", "v9")
+
+
+def test_a_visit_that_cannot_be_read_ends_it_with_1(icfqueue: Commands) -> None:
+    bad = Visit("study_1", "v9")
+    write_metadata(icfqueue.store, bad)
+    icfqueue.store.path(bad, bad.metadata_dicoms).write_text("{")
+    done = icfqueue("report", "study_1")
+    assert done.code == 1
+    assert done.err.startswith("v9: ")
+    assert Path("study_1_report.html").exists()
