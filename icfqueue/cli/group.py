@@ -38,6 +38,7 @@ COMMANDS = (
     "clone",
     "range",
     "references",
+    "config",
     "completion",
 )
 """Each is the one command in the module of its name."""

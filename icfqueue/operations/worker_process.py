@@ -265,10 +265,12 @@ class WorkerProcess:
         elif chosen.broker_url:
             more["ICFQUEUE_BROKER_URL"] = chosen.broker_url.reveal()
         if chosen.broker_password:
-            # No longer in the environment of this process: see `settings.keep_secrets`.
+            # No longer in the environment of this process: see `sources.keep_secrets`.
             more["ICFQUEUE_BROKER_PASSWORD"] = chosen.broker_password.reveal()
         if chosen.credential:
             more["ICFQUEUE_CREDENTIAL"] = chosen.credential
+        if chosen.log_format != "text":
+            more["ICFQUEUE_LOG_FORMAT"] = chosen.log_format
         if self.stop_at is not None:
             more["ICFQUEUE_STOP_AT"] = str(self.stop_at)
         return {**os.environ, **more}
