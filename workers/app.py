@@ -8,6 +8,7 @@ from icfqueue.broker import connection
 from icfqueue.broker.celery_app import make_app
 from icfqueue.broker.embedded import EmbeddedServer
 from icfqueue.core import settings
+from icfqueue.core.configured.sources import keep_secrets
 from workers.settings import worker_settings
 
 
@@ -25,5 +26,5 @@ def create_app(chosen: settings.Settings) -> Celery:
 
 
 # Before anything is started; the children of this process are forks and know it, too.
-settings.keep_secrets()
+keep_secrets()
 app = create_app(settings.load())

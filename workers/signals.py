@@ -16,6 +16,7 @@ from icfqueue.broker.embedded import EmbeddedServer
 from icfqueue.core import settings, steps
 from icfqueue.core.errors import IcfqueueError
 from icfqueue.core.plain_text import escape_record
+from icfqueue.core.processes.json_log import JsonLines
 from icfqueue.steps import registry
 from icfqueue.store.directory import Store
 from workers import pulse
@@ -64,9 +65,11 @@ def _prepare(**_: Any) -> None:
 @signals.after_setup_logger.connect
 @signals.after_setup_task_logger.connect
 def _escape(logger: logging.Logger, **_: Any) -> None:
-    """Have no control character reach a log, whoever logs it."""
+    """Have no control character reach a log, whoever logs it; write it as was chosen."""
     for handler in logger.handlers:
         handler.addFilter(escape_record)
+        if settings.load().log_format == "json":
+            handler.setFormatter(JsonLines())
 
 
 @signals.after_setup_logger.connect

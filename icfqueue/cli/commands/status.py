@@ -96,9 +96,7 @@ def status(
             if watch:
                 return _watch(opened, asked)
             code = tables.once(opened.ledger, asked, form)
-            if form != "table" or asked.project is None or asked.visit:
-                # A project's table says so itself.
-                _tell_nobody_works(opened, project)
+            _tell_nobody_works(opened, project)
             return code
     except NothingYet as nothing:
         if project:
@@ -137,9 +135,11 @@ def _named(
     from icfqueue.core.visit import is_glob
     from icfqueue.operations.select_visits import select_recorded
 
+    # Says of one that is not recorded what it is called like.
+    found = select_recorded(opened.ledger, project, names, ())
     if len(names) == 1 and not listed and not is_glob(names[0]):
-        return names[0], None
-    return None, select_recorded(opened.ledger, project, names, ())
+        return found[0].id, None
+    return None, found
 
 
 def _tell_refusal(opened: Session) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -22,6 +23,10 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 
 INDENT = 6
 """Columns by which what belongs to a cause is moved to the right."""
+
+
+_AND_RETRY = re.compile(r",? then ['`]icfqueue retry [^'`]*['`]$")
+"""End of a visit's own remedy; the line below it has that of all visits of the cause."""
 
 
 def print_causes(
@@ -66,8 +71,9 @@ def causes(
         if messages:
             # The whole message: it is shown for one visit of many.
             found.append(Line(cell(" ".join(group.message.split())), INDENT))
-        if group.hint and group.hint != group.remedy:
-            found.append(to_paste(whole(group.hint), INDENT, "dim"))
+        hint = _AND_RETRY.sub("", group.hint) if group.retry_helps else group.hint
+        if hint and hint != group.remedy:
+            found.append(to_paste(whole(hint), INDENT, "dim"))
         if group.retry_helps:
             word = "now" if group.transient else "then"
             command = _retry(group, project, run_again=run_again)

@@ -135,7 +135,8 @@ def _error_alone(record: Record) -> list[RenderableType]:
     parts: list[RenderableType] = [Text(), head, cell(error["message"])]
     if error["hint"]:
         parts.append(to_paste(whole(error["hint"])))
-    if record.state == State.FAILED and cause not in NOT_BY_RETRY:
+    said = "icfqueue retry" in error["hint"]
+    if record.state == State.FAILED and cause not in NOT_BY_RETRY and not said:
         command = ours("retry", record.visit.project, record.visit.id)
         parts.append(to_paste(f"then: {command}"))
     return parts

@@ -9,15 +9,13 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from icfqueue.cli.display.amounts import amount, duration
+from icfqueue.cli.display.fitting import ALWAYS, GAP, fitting
 from icfqueue.cli.display.terminal import COLOURS, cell
 from icfqueue.core.plain_text import shown
 from icfqueue.core.steps import NAMES
 from icfqueue.ledger.record import State
 from icfqueue.overview.picture import AtWork, Picture, Retry
 from icfqueue.overview.standstill import Reason
-
-GAP = 2
-"""Blanks between two columns."""
 
 REASON = 200
 """Characters of a reason; a store may say a lot."""
@@ -218,12 +216,9 @@ def laid_out(columns: Sequence[Column], width: int) -> list[str]:
 
     What stays is never cut: a name that is too long for a line goes on in the next one.
     """
-    kept = [column for column in columns if column.width]
-    while sum(column.width + GAP for column in kept) - GAP > width:
-        light = [column for column in kept if column.weight is not None]
-        if not light:
-            break
-        kept.remove(min(light, key=lambda column: column.weight or 0))
+    weights = [ALWAYS if one.weight is None else one.weight for one in columns]
+    places = fitting([column.width for column in columns], weights, width)
+    kept = [columns[place] for place in places]
     rows = zip(*(_padded(column) for column in kept), strict=True)
     return [(" " * GAP).join(row).rstrip() for row in rows]
 

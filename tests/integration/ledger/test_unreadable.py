@@ -187,7 +187,8 @@ def test_every_command_says_what_is_wrong_and_goes_on(
         assert said.returncode == 0, said.stderr
         said = icfqueue("run", "study_1", "--jobs", "1")
         assert said.returncode == 1
-        assert "visit_01: its record cannot be read" in said.stderr
+        assert "unreadable, visit_01: " in said.stderr
+        assert "its record cannot be read" in said.stderr
         assert "icfqueue forget study_1 visit_01" in said.stderr
         icfqueue.good("status", "study_1", "--wait")
         for form in ("table", "json", "csv"):

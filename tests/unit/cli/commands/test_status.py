@@ -90,6 +90,9 @@ def test_unknown_projects_and_visits_are_wrong_usage(icfqueue: Commands) -> None
     assert "did you mean study_1?" in caught.value.hint
     with pytest.raises(UsageError, match="study_1/none was never enqueued"):
         icfqueue("status", "study_1", "none")
+    with pytest.raises(UsageError, match="study_1/faild was never") as caught:
+        icfqueue("status", "study_1", "faild")
+    assert "did you mean failed?" in caught.value.hint
 
 
 def ids(table: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shlex
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -60,6 +61,15 @@ def test_one_visit_is_no_example() -> None:
 
 def test_what_a_retry_cannot_help_is_not_to_be_retried() -> None:
     assert not [line for line in printed([group("foreign")]) if "retry" in line]
+
+
+def test_the_command_for_all_stands_in_place_of_that_for_one() -> None:
+    one = replace(group("cut"), hint="get it again, then 'icfqueue retry study_1 v0'")
+    lines = printed([one])
+    assert lines[2:4] == [
+        "      get it again",
+        "      then: icfqueue retry study_1 --cause cut",
+    ]
 
 
 def test_where_nobody_works_the_command_lets_somebody_work() -> None:
