@@ -83,7 +83,7 @@ def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(autouse=True)
 def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget what a command of another test took out of its environment."""
-    monkeypatch.setattr("icfqueue.core.settings._kept", {})
+    monkeypatch.setattr("icfqueue.core.configured.sources._kept", {})
 
 
 @pytest.fixture

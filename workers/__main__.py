@@ -13,6 +13,7 @@ import warnings
 
 from celery.exceptions import SecurityWarning
 
+from icfqueue.core import settings
 from workers.app import app
 
 
@@ -36,6 +37,8 @@ def main() -> int:
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,
+        # The picture at the start is for people.
+        quiet=settings.load().log_format == "json",
     )
     worker.start()
     return int(worker.exitcode or 0)

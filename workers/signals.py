@@ -16,12 +16,14 @@ from icfqueue.broker.embedded import EmbeddedServer
 from icfqueue.core import settings, steps
 from icfqueue.core.errors import IcfqueueError
 from icfqueue.core.plain_text import escape_record
+from icfqueue.core.processes.json_log import JsonLines
 from icfqueue.steps import registry
 from icfqueue.store.directory import Store
 from workers import pulse
 from workers.app import app
 from workers.bootsteps import OneAtHand, Pulse, Supervision, supervision_ends
 from workers.context import ask_to_stop, this_worker
+from workers.telling.events import courier
 
 _LATE_IMPORTS = (
     "encodings.idna",
@@ -63,9 +65,11 @@ def _prepare(**_: Any) -> None:
 @signals.after_setup_logger.connect
 @signals.after_setup_task_logger.connect
 def _escape(logger: logging.Logger, **_: Any) -> None:
-    """Have no control character reach a log, whoever logs it."""
+    """Have no control character reach a log, whoever logs it; write it as was chosen."""
     for handler in logger.handlers:
         handler.addFilter(escape_record)
+        if settings.load().log_format == "json":
+            handler.setFormatter(JsonLines())
 
 
 @signals.after_setup_logger.connect
@@ -89,7 +93,8 @@ def _stopping(**_: Any) -> None:
 
 @signals.worker_shutdown.connect
 def _close(**_: Any) -> None:
-    """Leave the embedded broker."""
+    """Send the last events, and leave the embedded broker."""
+    courier.finish()
     _opened.close()
 
 

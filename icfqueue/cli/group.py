@@ -31,11 +31,14 @@ COMMANDS = (
     "series",
     "find",
     "serve",
+    "deploy",
+    "metrics",
     "reconcile",
     "forget",
     "clone",
     "range",
     "references",
+    "config",
     "completion",
 )
 """Each is the one command in the module of its name."""

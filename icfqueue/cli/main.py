@@ -86,7 +86,7 @@ def _of_broker(error: Exception) -> IcfqueueError:
         return Unreachable(
             f"a key of the broker is not what icfqueue writes there ({shown(error)})",
             hint="a running worker mends it, as does 'icfqueue reconcile PROJECT'; who "
-            "else writes to this broker? (ops/users.acl)",
+            "else writes to this broker? (ops/valkey/users.acl)",
         )
     if refusals.is_refusal(error):
         found = refusals.words(error)

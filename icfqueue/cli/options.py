@@ -226,6 +226,15 @@ def work_options(function: F) -> F:
     return function
 
 
+log_format_option = click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    help="How workers write their log: for people, or for collectors.  "
+    "[env ICFQUEUE_LOG_FORMAT; default: text]",
+)
+"""For commands that start workers."""
+
+
 def notify_options(function: F) -> F:
     """Add the options by which others are told what happens."""
     for option in reversed(

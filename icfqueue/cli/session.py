@@ -79,14 +79,21 @@ def load_settings(where: dict[str, Any]) -> Settings:
     later, starts ``git`` with all of that.
     """
     from icfqueue.core import settings
+    from icfqueue.core.configured.sources import keep_secrets
 
-    given = {name: where.get(name) for name in ("store_dir", "store_url", "credential")}
+    chosen = settings.load(**given_settings(where))
+    keep_secrets()
+    return chosen
+
+
+def given_settings(where: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings among the options of the command line."""
+    names = ("store_dir", "store_url", "credential", "log_format")
+    given = {name: where.get(name) for name in names}
     broker = where.get("broker")
     if broker and not os.environ.pop("ICFQUEUE_BROKER_FROM_ENVIRONMENT", None):
         given["broker_url"] = broker
-    chosen = settings.load(**given)
-    settings.keep_secrets()
-    return chosen
+    return given
 
 
 @contextmanager

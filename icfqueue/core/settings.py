@@ -12,33 +12,26 @@ from __future__ import annotations
 
 import difflib
 import math
-import os
 import re
-import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
-import platformdirs
 from msgspec import Meta
 
+from icfqueue.core.configured.sources import (
+    CONFIG_FILE,
+    config_files,
+    of_environment,
+    of_file,
+)
 from icfqueue.core.errors import UsageError
 from icfqueue.core.steps import STEPS
 
 STALL = {step.name: step.stall for step in STEPS}
 """Seconds that each step may go without progress, unless set otherwise."""
-
-CONFIG_FILE = "icfqueue.toml"
-CONFIG_VARIABLE = "ICFQUEUE_CONFIG"
-
-
-SECRETS = ("ICFQUEUE_BROKER_URL", "ICFQUEUE_BROKER", "ICFQUEUE_BROKER_PASSWORD")
-"""Variables that hold the broker's password, or may."""
-
-_kept: dict[str, str] = {}
-"""Those that :func:`keep_secrets` took out of the environment."""
 
 
 class Secret:
@@ -197,6 +190,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="Bytes of the disk that a download leaves free."),
     ] = 1 << 30
 
+    task_events: Annotated[
+        bool,
+        Meta(
+            description="Whether workers tell Celery's own tools, as Flower, of each task "
+            "and that they live."
+        ),
+    ] = True
+
+    log_format: Annotated[
+        Literal["text", "json"],
+        Meta(
+            description="How workers write their log: `text` for people, `json` for "
+            "collectors, one object a line."
+        ),
+    ] = "text"
+
     publish_references: Annotated[
         bool,
         Meta(
@@ -238,6 +247,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = True
 
 
+DEFAULT, OPTION = "default", "option"
+"""Where a setting comes from that neither a file nor the environment has."""
+
+
+class Explained(NamedTuple):
+    """A setting, and where its value comes from.
+
+    Attributes
+    ----------
+    source
+        ``default``, ``option``, the path of a file or the name of a variable.
+    """
+
+    name: str
+    value: Any
+    source: str
+
+
 def load(**given: Any) -> Settings:
     """Return the settings of this process.
 
@@ -252,11 +279,34 @@ def load(**given: Any) -> Settings:
         A setting is unknown or has a value that cannot be used. Values are not shown:
         one of them may be a password.
     """
-    found: dict[str, Any] = {}
+    return _checked({name: value for name, (_, value) in _gathered(given).items()})
+
+
+def explain(**given: Any) -> Iterator[Explained]:
+    """Yield every setting with its value and where it comes from, in their order.
+
+    Parameters and errors are those of :func:`load`.
+    """
+    gathered = _gathered(given)
+    chosen = _checked({name: value for name, (_, value) in gathered.items()})
+    for name in Settings.__struct_fields__:
+        source = gathered[name][0] if name in gathered else DEFAULT
+        yield Explained(name, getattr(chosen, name), source)
+
+
+def _gathered(given: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
+    """Return what is set, by name: where, and the value as it stands there."""
+    found: dict[str, tuple[str, Any]] = {}
     for path in reversed(config_files()):
-        found |= _of_file(path)
-    found |= _of_environment()
-    found |= {name: value for name, value in given.items() if value is not None}
+        found |= {name: (str(path), value) for name, value in of_file(path).items()}
+    found |= of_environment(Settings.__struct_fields__)
+    return found | {
+        name: (OPTION, value) for name, value in given.items() if value is not None
+    }
+
+
+def _checked(found: dict[str, Any]) -> Settings:
+    """Return the settings, each checked."""
     for name in found:
         if name not in Settings.__struct_fields__:
             near = difflib.get_close_matches(name, Settings.__struct_fields__, 1)
@@ -280,17 +330,6 @@ def load(**given: Any) -> Settings:
     return chosen
 
 
-def keep_secrets() -> None:
-    """Take the broker's password out of this process' environment; :func:`load` knows it.
-
-    What this process starts from now on, DataLad and its ``git`` among it, is not told.
-    Our own processes are, by :mod:`icfqueue.operations.worker_process`.
-    """
-    for variable in SECRETS:
-        if text := os.environ.pop(variable, None):
-            _kept[variable] = text
-
-
 def _unusable(name: str, what: str) -> UsageError:
     return UsageError(
         f"setting {name}: {what}",
@@ -305,51 +344,6 @@ def _own_type(wanted: type, value: Any) -> Any:
     if wanted is Secret and isinstance(value, str):
         return Secret(value)
     raise ValueError(f"Expected a text, got `{type(value).__name__}`")
-
-
-def _of_file(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            found = tomllib.load(file)
-    except (OSError, ValueError) as error:
-        # A parser's message tells line and column, not what stands there.
-        raise UsageError(f"{path} cannot be read: {error}") from None
-    if "broker" in found:
-        # As the option is called.
-        found["broker_url"] = found.pop("broker")
-    return found
-
-
-def _of_environment() -> dict[str, Any]:
-    """Return what ``ICFQUEUE_…`` variables set; an empty one sets nothing."""
-    found: dict[str, Any] = {}
-    known = {f"ICFQUEUE_{name.upper()}": name for name in Settings.__struct_fields__}
-    # As the option and the settings file call it.
-    known |= {"ICFQUEUE_BROKER": "broker_url"}
-    for variable, name in known.items():
-        if text := os.environ.get(variable) or _kept.get(variable):
-            found.setdefault(name, text)
-    for variable in os.environ:
-        if variable.startswith("ICFQUEUE_") and variable not in known:
-            _check_no_typo(variable, known)
-    if "stall" in found:
-        try:
-            found["stall"] = msgspec.json.decode(found["stall"])
-        except msgspec.DecodeError:
-            raise UsageError(
-                "setting stall: ICFQUEUE_STALL is no JSON",
-                hint="for example ICFQUEUE_STALL='{\"fetch\": 600}'",
-            ) from None
-    return found
-
-
-def _check_no_typo(variable: str, known: Iterable[str]) -> None:
-    """Raise if `variable` is nearly a setting; others of ours are none of them."""
-    if near := difflib.get_close_matches(variable, known, 1, 0.9):
-        raise UsageError(
-            f"the environment has {variable}, which is no setting",
-            hint=f"did you mean {near[0]}?",
-        )
 
 
 def _faults(found: Settings) -> Iterator[tuple[str, str]]:
@@ -367,19 +361,3 @@ def _faults(found: Settings) -> Iterator[tuple[str, str]]:
         numbers = value.values() if isinstance(value, dict) else [value]
         if any(isinstance(one, float) and not math.isfinite(one) for one in numbers):
             yield name, "must be a finite number"
-
-
-def config_files() -> list[Path]:
-    """Return the settings files that exist, the more important one first.
-
-    Raises
-    ------
-    UsageError
-        ``ICFQUEUE_CONFIG`` names a file that is not there.
-    """
-    named = os.environ.get(CONFIG_VARIABLE)
-    if named and not Path(named).is_file():
-        raise UsageError(f"{CONFIG_VARIABLE} names {named}, which is no file")
-    first = Path(named) if named else Path(CONFIG_FILE)
-    user = platformdirs.user_config_path("icfqueue") / CONFIG_FILE
-    return [path for path in (first, user) if path.is_file()]

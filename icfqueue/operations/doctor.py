@@ -27,6 +27,7 @@ from icfqueue.core.settings import Settings
 from icfqueue.dataset import programs
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.operations.status import unreadable
+from icfqueue.overview import fleet
 from icfqueue.remote import quiet_datalad
 from icfqueue.store.beneath import sharing
 from icfqueue.store.directory import Store
@@ -93,6 +94,22 @@ def examine(settings: Settings, project: str | None = None) -> Iterator[Finding]
     yield from _umask(settings)
 
 
+def examine_fleet(settings: Settings) -> Iterator[Finding]:
+    """Yield a finding for each thing in which the workers that live could differ.
+
+    Raises
+    ------
+    Unreachable
+        The broker does not answer.
+    """
+    with _opened(settings) as (client, _):
+        ledger = RedisLedger(client)
+        ledger.check_layout()
+        signs = ledger.roster.signs()
+    for trait in fleet.compare(signs, settings.keep_free):
+        yield Finding(trait.what, trait.found, trait.remedy, trait.bad, trait.note)
+
+
 def _git() -> Finding:
     words = _first_line(["git", "version"])
     numbers = [part for part in words.split(" ")[2].split(".") if part.isdigit()]
@@ -154,7 +171,7 @@ def _broker(settings: Settings) -> Finding:
         found = "; ".join(fault for fault, _ in wrong)
         remedy = "; ".join(cure for _, cure in wrong)
         return Finding(
-            "broker", f"{where}: {found}", f"{remedy} (see ops/valkey.conf)", bad=True
+            "broker", f"{where}: {found}", f"{remedy} (ops/valkey/valkey.conf)", bad=True
         )
     return Finding("broker", f"{where} answers, keeps its data")
 
@@ -178,7 +195,7 @@ def _strange(settings: Settings) -> Finding:
         "strange messages",
         f"{count} put aside, for none is icfqueue's; the latest:{''.join(lines)}",
         "somebody else writes to this broker: give it a password and users of its own "
-        "(ops/users.acl)",
+        "(ops/valkey/users.acl)",
         note=True,
     )
 

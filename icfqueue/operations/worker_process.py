@@ -265,10 +265,12 @@ class WorkerProcess:
         elif chosen.broker_url:
             more["ICFQUEUE_BROKER_URL"] = chosen.broker_url.reveal()
         if chosen.broker_password:
-            # No longer in the environment of this process: see `settings.keep_secrets`.
+            # No longer in the environment of this process: see `sources.keep_secrets`.
             more["ICFQUEUE_BROKER_PASSWORD"] = chosen.broker_password.reveal()
         if chosen.credential:
             more["ICFQUEUE_CREDENTIAL"] = chosen.credential
+        if chosen.log_format != "text":
+            more["ICFQUEUE_LOG_FORMAT"] = chosen.log_format
         if self.stop_at is not None:
             more["ICFQUEUE_STOP_AT"] = str(self.stop_at)
         return {**os.environ, **more}
@@ -355,8 +357,8 @@ def end_of_time(walltime: str | None, grace: float) -> float | None:
     return max(now, end - grace - LAST_WORD - MARGIN)
 
 
-def parse_time(text: str) -> float:
-    """Return the seconds that `text` stands for.
+def parse_time(text: str, option: str = "--walltime") -> float:
+    """Return the seconds that `text`, given with `option`, stands for.
 
     Raises
     ------
@@ -372,5 +374,5 @@ def parse_time(text: str) -> float:
         days, hours, minutes, seconds = (int(part or 0) for part in slurm.groups())
         return days * 86400.0 + hours * 3600 + minutes * 60 + seconds
     raise UsageError(
-        f"--walltime: {text!r} is no time", hint="for example 90m, 4h or 1-12:00:00"
+        f"{option}: {text!r} is no time", hint="for example 90m, 4h or 1-12:00:00"
     )

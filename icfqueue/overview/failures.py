@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from icfqueue.core.causes import CAUSES, UNKNOWN
@@ -49,6 +49,9 @@ class CauseGroup:
         Ids, in order.
     transient
         Whether trying again later can help without anything else being done.
+    due
+        When the first of them is tried again (seconds since 1970); None for those that
+        failed for good.
     """
 
     cause: str
@@ -59,6 +62,7 @@ class CauseGroup:
     remedy: str
     visits: list[str]
     transient: bool
+    due: float | None = None
 
     @property
     def retry_helps(self) -> bool:
@@ -73,8 +77,11 @@ class _Gathered:
     visits: list[str] = field(default_factory=list)
     patterns: Counter[str] = field(default_factory=Counter)
     first: dict[str, tuple[str, dict[str, str]]] = field(default_factory=dict)
+    due: float | None = None
 
-    def add(self, visit: str, error: dict[str, str]) -> None:
+    def add(self, visit: str, error: dict[str, str], due: float | None) -> None:
+        if due is not None:
+            self.due = due if self.due is None else min(due, self.due)
         self.visits.append(visit)
         pattern = _pattern(visit, error.get("message", ""))
         if pattern in self.patterns or len(self.patterns) < PATTERNS:
@@ -96,6 +103,7 @@ class _Gathered:
             remedy=for_visit(remedy, project, visit),
             visits=self.visits,
             transient=error.get("kind") == "transient",
+            due=self.due,
         )
 
 
@@ -120,20 +128,10 @@ def by_cause(
     for entry in ledger.get_many(wanted):
         if entry and (error := _error(entry)):
             cause = error.get("cause") or UNKNOWN
-            gathered.setdefault(cause, _Gathered()).add(_visit(entry).id, error)
+            due = entry.record.due if isinstance(entry, Entry) else None
+            gathered.setdefault(cause, _Gathered()).add(_visit(entry).id, error, due)
     groups = [found.group(project, cause) for cause, found in gathered.items()]
     return sorted(groups, key=lambda group: (-group.count, group.cause))
-
-
-def of_causes(
-    ledger: Ledger, causes: Collection[str], visits: Iterable[Visit]
-) -> list[Visit]:
-    """Return those of `visits` whose last error has one of `causes`, in their order."""
-    return [
-        _visit(entry)
-        for entry in ledger.get_many(visits)
-        if entry and _error(entry).get("cause") in causes
-    ]
 
 
 def error_of(found: Unreadable) -> dict[str, str]:

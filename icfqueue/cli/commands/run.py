@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from icfqueue.cli.options import (
+    log_format_option,
     notify_options,
     visit_arguments,
     where_options,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 )
 @work_options
 @notify_options
+@log_format_option
 @where_options
 def run(
     project: str,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from icfqueue.cli.options import where_options
+from icfqueue.cli.options import log_format_option, where_options
 from icfqueue.cli.session import load_settings
 from icfqueue.core.steps import QUEUES
 
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     default="info",
     show_default=True,
 )
+@log_format_option
 @where_options
 def worker(
     concurrency: int, queues: str, walltime: str | None, loglevel: str, **where: Any

@@ -20,7 +20,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "status": (
         "icfqueue status",
-        "icfqueue status study_1 --state failed",
+        "icfqueue status study_1 --cause cut --cause gzip",
+        "icfqueue status study_1 'sub-01*' --state done",
         "icfqueue status study_1 visit_1 --format json",
     ),
     "workers": ("icfqueue workers", "icfqueue workers --format json"),
@@ -55,6 +56,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "clone": ("icfqueue clone study_1 visit_1", "icfqueue clone study_1 ./study"),
     "range": ("icfqueue range on visit_1", "icfqueue range off visit_1"),
     "references": ("icfqueue references study_1 visit_1",),
+    "config": ("icfqueue config show --changed", "icfqueue config show --format json"),
     "completion": (
         "icfqueue completion bash >> ~/.bash_completion",
         "icfqueue completion zsh > ~/.zfunc/_icfqueue",

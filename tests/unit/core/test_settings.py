@@ -10,6 +10,7 @@ import pytest
 from msgspec import Meta
 
 from icfqueue.core import settings
+from icfqueue.core.configured import sources
 from icfqueue.core.errors import UsageError
 from icfqueue.core.steps import STEPS
 
@@ -57,6 +58,7 @@ def test_the_file_that_the_environment_names_stands_for_the_one_here(
 @pytest.mark.parametrize("name", ["broker", "broker_url"])
 def test_the_broker_is_called_in_the_file_as_the_option_is(here: Path, name: str) -> None:
     (here / "icfqueue.toml").write_text(f'{name} = "redis://:secret@host"\n')
+    (here / "icfqueue.toml").chmod(0o600)
     found = settings.load()
     assert found.broker_url is not None
     assert found.broker_url.reveal() == "redis://:secret@host"
@@ -215,9 +217,9 @@ def test_secrets_that_are_kept_are_in_no_environment_and_still_settings(
     monkeypatch.setenv("ICFQUEUE_BROKER_PASSWORD", "hunter2")
     monkeypatch.setenv("ICFQUEUE_STORE_URL", "https://environment")
     before = settings.load()
-    settings.keep_secrets()
-    settings.keep_secrets()
-    assert not set(settings.SECRETS) & set(os.environ)
+    sources.keep_secrets()
+    sources.keep_secrets()
+    assert not set(sources.SECRETS) & set(os.environ)
     assert os.environ["ICFQUEUE_STORE_URL"] == "https://environment"
     assert settings.load() == before
     assert before.broker_password == settings.Secret("hunter2")

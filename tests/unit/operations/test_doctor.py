@@ -22,6 +22,7 @@ from icfqueue.core.settings import Secret, Settings
 from icfqueue.dataset import programs
 from icfqueue.ledger.record import State
 from icfqueue.ledger.redis_ledger import RedisLedger
+from icfqueue.ledger.roster import Sign
 from icfqueue.operations import doctor
 from icfqueue.operations.doctor import Finding, examine
 from icfqueue.store.directory import Store
@@ -315,3 +316,20 @@ def test_a_store_directory_without_room_is_bad(
     assert told.bad is bad
     assert f"can be written, {size(room * 10**9)} free" in told.found
     assert bool(told.remedy) is bad
+
+
+def test_the_fleet_is_compared_by_its_signs_of_life(
+    chosen: Settings, valkey: Valkey
+) -> None:
+    """What two workers say, and an error where one has another git."""
+    with valkey.client() as client:
+        roster = RedisLedger(client).roster
+        for number, git in (1, "2.39.5"), (2, "2.47.0"):
+            versions = {"git": git, "git-annex": "10", "icfqueue": "1", "python": "3"}
+            sign = Sign(name=f"n{number}:1", host=f"n{number}", pid=1, since=0.0)
+            roster.say(structs.replace(sign, queues=("export",), versions=versions))
+    told = {finding.what: finding for finding in doctor.examine_fleet(chosen)}
+    assert told["workers"].found == "2 on 2 machines"
+    assert told["git"].bad
+    assert "2.47.0 on n2:1" in told["git"].found
+    assert not told["git-annex"].bad

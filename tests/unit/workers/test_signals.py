@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from celery import signals as celery_signals
 
+from icfqueue.core.processes.json_log import JsonLines
 from icfqueue.core.steps import NAMES
 from workers import context, signals
 from workers.app import app
@@ -145,3 +146,15 @@ def test_the_git_annex_of_a_child_ends_with_it(
     worker.keys = None
     signals._child_ends()
     assert closed == [True]
+
+
+def test_a_log_for_collectors_has_a_json_object_a_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    logger = logging.getLogger("of a test of JSON")
+    logger.addHandler(logging.StreamHandler())
+    signals._escape(logger)
+    assert not isinstance(logger.handlers[0].formatter, JsonLines)
+    monkeypatch.setenv("ICFQUEUE_LOG_FORMAT", "json")
+    signals._escape(logger)
+    assert isinstance(logger.handlers[0].formatter, JsonLines)
