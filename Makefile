@@ -103,6 +103,7 @@ install: program
 constraints: install
 	@$(COMPILE) --group build -o constraints-build.txt
 	@$(COMPILE) pyproject.toml -c constraints-build.txt -o constraints.txt
+	@$(COMPILE) pyproject.toml --extra serve --extra metrics --extra report --extra flower -c constraints-build.txt -c constraints.txt -o constraints-image.txt
 	@$(COMPILE) pyproject.toml --all-extras -c constraints-build.txt -c constraints.txt -o constraints-dev.txt
 
 clean:

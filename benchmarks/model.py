@@ -1,32 +1,29 @@
-"""A site on paper: what limits it, and how many workers of each queue it needs.
+"""The model of a site (:mod:`icfqueue.deploy.model`) from the measurements here, as tables.
 
 ``python -m benchmarks.model`` reads ``results.json`` and prints, for some numbers of
 worker nodes, how many visits a day each resource allows. What was measured are the costs
-of a visit; what a site has is given by options. Queues are taken as busy without gaps and
-resources as independent, so the figures are bounds, not promises.
+of a visit; what a site has is given by options.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from icfqueue.deploy import model
+from icfqueue.deploy.model import Costs, Measured, Site, limits, workers
+
 RESULTS = Path(__file__).parent / "results.json"
 DAY = 86_400
 NODES = (1, 3, 10, 100)
 KINDS = ("structural", "functional")
 """The visits whose index was measured."""
-
-HEADROOM = 1.25
-"""Workers beyond those that would just do, for steps of different lengths."""
 
 EXPORT_CPU = 1.35
 """CPU seconds of a second of the export, whose git and git-annex run at the same time.
@@ -35,73 +32,8 @@ Measured with 10,000 and 20,000 DICOM files (1.3 to 1.4); used where the row of 
 has no ``cpu_seconds`` of its own.
 """
 
-COMMAND = 1e-4
-"""Seconds of the broker's one thread for a command."""
-
-RENEWALS = 1.0
-"""Commands a second of each running step, which renews its lease."""
-
-POLLS = 2.0
-"""Commands a second of a worker's supervisor, and of its idle wait for messages."""
-
-MAIN_PROCESSES = 2
-"""Workers (``icfqueue worker``) of a node: one that fetches, one for the rest."""
-
-PAGE, PAGE_A_VISIT = 3e-3, 17e-6
-"""Seconds to write a study page anew, and more for each visit that it lists.
-
-Measured with 2,000 listed visits; a page of 500 costs less than half of it for each.
-"""
-
-LARGEST_BATCH, REST, GATHER = 200, 10, 2.0
-"""Visits of a batch at most; the writer's rest in times of its work, and in seconds."""
-
-
-@dataclass(frozen=True)
-class Site:
-    """What a site has. Rates are bytes a second.
-
-    Attributes
-    ----------
-    visits, visit_bytes, dicom_bytes, studies
-        The work.
-    store, stream
-        What the store sends in all, and over one connection.
-    tls
-        What one core decrypts; ``inf`` for a store without TLS.
-    disk
-        What the shared store directory reads and writes in all.
-    network
-        Of each node, in each direction.
-    cores
-        Of each node.
-    local
-        The tarballs lie in the store directory already.
-    unpublished
-        The store publishes no MD5: a download is not hashed.
-    half_duplex
-        A node's network carries its rate in both directions together.
-    """
-
-    visits: int = 10_000
-    visit_bytes: float = 10e9
-    dicom_bytes: float = 212e3
-    studies: int = 10
-    store: float = 1.25e9
-    stream: float = 110e6
-    tls: float = 1e9
-    disk: float = 5e9
-    network: float = 1.25e9
-    cores: int = 16
-    local: bool = False
-    unpublished: bool = False
-    half_duplex: bool = False
-
-    @property
-    def dicoms(self) -> float:
-        """DICOM files of a visit."""
-        return self.visit_bytes / self.dicom_bytes
-
+REST, GATHER = 10, 2.0
+"""The catalog's writer's rest in times of its work, and in seconds."""
 
 HELP = {
     "local": "nothing to fetch",
@@ -110,56 +42,37 @@ HELP = {
 }
 
 
-@dataclass(frozen=True)
-class Costs:
-    """What a visit takes, as measured; seconds, and bytes where that is said.
-
-    Attributes
-    ----------
-    fetch, index, export, catalog
-        Of one process, for the visit.
-    cpu
-        Of all cores together, for the visit.
-    redis
-        Of the broker's one thread, for the visit; with the renewals while it runs.
-    page
-        To write the page of a whole study anew.
-    deposit
-        Bytes of a deposit.
-    memory
-        Bytes that an export holds, git and git-annex included.
-    """
-
-    fetch: float
-    index: float
-    export: float
-    catalog: float
-    cpu: float
-    redis: float
-    page: float
-    deposit: float
-    memory: float
-
-
 def costs(site: Site, results: dict[str, Any]) -> Costs:
     """Scale what was measured to the site's visits."""
+    return model.costs(site, measured(results))
+
+
+def measured(results: dict[str, Any]) -> Measured:
+    """Return what the model takes from the measurements."""
     byte, member = index_costs(results)
-    fetched = 0.0 if site.local else site.visit_bytes
-    fetch_cpu = fetched * fetch_cpu_a_byte(site, results)
-    fetch = max(fetched / site.stream, fetch_cpu)
-    index = site.visit_bytes * byte + site.dicoms * member
-    export = site.dicoms * _largest_export(results)["facts"]["us_per_dicom"] / 1e6
-    redis = _row(results, "whole project")["facts"]["redis_cpu_ms_a_visit"] / 1000
-    return Costs(
-        fetch=fetch,
-        index=index,
-        export=export,
+    row = _row(results, f"index_tar + write_json, {KINDS[0]}")
+    tar_bytes = row["facts"]["tar_bytes"]
+    busy = _row(results, "run --jobs 2")
+    export = _largest_export(results)
+    less, most = _exports(results)[-2:]
+    last = most["facts"]["dicoms"]
+    slope = (most["peak_mb"] - less["peak_mb"]) / (last - less["facts"]["dicoms"])
+    return Measured(
+        index_byte=byte,
+        index_member=member,
+        md5_byte=row["reference"] / tar_bytes,
+        # Copies of the structural visit.
+        steps_byte=busy["reference"] / (busy["facts"]["copies"] * tar_bytes),
+        members_byte=row["facts"]["dicoms"] / tar_bytes,
+        export_dicom=export["facts"]["us_per_dicom"] / 1e6,
+        export_cpu=export_cpu(results),
         catalog=catalog_seconds(results),
-        cpu=fetch_cpu + steps_cpu(site, results),
-        redis=redis + (fetch + index + export) * RENEWALS * COMMAND,
-        page=PAGE + PAGE_A_VISIT * site.visits / site.studies,
-        deposit=site.dicoms * deposit_bytes(results),
-        memory=export_memory(site.dicoms, results),
+        redis=_row(results, "whole project")["facts"]["redis_cpu_ms_a_visit"] / 1000,
+        deposit_dicom=export["facts"]["deposit_bytes"] / export["facts"]["dicoms"],
+        # A line through the two largest that were measured.
+        export_least=less["peak_mb"] * 1e6,
+        export_base=(most["peak_mb"] - last * slope) * 1e6,
+        export_slope=slope * 1e6,
     )
 
 
@@ -175,13 +88,6 @@ def index_costs(results: dict[str, Any]) -> tuple[float, float]:
     return (seconds[0] - members[0] * member) / sizes[0], member
 
 
-def fetch_cpu_a_byte(site: Site, results: dict[str, Any]) -> float:
-    """Return the CPU seconds of a byte fetched: TLS, and MD5 at the rate of md5sum."""
-    row = _row(results, f"index_tar + write_json, {KINDS[0]}")
-    md5 = 0.0 if site.unpublished else row["reference"] / row["facts"]["tar_bytes"]
-    return 1 / site.tls + float(md5)
-
-
 def catalog_seconds(results: dict[str, Any]) -> float:
     """Return the seconds of a visit's page and its share of the study page's writing."""
     rows: list[dict[str, Any]] = results["groups"]["catalog"]["rows"]
@@ -191,41 +97,12 @@ def catalog_seconds(results: dict[str, Any]) -> float:
     return found[-1] / 1000
 
 
-def steps_cpu(site: Site, results: dict[str, Any]) -> float:
-    """Return the CPU seconds of a visit from the index on.
-
-    Those of copies of the structural visit, by bytes, which have its few members in them;
-    and what more members cost.
-    """
-    busy = _row(results, "run --jobs 2")
-    facts = _row(results, f"index_tar + write_json, {KINDS[0]}")["facts"]
-    copies, tar_bytes = busy["facts"]["copies"], facts["tar_bytes"]
-    alike = site.visit_bytes * busy["reference"] / (copies * tar_bytes)
-    more = site.dicoms - site.visit_bytes * facts["dicoms"] / tar_bytes
-    _, member = index_costs(results)
-    return float(alike + more * (member + export_cpu(results)))
-
-
 def export_cpu(results: dict[str, Any]) -> float:
     """Return the CPU seconds of the export for each DICOM file."""
     row = _largest_export(results)
     measured: float | None = row["facts"].get("cpu_seconds")
     seconds = row["ours"] * EXPORT_CPU if measured is None else measured
     return float(seconds / row["facts"]["dicoms"])
-
-
-def export_memory(dicoms: float, results: dict[str, Any]) -> float:
-    """Return the bytes an export holds: a line through the two largest measured ones."""
-    less, most = _exports(results)[-2:]
-    first, last = less["facts"]["dicoms"], most["facts"]["dicoms"]
-    slope = (most["peak_mb"] - less["peak_mb"]) / (last - first)
-    return float(max(less["peak_mb"], most["peak_mb"] + (dicoms - last) * slope) * 1e6)
-
-
-def deposit_bytes(results: dict[str, Any]) -> float:
-    """Return the bytes of a deposit for each DICOM file."""
-    facts = _largest_export(results)["facts"]
-    return float(facts["deposit_bytes"] / facts["dicoms"])
 
 
 def _row(results: dict[str, Any], start: str) -> dict[str, Any]:
@@ -244,49 +121,6 @@ def _exports(results: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _largest_export(results: dict[str, Any]) -> dict[str, Any]:
     return _exports(results)[-1]
-
-
-def passes(site: Site) -> int:
-    """Return how often a visit's bytes pass a node's network, in its fuller direction.
-
-    They come in from the store and from the shared disk, to be indexed, and go out to the
-    shared disk in between; a link carries its rate both ways at once.
-    """
-    into, out = (1, 0) if site.local else (2, 1)
-    return into + out if site.half_duplex else max(into, out)
-
-
-def limits(site: Site, cost: Costs, nodes: int) -> dict[str, float]:
-    """Return how many visits a second each resource allows with so many nodes.
-
-    A visit's bytes pass the disk twice; once if they are local. Of the broker's thread
-    each worker that is up takes a share.
-    """
-    size = site.visit_bytes
-    # Supervisor and wait for messages.
-    polls = nodes * MAIN_PROCESSES * 2 * POLLS * COMMAND
-    return {
-        "store": math.inf if site.local else site.store / size,
-        "disk": site.disk / size / (1 if site.local else 2),
-        "network": nodes * site.network / size / passes(site),
-        "CPU": nodes * site.cores / cost.cpu,
-        "Redis": max(0.0, 1 - polls) / cost.redis,
-        "catalog": site.studies / (cost.catalog + cost.page / LARGEST_BATCH),
-    }
-
-
-def workers(cost: Costs, rate: float) -> dict[str, int]:
-    """Return the processes of each queue for `rate` visits a second (Little's law)."""
-    seconds = {
-        "fetch": cost.fetch,
-        "index": cost.index,
-        "export": cost.export,
-        "catalog": cost.catalog,
-    }
-    return {
-        queue: max(1, math.ceil(HEADROOM * rate * spent))
-        for queue, spent in seconds.items()
-    }
 
 
 def lines(site: Site, cost: Costs, nodes: Sequence[int] = NODES) -> Iterator[list[str]]:

@@ -16,7 +16,11 @@ def create_app(chosen: settings.Settings) -> Celery:
     """Return the application for these settings; connects to nothing."""
     address = connection.configured(chosen) or EmbeddedServer(chosen.store_dir).broker
     made = make_app(address)
-    made.conf.update(worker_settings(), include=["workers.tasks", "workers.signals"])
+    made.events_cls = "workers.telling.events:Events"
+    made.conf.update(
+        worker_settings(events=chosen.task_events),
+        include=["workers.tasks", "workers.signals"],
+    )
     made.set_current()
     return made
 

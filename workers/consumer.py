@@ -14,6 +14,7 @@ from icfqueue.broker.queues import mend
 from icfqueue.broker.refusals import Outage, is_away, try_to_write
 from workers import pulse
 from workers.context import broker_of, this_worker
+from workers.telling.events import HEARTBEAT
 
 PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0)
 """Seconds before each next try while the broker is away; the last one stays."""
@@ -28,11 +29,14 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery is untyped
     Celery's own is left by a connection that fails again at once, and by answers that it
     does not know. This one waits, says so, and shows that it lives (:mod:`workers.pulse`).
     It does not listen to other workers, and obeys nobody who can write to the broker.
+    Where task events are on, it says now and then that it lives, for Celery's own tools.
     """
 
     def __init__(self, *args: Any, worker_options: Any = None, **more: Any) -> None:
-        alone = ("without_gossip", "without_mingle", "without_heartbeat")
-        options = {**(worker_options or {}), **dict.fromkeys(alone, True)}
+        alone = dict.fromkeys(("without_gossip", "without_mingle"), True)
+        quiet = not more.get("task_events")
+        beats = {"without_heartbeat": quiet, "heartbeat_interval": HEARTBEAT}
+        options = {**(worker_options or {}), **alone, **beats}
         self._outage = Outage("worker")
         self._failures = 0
         self._connected_at = 0.0

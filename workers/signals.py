@@ -23,6 +23,7 @@ from workers import pulse
 from workers.app import app
 from workers.bootsteps import OneAtHand, Pulse, Supervision, supervision_ends
 from workers.context import ask_to_stop, this_worker
+from workers.telling.events import courier
 
 _LATE_IMPORTS = (
     "encodings.idna",
@@ -92,7 +93,8 @@ def _stopping(**_: Any) -> None:
 
 @signals.worker_shutdown.connect
 def _close(**_: Any) -> None:
-    """Leave the embedded broker."""
+    """Send the last events, and leave the embedded broker."""
+    courier.finish()
     _opened.close()
 
 

@@ -21,6 +21,7 @@ from icfqueue.core.steps import (
 from icfqueue.pipeline.handle_message import handle
 from workers.app import app
 from workers.context import this_worker
+from workers.telling.outcomes import as_celery_has_it
 
 
 @app.task(name=TASK_PREFIX + FETCH.name)
@@ -54,6 +55,14 @@ def cleanup(project: str, visit: str, generation: int) -> str:
 
 
 def _handle(step: Step, project: str, visit: str, generation: int) -> str:
+    """Act on a message; end the task as the visits' steps ended.
+
+    Raises
+    ------
+    StepFailed, celery.exceptions.Retry
+        A visit failed, or is tried again: Celery notes it, and does nothing about it.
+    """
     # Kombu's name for the level at which the message lay.
     level = (current_task.request.delivery_info or {}).get("priority")
-    return handle(this_worker(), step.name, project, visit, generation, level=level)
+    found = handle(this_worker(), step.name, project, visit, generation, level=level)
+    return as_celery_has_it(found)

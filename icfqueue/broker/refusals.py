@@ -78,7 +78,7 @@ REFUSALS = {
     ),
     "NOPERM": Refusal(
         "does not let its user do what is needed",
-        "ops/users.acl has the rights that each kind of user needs",
+        "ops/valkey/users.acl has the rights that each kind of user needs",
     ),
     "NOREDIS": Refusal(
         "is no Redis or Valkey server",

@@ -34,11 +34,15 @@ from icfqueue.broker.aside import Aside
 from icfqueue.broker.queues import mend
 from icfqueue.broker.refusals import BrokerRefuses
 from icfqueue.broker.sockets import OVER_TCP, REPLY_SECONDS, Once, attentive
+from icfqueue.core.steps import QUEUES
 
 log = logging.getLogger(__name__)
 
 PAUSES = (0.02, 0.1, 0.5, 1.0, 2.0)
 """Seconds before each next try to put a message into a queue of a broker that refuses."""
+
+EVENTS = "celeryev"
+"""What Celery calls the exchange of its events."""
 
 _aside = Aside()
 
@@ -125,6 +129,9 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]  # Kombu is untyped
         self._mended(put)
 
     def _size(self, queue: str) -> int:
+        if queue not in QUEUES:
+            # Who listens to events has a queue in name only.
+            return 0
         return int(self._mended(partial(super()._size, queue)))
 
     def _mended(self, do: Any) -> Any:
@@ -138,8 +145,33 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]  # Kombu is untyped
             mend(client)
         return do()
 
-    def _queue_bind(self, *_: Any) -> None:
-        """Do nothing: a message's routing key is the name of its queue."""
+    def _queue_bind(
+        self,
+        exchange: str,
+        routing_key: str,
+        pattern: str,  # noqa: ARG002 - Kombu's signature
+        queue: str,
+    ) -> None:
+        """Write nothing: a message's routing key is the name of its queue.
+
+        Events, which have subscribers and no queue, are listened to.
+        """
+        if self.typeof(exchange).type == "fanout":
+            self._fanout_queues[queue] = (exchange, routing_key.replace("#", "*"))
+
+    def _delete(self, queue: str, *_: Any, **more: Any) -> None:  # noqa: ARG002 - Kombu's signature
+        """Write nothing: what has a queue in name only leaves none, and ours stay."""
+        self.auto_delete_queues.discard(queue)
+
+    def maybe_refresh_binding_expiry(self) -> None:
+        """Write nothing: there are no bindings."""
+
+    def _put_fanout(
+        self, exchange: str, message: Any, routing_key: str, **more: Any
+    ) -> None:
+        """Send an event; orders to workers, which obey none, are sent to nobody."""
+        if exchange == EVENTS:
+            super()._put_fanout(exchange, message, routing_key, **more)
 
     def get_table(self, exchange: str) -> list[tuple[str, str, str]]:
         """Return the bindings of `exchange`: to the queue of its name."""

@@ -154,7 +154,8 @@ def check_record(record: CatalogRecord) -> None:
         where = "/".join(str(part) for part in error.absolute_path) or "the record"
         raise PermanentError(
             f"the catalog's schema does not allow {where} ({error.validator})",
-            hint="look at the visit's metadata files, or make them anew with --force",
+            hint="look at the visit's metadata files, or make them anew: 'icfqueue run "
+            "PROJECT VISIT --force'",
             cause="metadata",
         )
 

@@ -40,6 +40,7 @@ from icfqueue.core.visit import Visit
 from icfqueue.outputs import deposit, ids, metadata_files
 from icfqueue.store.directory import Store
 from icfqueue.store.disk import disk_trouble
+from icfqueue.store.near_misses import check_folder
 
 
 def add_visits(
@@ -140,11 +141,7 @@ def rebuild(
     StepError, Withdrawn
         The old catalog stays.
     """
-    if not store.is_folder(store.project_dir(project)):
-        raise UsageError(
-            f"{store.project_dir(project)} is not there",
-            hint="look at the project's name and at --store-dir",
-        )
+    check_folder(store, project)
     study = _Study(store, project, store_url, guard, superdataset=superdataset)
     with disk_trouble(f"writing the catalog of {project}"):
         study.recover()

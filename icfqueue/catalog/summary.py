@@ -103,7 +103,7 @@ def read_summary(store: Store, visit: Visit, *, vouched: bool = False) -> VisitS
     if tarball is None:
         error = PermanentError(
             f"no metadata of {visit} in the store directory",
-            hint="run the visit again: 'index_tar' and 'write_json' make them",
+            hint="its first steps make them anew: 'icfqueue run PROJECT VISIT --force'",
             cause="metadata",
         )
         raise NotSeen(error.message) if vouched else error

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from icfqueue import __version__
-from icfqueue.cli.shell.again import PLACE
+from icfqueue.cli.shell.again import PLACE, PROJECT
 from icfqueue.cli.shell.examples import examples_of
 from icfqueue.cli.shell.loudness import loudness_options
 
@@ -31,6 +31,8 @@ COMMANDS = (
     "series",
     "find",
     "serve",
+    "deploy",
+    "metrics",
     "reconcile",
     "forget",
     "clone",
@@ -50,13 +52,18 @@ class InOrder(click.Group):
     place
         The options by which the last command was told where store and broker are, for
         remedies that are printed when it has ended.
+
+    project
+        The project that it was about, if any.
     """
 
     place: dict[str, str]
+    project: str
 
     def __init__(self, *args: Any, **given: Any) -> None:
         super().__init__(*args, **given)
         self.place = {}
+        self.project = ""
         self._dressed: set[str] = set()
 
     def make_context(
@@ -77,6 +84,7 @@ class InOrder(click.Group):
             return super().invoke(ctx)
         finally:
             self.place = ctx.meta.get(PLACE, {})
+            self.project = ctx.meta.get(PROJECT, "")
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names in order."""

@@ -8,6 +8,7 @@ import sys
 from urllib.parse import urlsplit
 
 from icfqueue.core.errors import IcfqueueError
+from icfqueue.core.plain_text import for_visit
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -46,7 +47,8 @@ def complain(error: IcfqueueError) -> int:
     color = False if os.environ.get("NO_COLOR") else None
     click.secho(f"icfqueue: {error.message}", fg="red", err=True, color=color)
     if error.hint:
-        click.echo(f"  {whole(error.hint, cli.place)}", err=True)
+        hint = for_visit(error.hint, cli.project)
+        click.echo(f"  {whole(hint, cli.place)}", err=True)
     return error.exit_code
 
 
@@ -84,7 +86,7 @@ def _of_broker(error: Exception) -> IcfqueueError:
         return Unreachable(
             f"a key of the broker is not what icfqueue writes there ({shown(error)})",
             hint="a running worker mends it, as does 'icfqueue reconcile PROJECT'; who "
-            "else writes to this broker? (ops/users.acl)",
+            "else writes to this broker? (ops/valkey/users.acl)",
         )
     if refusals.is_refusal(error):
         found = refusals.words(error)

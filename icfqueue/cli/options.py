@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from icfqueue.cli.shell.again import noted
+from icfqueue.cli.shell.again import PROJECT, noted
 from icfqueue.cli.shell.completers import (
     complete_causes,
     complete_projects,
@@ -61,10 +61,12 @@ def project_meant(
 
     A callback; who uses the id checks it.
     """
-    from icfqueue.core.visit import project_named
+    from icfqueue.core.visit import is_id, project_named
 
-    del ctx, param
-    return value and project_named(value)
+    del param
+    project = value and project_named(value)
+    ctx.meta[PROJECT] = project if project and is_id(project) else ""
+    return project
 
 
 def visits_meant(
@@ -80,6 +82,13 @@ def visits_meant(
     # Arguments are read in the order in which they stand.
     project = ctx.params.get("project") or ""
     return tuple(visit_named(project, name) for name in value)
+
+
+def visit_meant(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> str | None:
+    """Return one id or glob, as :func:`visits_meant` does. A callback."""
+    return value and visits_meant(ctx, param, (value,))[0]
 
 
 def causes_meant(
@@ -118,14 +127,33 @@ cause_option = click.option(
 
 def project_argument(function: F) -> F:
     """Add the argument PROJECT."""
+    return _project(required=True)(function)
+
+
+def maybe_project_argument(function: F) -> F:
+    """Add the argument [PROJECT]."""
+    return _project(required=False)(function)
+
+
+def _project(*, required: bool) -> Callable[[F], F]:
     return click.argument(
-        "project", callback=project_meant, shell_complete=complete_projects
-    )(function)
+        "project",
+        required=required,
+        callback=project_meant,
+        shell_complete=complete_projects,
+    )
 
 
 def visit_arguments(function: F) -> F:
     """Add the arguments PROJECT [VISIT…]."""
     return project_argument(visits_argument()(function))
+
+
+def one_visit_argument(function: F) -> F:
+    """Add the argument [VISIT], of which there is one at most."""
+    return click.argument(
+        "visit", required=False, callback=visit_meant, shell_complete=complete_visits
+    )(function)
 
 
 def visits_argument(*, required: bool = False) -> Callable[[F], F]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -12,25 +11,19 @@ from typing import TypeVar
 
 import click
 import redis
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
-from rich.text import Text
 
 from icfqueue.broker.embedded import EmbeddedServer
-from icfqueue.broker.refusals import is_refusal, refused_writes
+from icfqueue.broker.refusals import is_refusal
 from icfqueue.cli import tables
-from icfqueue.cli.causes import print_causes
+from icfqueue.cli.display.causes import print_causes
+from icfqueue.cli.live.closing import Run, access_lines, amount_line
+from icfqueue.cli.live.display import shown
+from icfqueue.cli.live.news import BrokerNews, Reasons
+from icfqueue.cli.live.view import View
 from icfqueue.cli.session import Session
 from icfqueue.cli.shell.again import this_again
 from icfqueue.core.errors import Unreachable
 from icfqueue.core.plain_text import escaped
-from icfqueue.ledger.ledger import Entry, Ledger
 from icfqueue.ledger.record import State
 from icfqueue.operations.status import ProjectSummary, stuck, summary
 from icfqueue.operations.worker_process import WorkerProcess
@@ -39,17 +32,8 @@ from icfqueue.overview.failures import by_cause
 PAUSE = 0.1
 """Seconds between two looks."""
 
-REASONS_EVERY = 2.0
-"""Seconds between two looks at why visits wait."""
-
-STUCK_EVERY = 5.0
-"""Seconds between two looks whether only visits are left that cannot go on."""
-
-REASONS_FROM = 50
-"""Visits that are asked for it."""
-
-LINE_EVERY = 10.0
-"""Seconds between two lines where the output is no terminal."""
+AWAY = 2.0
+"""Seconds of a broker that does not answer after which that is said."""
 
 
 @contextmanager
@@ -74,8 +58,9 @@ def workers_of(opened: Session, jobs: int) -> Iterator[WorkerProcess]:
 
 def run_and_watch(opened: Session, project: str, force: WorkerProcess) -> int:
     """Work until the project is drained; return the exit code."""
-    if summary(opened.ledger, project).drained:
-        return _report(opened, project)
+    began, before = time.monotonic(), summary(opened.ledger, project)
+    if before.drained:
+        return _report(opened, before, began)
     if force.process is None:
         force.start()
     try:
@@ -91,7 +76,7 @@ def run_and_watch(opened: Session, project: str, force: WorkerProcess) -> int:
         )
         return 130
     _stop(force, lambda: opened.ledger.running_count() == 0)
-    return _report(opened, project)
+    return _report(opened, before, began)
 
 
 def _stop(force: WorkerProcess, idle: Callable[[], bool] | None = None) -> None:
@@ -103,28 +88,28 @@ def _stop(force: WorkerProcess, idle: Callable[[], bool] | None = None) -> None:
 
 def _follow(opened: Session, project: str, force: WorkerProcess) -> None:
     """Show progress until nothing is left to be done."""
-    reasons = _Reasons(opened.ledger, project)
-    broker = _BrokerNews(opened)
-    with _shown(project) as (show_line, say):
+    reasons = Reasons(opened.ledger, project)
+    broker = BrokerNews(opened)
+    view = View(opened.ledger, opened.settings, project, force.concurrency)
+    with shown() as display:
+        next_picture = time.monotonic() + display.every
         while True:
-            line, running = _look(opened, project, force)
-            show_line(line, running)
+            line = _look(opened, project, force, display.say)
             if line.drained or reasons.stuck():
                 return
             if words := broker.news() or reasons.news(line):
-                say(words)
+                display.say(words)
+            if time.monotonic() >= next_picture:
+                view.show(display, broker.told)
+                next_picture = time.monotonic() + display.every
             time.sleep(PAUSE)
 
 
-Running = list[int]
-"""Bytes that each running step has dealt with."""
-
-
 def _look(
-    opened: Session, project: str, force: WorkerProcess
-) -> tuple[ProjectSummary, Running]:
+    opened: Session, project: str, force: WorkerProcess, say: Callable[[str], None]
+) -> ProjectSummary:
     """Return how far the project is; waits for a broker that is away."""
-    ledger = opened.ledger
+    since, said = time.monotonic(), False
     while True:
         if opened.embedded and not _is_up(opened.embedded):
             time.sleep(1.0)
@@ -133,13 +118,19 @@ def _look(
         if force.gave_up:
             raise Unreachable(
                 "the worker processes do not stay up",
-                hint=f"their log: {force.log_path}; then 'icfqueue run' again goes on",
+                hint=f"their log: {force.log_path}; then `{this_again('run', project)}`",
             )
         try:
-            line, running = summary(ledger, project), ledger.progress(project)
-            return line, [amount for amount, _ in running.values()]
+            line = summary(opened.ledger, project)
         except (redis.ConnectionError, redis.TimeoutError):
+            if not said and time.monotonic() - since > AWAY:
+                said = True
+                say("waiting: the broker does not answer")
             time.sleep(1.0)
+        else:
+            if said:
+                say("the broker answers")
+            return line
 
 
 def _is_up(embedded: EmbeddedServer) -> bool:
@@ -164,7 +155,7 @@ def when_accepted(opened: Session, do: Callable[[], T]) -> T:
     do
         May be done again.
     """
-    broker = _BrokerNews(opened)
+    broker = BrokerNews(opened)
     while True:
         try:
             return do()
@@ -177,138 +168,25 @@ def when_accepted(opened: Session, do: Callable[[], T]) -> T:
         time.sleep(1.0)
 
 
-class _BrokerNews:
-    """What the broker refuses: told when that changes."""
+def _report(opened: Session, before: ProjectSummary, began: float) -> int:
+    """Print how it ended, and why what failed did; return the exit code.
 
-    def __init__(self, opened: Session) -> None:
-        self.opened = opened
-        self.told = ""
-        self.next = 0.0
-
-    def news(self) -> str:
-        """Return a line about the broker, if it is new."""
-        if time.monotonic() < self.next:
-            return ""
-        self.next = time.monotonic() + REASONS_EVERY
-        try:
-            found = refused_writes(self.opened.client)
-        except (redis.ConnectionError, redis.TimeoutError):
-            return ""
-        before, self.told = self.told, found.found if found else ""
-        if self.told == before:
-            return ""
-        return f"waiting: the broker {self.told}" if found else "the broker accepts work"
-
-
-class _Reasons:
-    """Why visits wait: each reason is told once."""
-
-    def __init__(self, ledger: Ledger, project: str) -> None:
-        self.ledger = ledger
-        self.project = project
-        self.told: set[str] = set()
-        self.next = 0.0
-        self.next_stuck = time.monotonic() + STUCK_EVERY
-
-    def stuck(self) -> bool:
-        """Return whether only such visits are left whose records cannot be read."""
-        if time.monotonic() < self.next_stuck:
-            return False
-        self.next_stuck = time.monotonic() + STUCK_EVERY
-        try:
-            return bool(stuck(self.ledger, self.project))
-        except (redis.ConnectionError, redis.TimeoutError):
-            return False
-
-    def news(self, line: ProjectSummary) -> str:
-        """Return a line about the latest error of the visits that wait, if it is new."""
-        if not line.counts[State.WAITING] or time.monotonic() < self.next:
-            return ""
-        self.next = time.monotonic() + REASONS_EVERY
-        try:
-            waiting = self.ledger.visits(self.project, [State.WAITING])[:REASONS_FROM]
-            entries = list(self.ledger.get_many(waiting))
-        except (redis.ConnectionError, redis.TimeoutError):
-            return ""
-        known = [entry.record for entry in entries if isinstance(entry, Entry)]
-        records = [record for record in known if record.error]
-        if not records:
-            return ""
-        latest = max(records, key=lambda record: record.due or 0.0)
-        message = (latest.error or {})["message"]
-        # One reason may concern many visits, whose names it has.
-        reason = message.replace(latest.visit.id, "")
-        if reason in self.told:
-            return ""
-        self.told.add(reason)
-        return f"waiting: {escaped(message)}"
-
-
-Show = Callable[[ProjectSummary, Running], None]
-Say = Callable[[str], None]
-
-
-@contextmanager
-def _shown(project: str) -> Iterator[tuple[Show, Say]]:
-    """Yield what shows a line (a bar in a terminal, now and then elsewhere) and a word."""
-    if not sys.stdout.isatty():
-        yield _Lines().show, click.echo
-        return
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        TextColumn("{task.fields[found]}"),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=tables.console(),
-        refresh_per_second=5,
-        expand=True,
-    )
-    task = bar.add_task(project, total=None, found="")
-    furthest = 0
-
-    def show_line(line: ProjectSummary, running: Running) -> None:
-        nonlocal furthest
-        amount = min(line.tar_bytes, line.read_bytes + sum(running))
-        furthest = max(furthest, amount)
-        bar.update(
-            task,
-            description=f"{project} {line.visits - line.active}/{line.visits} visits"
-            + _troubled(line),
-            found=f"{line.read_dicoms} DICOMs",
-            total=line.tar_bytes or None,
-            completed=furthest,
-        )
-
-    with bar:
-        yield show_line, lambda words: bar.console.print(Text(words))
-
-
-def _troubled(line: ProjectSummary) -> str:
-    counts = ((line.counts[state], state) for state in (State.WAITING, State.FAILED))
-    return "".join(f", {count} {state.value}" for count, state in counts if count)
-
-
-class _Lines:
-    """Prints a line now and then, where the output is no terminal."""
-
-    def __init__(self) -> None:
-        self.said = time.monotonic()
-
-    def show(self, line: ProjectSummary, _: Running) -> None:
-        if time.monotonic() - self.said > LINE_EVERY and not line.drained:
-            self.said = time.monotonic()
-            click.echo(tables.counts_line(line).plain)
-
-
-def _report(opened: Session, project: str) -> int:
-    """Print how it ended, and why what failed did; return the exit code."""
+    Parameters
+    ----------
+    before, began
+        How far the project was when it was begun, and when that was (monotonic).
+    """
+    project = before.project
     line = summary(opened.ledger, project)
     tables.console().print(tables.counts_line(line))
+    done = opened.ledger.visits(project, [State.DONE])
+    run = Run(before, line, time.monotonic() - began, done[0] if done else None)
+    if words := amount_line(run):
+        click.echo(f"  {words}")
     left = stuck(opened.ledger, project)
     among = opened.ledger.visits(project, [State.FAILED]) + [one.visit for one in left]
     groups = by_cause(opened.ledger, project, among=among)
     print_causes(tables.console(stderr=True), groups, project, run_again=True)
+    for words in access_lines(opened.store, opened.settings, run):
+        click.echo(f"  {escaped(words)}")
     return tables.exit_code(opened.ledger, project) or int(bool(left))

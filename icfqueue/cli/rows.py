@@ -6,9 +6,10 @@ import csv
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from icfqueue.cli.display.fitting import ALWAYS, GAP, fitting, width_of
 from icfqueue.core.plain_text import escaped
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -38,7 +39,12 @@ def print_json(rows: Iterable[dict[str, Any]]) -> None:
 
 
 def print_table(
-    heads: Sequence[str], rows: Sequence[Sequence[str]], *, right: str = "", cut: str = ""
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: str = "",
+    cut: str = "",
+    importance: Mapping[str, int] | None = None,
 ) -> None:
     """Print lines under each other, columns two blanks apart.
 
@@ -47,24 +53,31 @@ def print_table(
     right
         Heads of the columns of numbers, with blanks between.
     cut
-        Head of the column that is cut when the terminal is too narrow.
+        Head of the column that is cut when the terminal is too narrow, and no other
+        column is left that may be left out.
+    importance
+        Of columns that may be left out, by head: the lowest goes first.
     """
     lines = [list(heads), *([_cell(text) for text in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     room = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDE
+    weights = [(importance or {}).get(head, ALWAYS) for head in heads]
+    chosen = fitting(widths, weights, room)
     place = heads.index(cut) if cut else None
     if place is not None:
-        over = max(0, sum(widths) + 2 * (len(widths) - 1) - room)
+        over = max(0, width_of([widths[one] for one in chosen]) - room)
         widths[place] = max(min(LEAST, widths[place]), widths[place] - over)
-    to_right = [head in right.split() for head in heads]
+    numbers = right.split()
     for line in lines:
         if place is not None and len(line[place]) > widths[place]:
             line[place] = line[place][: widths[place] - 1] + "…"
         cells = (
-            text.rjust(width) if number else text.ljust(width)
-            for text, width, number in zip(line, widths, to_right, strict=True)
+            line[one].rjust(widths[one])
+            if heads[one] in numbers
+            else line[one].ljust(widths[one])
+            for one in chosen
         )
-        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+        sys.stdout.write((" " * GAP).join(cells).rstrip() + "\n")
 
 
 def harmless(value: Any) -> Any:

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import click
+
+from icfqueue.cli.shell.loudness import verbose
 from icfqueue.core.errors import NothingYet
 
 if TYPE_CHECKING:
@@ -140,6 +143,9 @@ def session(
         client = address.check()
         opened.callback(client.close)
         made = Session(chosen, store, address, client, embedded)
+        if verbose():
+            said = f"store directory {store.root}, store URL {chosen.store_url}, broker "
+            click.echo(f"{said}{address.shown}", err=True)
         made.ledger.check_layout()
         # Not sooner: it imports redis, which is done while the embedded server starts.
         from icfqueue.pipeline.health.store_watch import StoreWatch

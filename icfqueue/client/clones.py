@@ -357,7 +357,8 @@ def _text(remote: RemoteStore, path: str, credential: str | None) -> str:
             realm = shlex.quote(f"realm={shown(remote.realm)}")
             error.hint = (
                 f"`datalad credentials set {name} type=user_password user=USER {realm}` "
-                f"asks for the password; then clone again with --credential {name}"
+                "asks for the password; then the same command again with --credential "
+                f"{name}"
             )
         else:
             error.hint = "ask the store's data manager how to log in"

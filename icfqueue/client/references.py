@@ -21,6 +21,7 @@ from icfqueue.outputs.deposit import Deposit
 from icfqueue.store.directory import Store
 from icfqueue.store.disk import disk_trouble
 from icfqueue.store.inventory import present
+from icfqueue.store.near_misses import like_project
 
 _TRIES = 3
 """How often a deposit may be replaced while its references are written."""
@@ -56,7 +57,11 @@ def write_references(store: Store, project: str, named: Sequence[str]) -> Iterat
     if not visits:
         raise UsageError(
             f"no visit of {project} has a dataset in {store.root}",
-            hint="is --store-dir right? `icfqueue run` makes datasets",
+            hint=like_project(
+                store,
+                project,
+                "is --store-dir right? 'icfqueue run PROJECT' makes datasets",
+            ),
         )
     for visit in visits:
         with disk_trouble("writing references"):
@@ -105,6 +110,7 @@ def _text(store: Store, visit: Visit, found: Deposit) -> tuple[Told, str | None]
         except (ToolFailed, BadZipFile, ValueError):
             return Told(visit, why_not="its dataset is damaged"), None
     if places is None:
+        again = f"icfqueue run {visit.project} {visit.id}"
         why = "its dataset does not say where images begin; with the tarball in the store "
-        return Told(visit, why_not=f"{why}directory `icfqueue run` makes it anew"), None
+        return Told(visit, why_not=f"{why}directory '{again}' makes it anew"), None
     return Told(visit, len(places)), references.dump(found.source.url, places)

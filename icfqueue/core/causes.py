@@ -36,7 +36,35 @@ class Words(TypedDict, total=False):
 UNKNOWN = "unknown"
 """Of a record that an older release wrote, whose error names no class known here."""
 
+# What to do, in whole: the default hints of errors. PROJECT and VISIT are filled in.
+OBTAIN = (
+    "obtain the tarball again and compare its MD5 with the archive's, then "
+    "'icfqueue retry PROJECT VISIT'"
+)
+ANEW = (
+    "put the old tarball back and 'icfqueue retry PROJECT VISIT', or make every output "
+    "anew: 'icfqueue run PROJECT VISIT --force'"
+)
+LOG_IN = (
+    "give DataLad a credential for this project, 'datalad credentials set NAME "
+    "type=user_password user=USER', try it by 'icfqueue doctor --project PROJECT "
+    "--credential NAME', then 'icfqueue run PROJECT --credential NAME'"
+)
+LOOK_IN_STORE = (
+    "'icfqueue doctor --project PROJECT' looks whether the store has the project; if "
+    "the visit was mistyped, 'icfqueue forget PROJECT VISIT'"
+)
+LOOK_IN_LOG = (
+    "look for that time in the worker's and the node's log (out of memory?); "
+    "then 'icfqueue retry PROJECT VISIT'"
+)
+LOOK_FOR_FILES = (
+    "the visit is tried again; if that does not help, 'icfqueue run PROJECT VISIT "
+    "--force'. Mount options that help are in the documentation for administrators"
+)
+
 _AGAIN = "obtain the tarball again"
+_FORCE = "'icfqueue run PROJECT VISIT --force'"
 _WAIT = "nothing to do: it is tried again"
 
 CAUSES: dict[str, Cause] = {
@@ -48,10 +76,10 @@ CAUSES: dict[str, Cause] = {
     "two-tars": Cause("data follow the tarball's end mark", "pack it again as one tar"),
     "no-dicom": Cause("no member is a DICOM file", "look at it with `tar -tvf`"),
     "bad-name": Cause("a member's name cannot be in a dataset", "pack it again without it"),
-    "changed": Cause("not the tarball that outputs were made from", "use --force"),
-    "foreign": Cause("outputs of another tool are there", "leave it out, or use --force"),
-    "metadata": Cause("metadata files are missing or damaged", "run it with --force"),
-    "deposit": Cause("the deposit is missing or not right", "run it with --force"),
+    "changed": Cause("not the tarball that outputs were made from", _FORCE),
+    "foreign": Cause("outputs of another tool are there", "leave it or run it anew"),
+    "metadata": Cause("metadata files are missing or damaged", _FORCE),
+    "deposit": Cause("the deposit is missing or not right", _FORCE),
     "kept": Cause("the tarball was not removed", "find out which tarball is right"),
     "not-in-store": Cause("neither here nor in the store", "check project, visit and URL"),
     "access": Cause("the store refuses", "give DataLad a credential, then retry"),
@@ -67,14 +95,14 @@ CAUSES: dict[str, Cause] = {
     "permission": Cause("a file may not be read or written", "look at owner and mode"),
     "unsafe-path": Cause("a link is in the way", "look at the folder, remove the link"),
     "catalog": Cause("the catalog cannot be written", "see the message"),
-    "setup": Cause("a program or setting is missing on a worker", "icfqueue doctor"),
-    "tool": Cause("git or git-annex failed", "icfqueue doctor, then retry"),
+    "setup": Cause("a program or setting is missing on a worker", "'icfqueue doctor'"),
+    "tool": Cause("git or git-annex failed", "'icfqueue doctor', then retry"),
     "stall": Cause("a step made no progress", "look at disk and network, then retry"),
     "memory": Cause("a worker ran out of memory", "give workers more, then retry"),
     "crash": Cause("the visit took down its worker", "look into the log, then retry"),
     "broker": Cause("the broker had what is not ours", _WAIT),
     "system": Cause("the system refused a call", "look into the worker's log"),
-    "unreadable": Cause("the visit's record cannot be read", "icfqueue forget it"),
+    "unreadable": Cause("its record cannot be read", "'icfqueue forget PROJECT VISIT'"),
     "bug": Cause("a fault of icfqueue", "report it with the worker's log"),
     UNKNOWN: Cause("written by an older release", "see the message"),
 }

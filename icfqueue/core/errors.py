@@ -44,8 +44,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal, Self, Unpack
 
+from icfqueue.core import causes
 from icfqueue.core.causes import Words
-from icfqueue.core.plain_text import escaped
+from icfqueue.core.plain_text import escaped, for_visit
 
 Kind = Literal["permanent", "transient"]
 
@@ -59,7 +60,8 @@ class IcfqueueError(Exception):
         What was found, with path, member or address. It reaches terminals, records and
         pages, so what no printer prints is escaped, wherever it came from.
     hint
-        A remedy that works when it is pasted. None is the class's own; an empty one says
+        A remedy that works when it is pasted; commands stand in single quotes, or in
+        backticks if such quotes are in them. None is the class's own; an empty one says
         that the message says it all.
     """
 
@@ -146,6 +148,7 @@ class StepError(IcfqueueError):
         self.project = self.project or project
         self.visit = self.visit or visit
         self.step = self.step or step
+        self.hint = for_visit(self.hint, self.project, self.visit)
         return self
 
     def to_dict(self) -> dict[str, str]:
@@ -174,7 +177,7 @@ class BadTarball(PermanentError):
     """
 
     default_cause = "damaged"
-    default_hint = "obtain the tarball again and compare its MD5 with the archive's"
+    default_hint = causes.OBTAIN
 
     def __init__(
         self, message: str, *, may_grow: bool = True, **words: Unpack[Words]
@@ -193,7 +196,7 @@ class TarballChanged(PermanentError):
     """The tarball is not the one that the existing outputs were made from."""
 
     default_cause = "changed"
-    default_hint = "put the old tarball back, or use --force to make every output anew"
+    default_hint = causes.ANEW
 
 
 class AccessDenied(PermanentError):
@@ -208,10 +211,7 @@ class AccessDenied(PermanentError):
     """
 
     default_cause = "access"
-    default_hint = (
-        "give DataLad a credential for this project (`datalad credentials set NAME …`), "
-        "try it by `icfqueue doctor`, then `icfqueue retry`"
-    )
+    default_hint = causes.LOG_IN
 
     def __init__(
         self,
@@ -230,9 +230,7 @@ class NotInStore(PermanentError):
     """The tarball is neither in the store directory nor at the store URL."""
 
     default_cause = "not-in-store"
-    default_hint = (
-        "check project, visit and store URL; the directory listing shows what is there"
-    )
+    default_hint = causes.LOOK_IN_STORE
 
 
 class UnsafePath(PermanentError):
@@ -245,10 +243,7 @@ class Crashed(PermanentError):
     """The visit took down its worker as often as the settings allow."""
 
     default_cause = "crash"
-    default_hint = (
-        "look for that time in the worker's and the node's log (out of memory?); "
-        "then 'icfqueue retry'"
-    )
+    default_hint = causes.LOOK_IN_LOG
 
 
 class TransientError(StepError):
@@ -274,10 +269,7 @@ class NotSeen(TransientError):
     """What an earlier step left is not seen here: network file systems take their time."""
 
     default_cause = "not-seen"
-    default_hint = (
-        "the visit is tried again; if that does not help, enqueue it anew. Mount options "
-        "that help are in the documentation for administrators"
-    )
+    default_hint = causes.LOOK_FOR_FILES
 
 
 class NetworkTrouble(TransientError):

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import logging
 
+_KILO = 1000.0
+
 MOST = 120
 """Characters of a text from outside that a message has room for."""
 
@@ -41,6 +43,32 @@ def shown(text: object, most: int = MOST) -> str:
     # Cut before the work is done: a header may have 64 kB.
     line = escaped(" ".join(str(text)[: 8 * most].split()))
     return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def size(count: float) -> str:
+    """Return an amount of bytes for people: ``41.0 kB``, ``1.2 GB``; 1 kB = 1000 B.
+
+    As SI has it, and as the tables of the status show sizes. Where two sizes are compared
+    that may differ by a byte, all digits are given instead.
+    """
+    if count < _KILO:
+        return f"{count:.0f} bytes"
+    for unit in ("kB", "MB", "GB"):
+        count /= _KILO
+        if count < _KILO - 0.05:
+            return f"{count:.1f} {unit}"
+    return f"{count / _KILO:.1f} TB"
+
+
+def for_visit(hint: str, project: str, visit: str = "") -> str:
+    """Return a hint whose commands are about a visit: for PROJECT and VISIT its ids.
+
+    Where an error is found it is often not known which visit it belongs to.
+    """
+    for word, value in (("PROJECT", project), ("VISIT", visit)):
+        if value:
+            hint = hint.replace(word, value)
+    return hint
 
 
 def escape_record(record: logging.LogRecord) -> bool:

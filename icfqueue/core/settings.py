@@ -190,6 +190,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="Bytes of the disk that a download leaves free."),
     ] = 1 << 30
 
+    task_events: Annotated[
+        bool,
+        Meta(
+            description="Whether workers tell Celery's own tools, as Flower, of each task "
+            "and that they live."
+        ),
+    ] = True
+
     log_format: Annotated[
         Literal["text", "json"],
         Meta(

@@ -13,6 +13,8 @@ Keys, below ``icfqueue:``::
     in:<project>:<state>      set of visit ids, for each of the six states
     ready:<project>:<step>    set of visit ids that are queued at that step
     totals:<project>          hash: tar_bytes, read_bytes, read_dicoms
+    tally:<project>           hash: what happened to its visits, counted, for monitoring
+                              (icfqueue/ledger/stored/tallies.py)
     progress:<project>        hash: visit id to "<bytes> <dicoms>" of the running step
     leases                    sorted set of running visits by the end of their lease
     due                       sorted set of waiting visits by the time they go on
@@ -60,6 +62,7 @@ KINDS = {
     "in": "set",
     "ready": "set",
     "totals": "hash",
+    "tally": "hash",
     "progress": "hash",
     "leases": "zset",
     "due": "zset",

@@ -18,6 +18,7 @@ from icfqueue.ledger.room import Room
 from icfqueue.ledger.roster import Roster
 
 if TYPE_CHECKING:  # it needs what is defined here
+    from icfqueue.ledger.stored.tallies import RedisTallies
     from icfqueue.ledger.stored.turns import Turns
     from icfqueue.ledger.telling.events import Events
 
@@ -83,6 +84,8 @@ class Ledger(Protocol):
         What happened to visits, in order.
     turns
         Who is served next, and whose message is missing.
+    tallies
+        What happened, counted: for monitoring.
     """
 
     @property
@@ -97,6 +100,8 @@ class Ledger(Protocol):
     def events(self) -> Events: ...
     @property
     def turns(self) -> Turns: ...
+    @property
+    def tallies(self) -> RedisTallies: ...
 
     # Records
 

@@ -32,6 +32,7 @@ from icfqueue.ledger.stored.lua_scripts import Script
 from icfqueue.ledger.stored.mending import Mender, members_of
 from icfqueue.ledger.stored.record_table import RecordTable, layout_compared
 from icfqueue.ledger.stored.spoilt import Spoilt, mended
+from icfqueue.ledger.stored.tallies import RedisTallies
 from icfqueue.ledger.stored.turns import RedisTurns
 from icfqueue.ledger.telling.events import RedisEvents
 
@@ -66,6 +67,7 @@ class RedisLedger:
         self._lives = Script(client, lua_scripts.LIVES)
         self._workers = Script(client, lua_scripts.WORKERS)
         self.turns = RedisTurns(client, self._table)
+        self.tallies = RedisTallies(client)
         self.locks = RedisLocks(client)
         self.notes = RedisNotes(client)
         self.room = RedisRoom(client)
@@ -86,7 +88,7 @@ class RedisLedger:
         if isinstance(found, Unreadable):
             raise UnreadableRecord(
                 f"the record of {visit} cannot be read: {found.why}",
-                hint=found.hint or f"icfqueue forget {visit.project} {visit.id}",
+                hint=found.hint or f"'icfqueue forget {visit.project} {visit.id}'",
             )
         return found
 

@@ -6,6 +6,7 @@ compared; what differs is named, with what to do. Nothing is changed.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -54,8 +55,8 @@ class Difference:
     unreachable: bool = False
 
 
-REDO = "icfqueue enqueue --force makes it anew"
-AGAIN = "icfqueue enqueue goes on with it"
+REDO = "'icfqueue run PROJECT VISIT --force' makes it anew"
+AGAIN = "'icfqueue run PROJECT VISIT' goes on with it"
 
 
 def differences(
@@ -86,7 +87,11 @@ def differences(
     found = entry.record if entry else None
     if found and found.active:
         words = f"not finished ({found.state} at {found.step})"
-        return [Difference("record", words, "icfqueue status --wait, then verify again")]
+        return [
+            Difference(
+                "record", words, "'icfqueue status PROJECT --wait', then verify again"
+            )
+        ]
     parts = (
         _record(found),
         _dataset(job, found),
@@ -101,11 +106,13 @@ def differences(
 
 def _record(found: Record | None) -> Iterator[Difference]:
     if found is None:
-        yield Difference("record", "there is none", "icfqueue reconcile makes one")
+        yield Difference(
+            "record", "there is none", "'icfqueue reconcile PROJECT' makes one"
+        )
     elif found.state != State.DONE:
         message = (found.error or {}).get("message", "")
         words = f"{found.state} at {found.step}" + (f": {message}" if message else "")
-        yield Difference("record", words, "icfqueue retry goes on with it")
+        yield Difference("record", words, "'icfqueue retry PROJECT VISIT' goes on with it")
 
 
 def _dataset(job: Job, found: Record | None) -> Iterator[Difference]:
@@ -183,7 +190,7 @@ def _store(job: Job, remote: RemoteStore | None) -> Iterator[Difference]:
 def _catalog(job: Job, found: Record | None, listed: set[Visit]) -> Iterator[Difference]:
     if found is None or found.state != State.DONE or not found.options.catalog:
         return
-    again = f"icfqueue catalog {job.visit.project} builds it anew"
+    again = "'icfqueue catalog PROJECT' builds it anew"
     if not study.has_page(job.store, job.visit, job.options.store_url):
         yield Difference("catalog", "its page is missing", again)
     elif job.visit not in listed:
@@ -246,7 +253,7 @@ def orphans(
     for visit in sorted(listed - visits):
         words = f"{visit.id} is on the study page, but has no files"
         found.append(
-            Difference("catalog", words, f"icfqueue catalog {project} builds it anew")
+            Difference("catalog", words, f"'icfqueue catalog {project}' builds it anew")
         )
     work = store.project_dir(project) / HIDDEN
     busy = {visit.id for visit in active}
@@ -255,6 +262,11 @@ def orphans(
         if name not in busy and name not in OF_A_STORE:
             words = f"{path} was left behind by a visit that is not active"
             found.append(
-                Difference("work folder", words, f"icfqueue retry, or remove {path}")
+                Difference(
+                    "work folder",
+                    words,
+                    f"`icfqueue run {project} {shlex.quote(name)}` goes on with it, "
+                    f"`rm -r {shlex.quote(str(path))}` removes it",
+                )
             )
     return found

@@ -26,8 +26,10 @@ from icfqueue.store.directory import Store
 TAIL = 400
 """Characters of a failed command's last words that are shown."""
 
-REDO = "icfqueue enqueue --force makes it anew"
-LOOK = "can DataLad reach the store with this credential? icfqueue doctor"
+REDO = "'icfqueue run PROJECT VISIT --force' makes it anew"
+LOOK = (
+    "can DataLad reach the store with this credential? 'icfqueue doctor --project PROJECT'"
+)
 
 
 @dataclass(frozen=True, slots=True)

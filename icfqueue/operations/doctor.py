@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -20,11 +21,13 @@ import redis
 from icfqueue.broker import aside, connection, refusals
 from icfqueue.broker.embedded import EmbeddedServer
 from icfqueue.core.errors import IcfqueueError, NewerLayout, StepError, Unreachable
+from icfqueue.core.plain_text import size
 from icfqueue.core.processes.groups import without_secrets
 from icfqueue.core.settings import Settings
 from icfqueue.dataset import programs
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.operations.status import unreadable
+from icfqueue.overview import fleet
 from icfqueue.remote import quiet_datalad
 from icfqueue.store.beneath import sharing
 from icfqueue.store.directory import Store
@@ -91,6 +94,22 @@ def examine(settings: Settings, project: str | None = None) -> Iterator[Finding]
     yield from _umask(settings)
 
 
+def examine_fleet(settings: Settings) -> Iterator[Finding]:
+    """Yield a finding for each thing in which the workers that live could differ.
+
+    Raises
+    ------
+    Unreachable
+        The broker does not answer.
+    """
+    with _opened(settings) as (client, _):
+        ledger = RedisLedger(client)
+        ledger.check_layout()
+        signs = ledger.roster.signs()
+    for trait in fleet.compare(signs, settings.keep_free):
+        yield Finding(trait.what, trait.found, trait.remedy, trait.bad, trait.note)
+
+
 def _git() -> Finding:
     words = _first_line(["git", "version"])
     numbers = [part for part in words.split(" ")[2].split(".") if part.isdigit()]
@@ -152,7 +171,7 @@ def _broker(settings: Settings) -> Finding:
         found = "; ".join(fault for fault, _ in wrong)
         remedy = "; ".join(cure for _, cure in wrong)
         return Finding(
-            "broker", f"{where}: {found}", f"{remedy} (see ops/valkey.conf)", bad=True
+            "broker", f"{where}: {found}", f"{remedy} (ops/valkey/valkey.conf)", bad=True
         )
     return Finding("broker", f"{where} answers, keeps its data")
 
@@ -176,7 +195,7 @@ def _strange(settings: Settings) -> Finding:
         "strange messages",
         f"{count} put aside, for none is icfqueue's; the latest:{''.join(lines)}",
         "somebody else writes to this broker: give it a password and users of its own "
-        "(ops/users.acl)",
+        "(ops/valkey/users.acl)",
         note=True,
     )
 
@@ -199,8 +218,8 @@ def _records(settings: Settings) -> Finding:
         "records",
         f"{len(found)} cannot be read; {first.visit}: {first.why}",
         first.hint
-        or f"icfqueue reconcile {first.visit.project}, or icfqueue forget "
-        f"{first.visit.project} {first.visit.id}",
+        or f"'icfqueue reconcile {first.visit.project}', or 'icfqueue forget "
+        f"{first.visit.project} {first.visit.id}'",
         bad=True,
     )
 
@@ -220,8 +239,18 @@ def _store_dir(settings: Settings) -> Finding:
             "its owner must let you write; is it mounted read-only?",
             bad=True,
         )
-    room = store.room() / 1e9
-    return Finding("store directory", f"{store.root} can be written, {room:.0f} GB free")
+    room = store.room()
+    found = f"{store.root} can be written, {size(room)} free"
+    if room < max(settings.keep_free, 1):
+        return Finding(
+            "store directory",
+            f"{found}, of which {size(settings.keep_free)} are to stay so: nothing is "
+            "downloaded",
+            f"make room there, or lower the setting keep_free: `du -xh -d 2 "
+            f"{shlex.quote(str(store.root))} | sort -h | tail` shows what is large",
+            bad=True,
+        )
+    return Finding("store directory", found)
 
 
 def _shared(settings: Settings) -> Finding:

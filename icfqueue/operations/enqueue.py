@@ -261,7 +261,7 @@ class Producer:
 
 def _left_alone(found: Unreadable) -> Plan:
     """Return the plan for a visit whose record cannot be read."""
-    hint = found.hint or f"icfqueue forget {found.visit.project} {found.visit.id}"
+    hint = found.hint or f"'icfqueue forget {found.visit.project} {found.visit.id}'"
     why = f"its record cannot be read: {found.why} ({hint})"
     return Plan(found.visit, Deed.UNREADABLE, why)
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from icfqueue.core.errors import StepError, UsageError
+from icfqueue.core.errors import StepError
 from icfqueue.core.options import Options, Outcome
 from icfqueue.core.settings import Settings
 from icfqueue.core.steps import NAMES
@@ -21,11 +21,13 @@ from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
 from icfqueue.ledger.ledger import Entry, Ledger, Unreadable
 from icfqueue.ledger.record import Record, State
+from icfqueue.operations.select_visits import near_names
 from icfqueue.outputs import completeness, deposit, metadata_files
 from icfqueue.steps import index_tar
 from icfqueue.steps.job import Job
 from icfqueue.store.directory import Store
 from icfqueue.store.inventory import present
+from icfqueue.store.near_misses import check_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +64,7 @@ def reconcile(settings: Settings, store: Store, ledger: Ledger, project: str) ->
     UsageError
         The store directory has no such project.
     """
-    if not store.is_folder(store.project_dir(project)):
-        raise UsageError(
-            f"{store.project_dir(project)} is not there",
-            hint="is the project's name right, and the store mounted?",
-        )
+    check_folder(store, project)
     mending = _Mending(settings, store, ledger)
     done = mending.done
     visits = sorted({*present(store, project), *ledger.visits(project)})
@@ -99,7 +97,7 @@ class _Mending:
             return
         found = _record(self.settings, self.store, visit)
         if isinstance(found, str):
-            forget = f"icfqueue forget {visit.project} {visit.id}"
+            forget = f"'icfqueue forget {visit.project} {visit.id}'"
             why = f"its record cannot be read: {entry.why} ({forget}); " if entry else ""
             done.left[visit] = why + found
         elif not self.ledger.forget(visit, entry):
@@ -159,7 +157,9 @@ def forget(
         if running and not force:
             done.left[visit] = "it is being worked on: --force takes it away"
         elif entry is None and not store.work_dir(visit).exists():
-            done.left[visit] = "it was never enqueued"
+            near = near_names(visit.id, (v.id for v in ledger.visits(visit.project)))
+            guess = f"; did you mean {' or '.join(near)}?" if near else ""
+            done.left[visit] = f"it was never enqueued{guess}"
             ledger.forget(visit, None)
         elif not ledger.forget(visit, entry, force=force):
             done.left[visit] = "it has changed, or a worker holds it: try again, or --force"

@@ -169,7 +169,8 @@ def _check_somewhere(sources: Sources, visits: Sequence[Visit]) -> None:
         except (Unreachable, TransientError, AccessDenied) as error:
             kind = AccessDenied if isinstance(error, AccessDenied) else Unreachable
             # Nothing was enqueued that could be tried again.
-            hint = error.hint.partition(", then `icfqueue retry`")[0]
+            hint = error.hint.partition(", then 'icfqueue r")[0]
+            hint = "; ".join(filter(None, (hint, _guess(sources, away[0]))))
             said = f"{_some(away)}: not here, and {error.message}"
             raise kind(said, hint=hint) from None
     if lost:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from icfqueue.core.steps import NAMES
+from icfqueue.core.causes import UNKNOWN
+from icfqueue.core.steps import FETCH, NAMES
+from icfqueue.core.visit import Visit
 from icfqueue.ledger.ledger import Entry, Ledger, Unreadable
 from icfqueue.ledger.record import ACTIVE, PENDING, Record, State
 from icfqueue.overview.failures import error_of
@@ -29,6 +31,8 @@ class ProjectSummary:
         Size of all tarballs known, and of those that were indexed.
     read_dicoms
         DICOM files in the tarballs that were indexed.
+    lined_up
+        Visits that are queued, by the step that they stand at.
     """
 
     project: str
@@ -36,6 +40,7 @@ class ProjectSummary:
     tar_bytes: int
     read_bytes: int
     read_dicoms: int
+    lined_up: dict[str, int] = field(default_factory=dict)
 
     @property
     def visits(self) -> int:
@@ -47,6 +52,11 @@ class ProjectSummary:
         return sum(self.counts[state] for state in ACTIVE)
 
     @property
+    def between(self) -> int:
+        """Visits that have begun and are queued for their next step."""
+        return sum(self.lined_up.values()) - self.lined_up.get(FETCH.name, 0)
+
+    @property
     def drained(self) -> bool:
         """Whether nothing is left to be done."""
         return self.active == 0
@@ -55,12 +65,14 @@ class ProjectSummary:
 def summary(ledger: Ledger, project: str) -> ProjectSummary:
     """Return the line of one project."""
     totals = ledger.totals(project)
+    counts, lined_up = ledger.on_the_way(project)
     return ProjectSummary(
         project,
-        ledger.counts(project),
+        counts,
         totals["tar_bytes"],
         totals["read_bytes"],
         totals["read_dicoms"],
+        lined_up,
     )
 
 
@@ -75,8 +87,34 @@ def summary_json(found: ProjectSummary) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which visits of a project are asked for.
+
+    Attributes
+    ----------
+    states
+        In one of these states.
+    causes
+        Whose last error has one of these causes; empty if that does not matter.
+    among
+        These alone; None for all.
+    """
+
+    states: tuple[State, ...] = tuple(State)
+    causes: Collection[str] = ()
+    among: Collection[Visit] | None = None
+
+    def only(self, *states: State) -> Wanted:
+        """Return the same, in some of the states."""
+        return replace(self, states=tuple(one for one in self.states if one in states))
+
+
+EVERYTHING = Wanted()
+
+
 def project_lines(
-    ledger: Ledger, project: str, states: Iterable[State] = State
+    ledger: Ledger, project: str, wanted: Wanted = EVERYTHING
 ) -> Iterator[str]:
     """Yield what ``status PROJECT --format json`` prints, a line for each visit.
 
@@ -86,19 +124,36 @@ def project_lines(
     counts = {state.value: count for state, count in ledger.counts(project).items()}
     yield f'{{"project": {json.dumps(project)},\n "counts": {json.dumps(counts)},\n'
     before = ' "visits": [\n  '
-    for entry in found_of(ledger, project, states):
+    for entry in found_of(ledger, project, wanted):
         yield f"{before}{json.dumps(visit_json(entry))}"
         before = ",\n  "
     yield ' "visits": []}\n' if before[0] == " " else "\n ]}\n"
 
 
 def found_of(
-    ledger: Ledger, project: str, states: Iterable[State] = State
+    ledger: Ledger, project: str, wanted: Wanted = EVERYTHING
 ) -> Iterator[Record | Unreadable]:
-    """Yield the records of `project` in `states`, by visit id, in batches."""
-    for entry in ledger.get_many(ledger.visits(project, states)):
-        if entry:
-            yield entry.record if isinstance(entry, Entry) else entry
+    """Yield the records of `project` that are `wanted`, by visit id, in batches."""
+    states = set(wanted.states)
+    if wanted.causes:
+        # What is done has no error; most visits need not be read.
+        states.discard(State.DONE)
+    visits = ledger.visits(project, states) if states else []
+    if wanted.among is not None:
+        chosen = set(wanted.among)
+        visits = [visit for visit in visits if visit in chosen]
+    for entry in ledger.get_many(visits):
+        if entry is None:
+            continue
+        found = entry.record if isinstance(entry, Entry) else entry
+        if not wanted.causes or _cause_of(found) in wanted.causes:
+            yield found
+
+
+def _cause_of(found: Record | Unreadable) -> str | None:
+    """Return the cause of a visit's last error; None if it has none."""
+    error = error_of(found) if isinstance(found, Unreadable) else found.error
+    return error.get("cause", UNKNOWN) if error else None
 
 
 def unreadable(ledger: Ledger, project: str) -> list[Unreadable]:
@@ -112,7 +167,7 @@ def stuck(ledger: Ledger, project: str) -> list[Unreadable]:
     Nothing is done for them by this release, so that they are not to be waited for.
     """
     found = []
-    for one in found_of(ledger, project, ACTIVE):
+    for one in found_of(ledger, project, Wanted(ACTIVE)):
         if not isinstance(one, Unreadable):
             return []
         found.append(one)

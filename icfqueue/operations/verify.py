@@ -12,6 +12,7 @@ from typing import Any
 from icfqueue.catalog import study
 from icfqueue.core.errors import StepError, UsageError
 from icfqueue.core.options import Options
+from icfqueue.core.plain_text import for_visit
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit, check_id, expand
 from icfqueue.dataset import clone
@@ -23,6 +24,7 @@ from icfqueue.remote.client import RemoteStore
 from icfqueue.steps.job import Job
 from icfqueue.store.directory import Store
 from icfqueue.store.inventory import present
+from icfqueue.store.near_misses import like_project
 
 
 @dataclass
@@ -107,7 +109,9 @@ class Verification:
         if not found:
             raise UsageError(
                 f"nothing of {self.project} in {self.store.root}",
-                hint="is --store-dir right, and was anything done?",
+                hint=like_project(
+                    self.store, self.project, "is --store-dir right, and was anything done?"
+                ),
             )
         return found
 
@@ -149,8 +153,12 @@ class Verification:
             "state": entry.record.state.value if entry else None,
             "unreachable": any(difference.unreachable for difference in found),
             "proof": proven,
-            "differences": [asdict(difference) for difference in found],
+            "differences": [_filled(difference, visit) for difference in found],
         }
+
+
+def _filled(found: audit.Difference, visit: Visit) -> dict[str, Any]:
+    return {**asdict(found), "hint": for_visit(found.hint, visit.project, visit.id)}
 
 
 def _hopeless(found: list[audit.Difference]) -> bool:

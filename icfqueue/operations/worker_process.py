@@ -357,8 +357,8 @@ def end_of_time(walltime: str | None, grace: float) -> float | None:
     return max(now, end - grace - LAST_WORD - MARGIN)
 
 
-def parse_time(text: str) -> float:
-    """Return the seconds that `text` stands for.
+def parse_time(text: str, option: str = "--walltime") -> float:
+    """Return the seconds that `text`, given with `option`, stands for.
 
     Raises
     ------
@@ -374,5 +374,5 @@ def parse_time(text: str) -> float:
         days, hours, minutes, seconds = (int(part or 0) for part in slurm.groups())
         return days * 86400.0 + hours * 3600 + minutes * 60 + seconds
     raise UsageError(
-        f"--walltime: {text!r} is no time", hint="for example 90m, 4h or 1-12:00:00"
+        f"{option}: {text!r} is no time", hint="for example 90m, 4h or 1-12:00:00"
     )

@@ -218,5 +218,5 @@ def _parsed(path: Path, content: bytes) -> Any:
 def _bad(path: Path, why: str) -> BadMetadata:
     return BadMetadata(
         f"{path} cannot be used: {why}",
-        hint="remove it or use --force; it is then made anew from the tarball",
+        hint="it is made anew from the tarball by 'icfqueue run PROJECT VISIT --force'",
     )

@@ -170,7 +170,7 @@ def read_offsets(
     if missing is not None:
         raise TarballChanged(
             f"{visit.storepath} has no member {missing!r}, which its metadata list",
-            hint="--force makes everything anew from this tarball",
+            hint="'icfqueue run PROJECT VISIT --force' makes everything anew from it",
         )
     return [places[path] for path in paths]
 

@@ -30,6 +30,9 @@ PRIOR = 0.01
 SETTLES = 10.0
 """Seconds after which a running step's own pace counts as much as that of all others."""
 
+BETWEEN = 1.0
+"""Most seconds between two steps of a process that has work."""
+
 DEALT = 2000
 """Visits up to which they are dealt out one by one; beyond, no single one matters."""
 
@@ -67,6 +70,8 @@ class Task:
         Bytes that it deals with in all, if that is not `size`: of a download that goes on.
     seconds
         How long the running step has been at it; None if the visit waits for a worker.
+    rate
+        Bytes a second that it moves by now: what it took to begin is left out.
     """
 
     step: str
@@ -75,6 +80,14 @@ class Task:
     moved: int = 0
     to_move: int | None = None
     seconds: float | None = None
+    rate: float | None = None
+
+    @property
+    def moving(self) -> float | None:
+        """Seconds for which bytes moved so far; None if none did."""
+        if self.rate:
+            return self.moved / self.rate
+        return self.seconds if self.moved else None
 
 
 class Pace:
@@ -188,8 +201,9 @@ class Estimate:
             Others stand in line: who does nothing is not for want of work.
         """
         self._most = max(self._most, running)
-        if lined_up:
+        if lined_up and (running or self._steps[1]):
             # Between two steps a process asks for the next one, which takes its time, too.
+            # Before the first step is done, it is for another reason.
             self._used = [
                 self._used[0] * LOOKS + min(1.0, running / self.at_once),
                 self._used[1] * LOOKS + 1.0,
@@ -263,7 +277,9 @@ class Estimate:
     def _between(self) -> float:
         """Return the seconds that pass between two steps of a process."""
         used = max(0.05, self._used[0] / self._used[1])
-        return (1 / used - 1) * self._steps[0] / self._steps[1] if self._steps[1] else 0.0
+        if not self._steps[1]:
+            return 0.0
+        return min(BETWEEN, (1 / used - 1) * self._steps[0] / self._steps[1])
 
     def _is_known(self, tasks: set[Task], running: Sequence[Task]) -> bool:
         """Tell whether the steps with the bytes were measured that are still to be done."""
@@ -279,9 +295,9 @@ class Estimate:
         return {
             name: self._paces[name].line(
                 [
-                    (task.moved, task.seconds)
+                    (task.moved, task.moving)
                     for task in running
-                    if task.step == name and task.seconds and task.moved
+                    if task.step == name and task.moving
                 ]
                 if name in _BYTEWISE
                 else ()
@@ -321,10 +337,11 @@ def _to_go(task: Task, whole: float, size: float) -> float:
     """
     seconds = task.seconds or 0.0
     usual = max(whole - seconds, 0.05 * whole)
-    if task.step not in _BYTEWISE or not task.moved or not seconds:
+    moving = task.moving
+    if task.step not in _BYTEWISE or not moving:
         return usual
     to_move = task.to_move or size
     usual = whole * max(0.0, 1 - task.moved / to_move) if to_move else usual
-    own = seconds / task.moved * max(0.0, to_move - task.moved)
-    weight = seconds / (seconds + SETTLES)
+    own = moving / task.moved * max(0.0, to_move - task.moved)
+    weight = moving / (moving + SETTLES)
     return weight * own + (1 - weight) * usual

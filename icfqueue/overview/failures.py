@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from icfqueue.core.causes import CAUSES, UNKNOWN
 from icfqueue.core.errors import UnreadableRecord
+from icfqueue.core.plain_text import for_visit
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.ledger import Entry, Ledger, Unreadable
 from icfqueue.ledger.record import State
@@ -48,6 +49,9 @@ class CauseGroup:
         Ids, in order.
     transient
         Whether trying again later can help without anything else being done.
+    due
+        When the first of them is tried again (seconds since 1970); None for those that
+        failed for good.
     """
 
     cause: str
@@ -58,6 +62,7 @@ class CauseGroup:
     remedy: str
     visits: list[str]
     transient: bool
+    due: float | None = None
 
     @property
     def retry_helps(self) -> bool:
@@ -72,28 +77,33 @@ class _Gathered:
     visits: list[str] = field(default_factory=list)
     patterns: Counter[str] = field(default_factory=Counter)
     first: dict[str, tuple[str, dict[str, str]]] = field(default_factory=dict)
+    due: float | None = None
 
-    def add(self, visit: str, error: dict[str, str]) -> None:
+    def add(self, visit: str, error: dict[str, str], due: float | None) -> None:
+        if due is not None:
+            self.due = due if self.due is None else min(due, self.due)
         self.visits.append(visit)
         pattern = _pattern(visit, error.get("message", ""))
         if pattern in self.patterns or len(self.patterns) < PATTERNS:
             self.patterns[pattern] += 1
             self.first.setdefault(pattern, (visit, error))
 
-    def group(self, cause: str) -> CauseGroup:
+    def group(self, project: str, cause: str) -> CauseGroup:
         ((pattern, _),) = self.patterns.most_common(1)
         visit, error = self.first[pattern]
         hint = error.get("hint", "")
         known = CAUSES.get(cause) if cause != UNKNOWN else None
+        remedy = known.remedy if known else hint or CAUSES[UNKNOWN].remedy
         return CauseGroup(
             cause=cause,
             count=len(self.visits),
             example_visit=visit,
             message=error.get("message", ""),
             hint=hint,
-            remedy=known.remedy if known else hint or CAUSES[UNKNOWN].remedy,
+            remedy=for_visit(remedy, project, visit),
             visits=self.visits,
             transient=error.get("kind") == "transient",
+            due=self.due,
         )
 
 
@@ -118,20 +128,10 @@ def by_cause(
     for entry in ledger.get_many(wanted):
         if entry and (error := _error(entry)):
             cause = error.get("cause") or UNKNOWN
-            gathered.setdefault(cause, _Gathered()).add(_visit(entry).id, error)
-    groups = [found.group(cause) for cause, found in gathered.items()]
+            due = entry.record.due if isinstance(entry, Entry) else None
+            gathered.setdefault(cause, _Gathered()).add(_visit(entry).id, error, due)
+    groups = [found.group(project, cause) for cause, found in gathered.items()]
     return sorted(groups, key=lambda group: (-group.count, group.cause))
-
-
-def of_causes(
-    ledger: Ledger, causes: Collection[str], visits: Iterable[Visit]
-) -> list[Visit]:
-    """Return those of `visits` whose last error has one of `causes`, in their order."""
-    return [
-        _visit(entry)
-        for entry in ledger.get_many(visits)
-        if entry and _error(entry).get("cause") in causes
-    ]
 
 
 def error_of(found: Unreadable) -> dict[str, str]:
@@ -142,7 +142,7 @@ def error_of(found: Unreadable) -> dict[str, str]:
         "type": UnreadableRecord.__name__,
         "cause": UNREADABLE,
         "message": f"its record cannot be read: {found.why}",
-        "hint": found.hint or f"icfqueue forget {found.visit.project} {found.visit.id}",
+        "hint": found.hint or f"'icfqueue forget {found.visit.project} {found.visit.id}'",
     }
 
 

@@ -1,46 +1,15 @@
-"""What happens in a project right now: looks at the ledger, put together.
-
-Two kinds of looks: a quick one for what is at work, whose cost grows with the number of
-processes, and a slow one for what waits, whose cost grows with the number of visits and
-which is therefore made the more seldom the longer it takes.
-"""
+"""A project at a moment: what is at work, what waits, how much is done. Plain values."""
 
 from __future__ import annotations
 
-import time
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from icfqueue.core.errors import NoRoom
-from icfqueue.core.steps import FETCH, INDEX_TAR, NAMES, UPDATE_CATALOG, position
+from icfqueue.core.steps import FETCH
 from icfqueue.core.visit import Visit
-from icfqueue.ledger.ledger import Entry, Ledger
-from icfqueue.ledger.record import Record, State
-from icfqueue.overview.estimate import Estimate, Task
-
-SLOW_LOOK = 2.0
-"""Seconds, at least, between two looks at what waits."""
-
-SPARING = 50
-"""How many times as long as a slow look takes it is until the next one."""
-
-MOST_READ = 2000
-"""Records that a slow look reads; of more visits those that stand for the others."""
-
-MOST_RUNNING = 500
-"""Records of running visits that are read."""
-
-WINDOW = 10.0
-"""Seconds over which a rate is the mean."""
-
-NO_DOWNLOAD = 0.05
-"""Seconds of a `fetch` below which nothing was downloaded, if nobody saw it happen."""
-
-NO_LINE = 2e9
-"""Bytes a second that no line has: nothing was downloaded."""
-
-_BYTEWISE = (FETCH.name, INDEX_TAR.name)
+from icfqueue.ledger.record import ACTIVE, State
+from icfqueue.ledger.roster import Sign
+from icfqueue.overview.estimate import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +26,8 @@ class AtWork:
         Bytes that it has dealt with, and deals with in all; None if that is not known.
     here
         Its visit's tarball need not be downloaded.
+    rate
+        Bytes a second since the first ones moved; None before that can be told.
     """
 
     visit: Visit
@@ -66,12 +37,13 @@ class AtWork:
     moved: int = 0
     to_move: int | None = None
     here: bool = False
+    rate: float | None = None
 
     @property
     def task(self) -> Task:
         """What is left of the visit, for the estimate."""
         size = self.to_move
-        return Task(self.step, size, self.here, self.moved, size, self.seconds)
+        return Task(self.step, size, self.here, self.moved, size, self.seconds, self.rate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +87,8 @@ class Picture:
         Seconds, None while nothing tells.
     retry
         The next one.
+    signs
+        Of the workers that live, as they last told.
     """
 
     project: str
@@ -128,6 +102,17 @@ class Picture:
     dicoms: int
     left: float | None
     retry: Retry | None
+    signs: Sequence[Sign] = ()
+
+    @property
+    def elsewhere(self) -> int:
+        """Return how many processes work for other projects."""
+        return sum(job.project != self.project for sign in self.signs for job in sign.jobs)
+
+    @property
+    def processes(self) -> int:
+        """Return how many processes the workers have."""
+        return sum(sign.processes for sign in self.signs)
 
     @property
     def visits(self) -> int:
@@ -147,243 +132,9 @@ class Picture:
     @property
     def active(self) -> int:
         """Return how many go on by themselves."""
-        active = (State.QUEUED, State.RUNNING, State.WAITING)
-        return sum(self.counts[state] for state in active)
+        return sum(self.counts[state] for state in ACTIVE)
 
     @property
     def drained(self) -> bool:
         """Whether nothing is left to be done."""
         return self.active == 0
-
-
-@dataclass
-class _Waiting:
-    """What a slow look found."""
-
-    tasks: dict[Visit, Task] = field(default_factory=dict)
-    count: int = 0
-    retry: Record | None = None
-
-
-class Observer:
-    """Makes pictures of a project, one after the other.
-
-    Parameters
-    ----------
-    processes
-        Worker processes, if that is known; see :class:`Estimate`.
-    """
-
-    def __init__(self, ledger: Ledger, project: str, processes: int | None = None) -> None:
-        self.ledger = ledger
-        self.project = project
-        self.estimate = Estimate(processes)
-        self._waiting = _Waiting()
-        self._next_slow = 0.0
-        self._learned: dict[Visit, int] = {}
-        self._downloads: set[Visit] = set()
-        self._sized: set[Visit] = set()
-        self._at_work: dict[Visit, AtWork] = {}
-        self._past: dict[str, deque[tuple[float, float]]] = {
-            name: deque() for name in _BYTEWISE
-        }
-        self._passed = dict.fromkeys(_BYTEWISE, 0.0)
-        self._credited: dict[tuple[Visit, str], int] = {}
-
-    def look(self) -> Picture:
-        """Return what happens now.
-
-        Raises
-        ------
-        redis.RedisError
-            The broker is away.
-        """
-        began = time.monotonic()
-        if began >= self._next_slow:
-            self._look_at_the_waiting()
-            took = time.monotonic() - began
-            self._next_slow = began + max(SLOW_LOOK, SPARING * took)
-        counts, lined_up = self.ledger.on_the_way(self.project)
-        running, at_work = self._running()
-        self._note_rates(running)
-        totals = self.ledger.totals(self.project)
-        waiting = [
-            task
-            for visit, task in self._waiting.tasks.items()
-            if visit not in self._at_work
-        ]
-        count = counts[State.QUEUED] + counts[State.WAITING]
-        tasks = [one.task for one in running if one.step != UPDATE_CATALOG.name]
-        self.estimate.sample(len(tasks), lined_up=counts[State.QUEUED] > 0)
-        done, total = self._bytes(totals["read_bytes"], tasks, waiting, count)
-        moving = counts[State.RUNNING] + counts[State.QUEUED] > 0
-        return Picture(
-            self.project,
-            counts,
-            lined_up,
-            at_work,
-            running,
-            {name: rate for name in _BYTEWISE if (rate := self._rate(name)) > 0},
-            done,
-            total,
-            totals["read_dicoms"],
-            self.estimate.left(tasks, waiting, count) if moving else None,
-            self._retry(counts[State.WAITING]),
-        )
-
-    # What is at work
-
-    def _running(self) -> tuple[list[AtWork], dict[str, int]]:
-        """Return the running steps, and how many visits they are for, by step."""
-        visits = self.ledger.visits(self.project, [State.RUNNING])
-        progress = self.ledger.progress(self.project)
-        to_come = self.ledger.room.promised() if visits else {}
-        now = self.ledger.now()
-        found: dict[Visit, AtWork] = {}
-        # Those that were at work a moment ago tell what they have learned.
-        gone = [visit for visit in self._at_work if visit not in set(visits)]
-        for entry in self.ledger.get_many([*visits[:MOST_RUNNING], *gone]):
-            if not isinstance(entry, Entry):
-                continue
-            record = entry.record
-            self._learn(record)
-            if record.state == State.RUNNING:
-                moved = progress.get(record.visit.id, (0, 0))[0]
-                left = to_come.get(str(record.visit))
-                found[record.visit] = self._one(record, moved, left, now)
-        at_work: dict[str, int] = {}
-        for one in found.values():
-            at_work[one.step] = at_work.get(one.step, 0) + 1
-        self._at_work = found
-        return list(found.values()), at_work
-
-    def _one(self, record: Record, moved: int, to_come: int | None, now: float) -> AtWork:
-        step, size = record.step, record.tar_bytes
-        if step == FETCH.name and to_come is not None:
-            size = moved + to_come
-            self._learn_size(record.visit, size)
-        here = record.visit not in self._downloads
-        worker = record.steps[record.position].worker or ""
-        seconds = max(0.0, now - (record.began or now))
-        return AtWork(record.visit, step, worker, seconds, moved, size, here)
-
-    # What waits
-
-    def _look_at_the_waiting(self) -> None:
-        """Read the records of what waits, and of what has ended since the last time."""
-        names = self.ledger.visits(self.project, [State.QUEUED, State.WAITING])
-        if not self._learned:
-            # What was done before tells what the rest takes.
-            done = self.ledger.visits(self.project, [State.DONE])[-100:]
-            for entry in self.ledger.get_many(done):
-                if isinstance(entry, Entry):
-                    self._learn(entry.record)
-        else:
-            there = set(names)
-            gone = [
-                visit
-                for visit, place in self._learned.items()
-                if place < len(NAMES) and visit not in there and visit not in self._at_work
-            ]
-            self._learn_all(gone[:MOST_READ])
-        chosen = names[:: 1 + len(names) // MOST_READ]
-        found = _Waiting(count=len(names))
-        for entry in self.ledger.get_many(chosen):
-            if isinstance(entry, Entry) and entry.record.active:
-                record = entry.record
-                self._learn(record)
-                found.tasks[record.visit] = self._task(record)
-                due, retry = record.due, found.retry
-                if due is not None and (retry is None or due < (retry.due or 0.0)):
-                    found.retry = record
-        self._waiting = found
-
-    def _task(self, record: Record) -> Task:
-        here = record.visit not in self._downloads
-        return Task(record.step, record.tar_bytes, here=here)
-
-    def _retry(self, waiting: int) -> Retry | None:
-        found = self._waiting.retry
-        if not waiting or found is None:
-            return None
-        seconds = (found.due or 0.0) - self.ledger.now()
-        return Retry(found.visit, seconds, found.error or {})
-
-    # What that tells
-
-    def _learn_all(self, visits: Iterable[Visit]) -> None:
-        for entry in self.ledger.get_many(visits):
-            if isinstance(entry, Entry):
-                self._learn(entry.record)
-                if not entry.record.active:
-                    # It failed, or was withdrawn: it is not looked for any more.
-                    self._learned[entry.record.visit] = len(NAMES)
-
-    def _learn(self, record: Record) -> None:
-        """Take note of the steps that were done since this visit was last seen."""
-        visit, size = record.visit, record.tar_bytes
-        seen = self._learned.get(visit)
-        for index in range(seen or 0, record.position):
-            name, seconds = NAMES[index], record.steps[index].seconds
-            if seconds is None or not self._counts(record, name, seconds):
-                continue
-            self.estimate.learn(name, size, seconds)
-            if name in _BYTEWISE and size and seen is not None:
-                self._passed[name] += max(0, size - self._credited.pop((visit, name), 0))
-        self._learned[visit] = max(seen or 0, record.position)
-        no_room = (record.error or {}).get("type") == NoRoom.__name__
-        if record.step == FETCH.name and (size is None or no_room):
-            self._downloads.add(visit)
-
-    def _counts(self, record: Record, name: str, seconds: float) -> bool:
-        """Tell whether a step that is done tells what others take."""
-        if name != FETCH.name:
-            return True
-        size = record.tar_bytes or 0
-        least = 0.0 if record.visit in self._downloads else NO_DOWNLOAD
-        if seconds < least or size > seconds * NO_LINE:
-            return False
-        self._learn_size(record.visit, size)
-        return True
-
-    def _learn_size(self, visit: Visit, size: int) -> None:
-        self._downloads.add(visit)
-        if visit not in self._sized:
-            self._sized.add(visit)
-            self.estimate.learn_size(size)
-
-    def _note_rates(self, running: Iterable[AtWork]) -> None:
-        """Add what passed since the last look to the past of each step."""
-        now = time.monotonic()
-        for one in running:
-            if one.step in _BYTEWISE:
-                key = (one.visit, one.step)
-                self._passed[one.step] += max(0, one.moved - self._credited.get(key, 0))
-                self._credited[key] = one.moved
-        for name, past in self._past.items():
-            past.append((now, self._passed[name]))
-            while now - past[0][0] > WINDOW:
-                past.popleft()
-
-    def _rate(self, name: str) -> float:
-        (since, before), (now, passed) = self._past[name][0], self._past[name][-1]
-        return (passed - before) / (now - since) if now > since else 0.0
-
-    def _bytes(
-        self, read: int, running: list[Task], waiting: list[Task], count: int
-    ) -> tuple[float, float | None]:
-        """Return the bytes that are done, and that there are."""
-        factor = count / len(waiting) if waiting else 1.0
-        done = total = float(read)
-        for task, times in (
-            *((task, 1.0) for task in running),
-            *((task, factor) for task in waiting),
-        ):
-            if position(task.step) > position(INDEX_TAR.name):
-                continue
-            size = self.estimate.size_of(task)
-            if size is None:
-                return done, None
-            total += times * size
-            done += times * size * self.estimate.share_done(task)
-        return done, total

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from icfqueue.core.settings import Settings
+from icfqueue.core.steps import STEPS
 from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.record import State
 from icfqueue.overview.picture import Picture
@@ -29,8 +30,8 @@ class Reason:
     Attributes
     ----------
     code
-        ``broker``, ``indexes``, ``workers``, ``supervisor``, ``access``, ``disk``,
-        ``store``, ``waiting``, ``others`` or ``unknown``.
+        ``broker``, ``indexes``, ``workers``, ``supervisor``, ``queues``, ``access``,
+        ``disk``, ``store``, ``waiting``, ``others`` or ``unknown``.
     text
         What was found.
     remedy
@@ -90,15 +91,25 @@ class Standstill:
         if not self.ledger.workers():
             yield Reason(
                 "workers",
-                "no worker is running",
+                "nothing moves, for no worker is running",
                 f"start 'icfqueue worker', or use 'icfqueue run {picture.project}'",
             )
         elif not self.ledger.notes.there(["lock:supervisor"]):
             yield Reason(
                 "supervisor",
-                "no worker looks after what waits: it is sent on when one does",
+                "nothing moves, for no worker looks after the others",
                 "if that lasts, start one more worker and look at the log of the others",
             )
+
+        served = {queue for sign in picture.signs for queue in sign.queues}
+        for one in STEPS if served else ():
+            if picture.lined_up.get(one.name) and one.queue not in served:
+                yield Reason(
+                    "queues",
+                    f"no worker serves the queue {one.queue}, in which visits wait",
+                    f"start 'icfqueue worker --queues {one.queue}'",
+                )
+                return
 
     def _otherwise(self, picture: Picture) -> Reason:
         """Return why nothing moves though all is well."""
@@ -107,10 +118,12 @@ class Standstill:
         if waiting and waiting == picture.active:
             return Reason("waiting", _all_wait(picture, waiting))
         if self.ledger.running_count():
-            return Reason("others", "the workers are busy with other projects")
+            return Reason(
+                "others", "nothing moves, for the workers are busy with other projects"
+            )
         return Reason(
             "unknown",
-            f"{counts[State.QUEUED]} visits are in line and no worker takes one",
+            f"nothing moves: no worker takes one of {counts[State.QUEUED]} visits in line",
             "does any worker serve their queue (--queues)? its log says what it waits for",
         )
 

@@ -43,7 +43,7 @@ from icfqueue.ledger.telling.events import Event
 from icfqueue.outputs.freshness import KnownTarball
 from icfqueue.pipeline.catalog_schedule import nobody_else_comes, send_flush
 from icfqueue.pipeline.heartbeat import CallOff, Heartbeat
-from icfqueue.pipeline.step_log import say, say_outcome
+from icfqueue.pipeline.step_log import Ending, say, say_outcome
 from icfqueue.pipeline.worker_context import WorkerContext
 from icfqueue.steps import fetch
 from icfqueue.steps.failures import as_step_error
@@ -99,7 +99,7 @@ class Attempt:
         self.started_work = self.asks_first = False
         self.work_seconds = 0.0
 
-    def run(self, work: Work) -> str:
+    def run(self, work: Work) -> Ending:
         """Do the work and record what became of every visit."""
         worker, sign = self.worker, self._sign()
         worker.show(sign)
@@ -121,9 +121,9 @@ class Attempt:
             results = self._results(work, guard)
         for visit in self.held:
             faultpoint.reach(f"ended {visit} {self.step}")
-        words = self._settle(results)
+        ending = self._settle(results)
         worker.show(None)
-        return words[0] if len(words) == 1 else f"{len(words)} visits"
+        return ending
 
     def _sign(self) -> JobSign:
         """Return what this process is at, for the roster."""
@@ -197,8 +197,8 @@ class Attempt:
             md5=found.tar_md5,
         )
 
-    def _settle(self, results: Mapping[Visit, Outcome | Fault]) -> list[str]:
-        """Write the outcomes to the records, and send the visits on; a word for each."""
+    def _settle(self, results: Mapping[Visit, Outcome | Fault]) -> Ending:
+        """Write the outcomes to the records, and send the visits on."""
         results = self._without_store(results)
         placed = {visit: self._placed(visit, result) for visit, result in results.items()}
         withdrawn: dict[Visit, str] = {}
@@ -238,7 +238,7 @@ class Attempt:
                 self._note(found, placed[visit])
         after = [found for found in changed.values() if found]
         self._send_on(after)
-        return [found.state.value if found else "withdrawn" for found in changed.values()]
+        return Ending.of(self.step, changed)
 
     def _without_store(
         self, results: Mapping[Visit, Outcome | Fault]

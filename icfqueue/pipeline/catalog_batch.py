@@ -33,6 +33,7 @@ from icfqueue.pipeline.catalog_schedule import (
     note_success,
 )
 from icfqueue.pipeline.heartbeat import Heartbeat
+from icfqueue.pipeline.step_log import Ending
 from icfqueue.pipeline.worker_context import WorkerContext
 from icfqueue.steps.update_catalog import run_batch
 from icfqueue.store.directory import Store
@@ -43,7 +44,7 @@ def lock_of(project: str) -> str:
     return f"catalog:{project}"
 
 
-def update_catalog(worker: WorkerContext, project: str) -> str:
+def update_catalog(worker: WorkerContext, project: str) -> Ending:
     """Write the pages of all visits of a study that are ready for it.
 
     Any message for the step means the whole study: its pages are written by one worker
@@ -52,12 +53,12 @@ def update_catalog(worker: WorkerContext, project: str) -> str:
     """
     ledger = worker.ledger
     name = lock_of(project)
-    count = 0
+    count, failed, again = 0, list[str](), list[str]()
     with ledger.locks.holding(name, worker.settings.lease) as token:
         if token is None:
             # Should it be none, or vanish, the study must not wait for it for long.
             ledger.delay_flush(project, min(worker.settings.lease, FLUSH_AGAIN))
-            return "left to the holder"
+            return Ending("left to the holder")
         began = time.monotonic()
         # Should this worker vanish, the study must not wait for it longer than a lease.
         ledger.delay_flush(project, worker.settings.lease)
@@ -75,14 +76,16 @@ def update_catalog(worker: WorkerContext, project: str) -> str:
                 lock=(name, token),
                 of_all=shared.fault,
             )
-            attempt.run(run_batch)
+            ending = attempt.run(run_batch)
+            failed += ending.failed
+            again += ending.again
             shared.end()
             if worker.stopping.asked:
                 break
         # Writing takes longer the larger a study is; it gets at most a tenth of the time.
         pause = max(worker.settings.catalog_gather, 10 * (time.monotonic() - began))
     ledger.flushed(project, pause)
-    return f"{count} visits"
+    return Ending(f"{count} visits", tuple(failed), tuple(again))
 
 
 def _claim_ready(worker: WorkerContext, project: str) -> list[Entry]:

@@ -18,7 +18,7 @@ from icfqueue.ledger.record import Record
 from icfqueue.pipeline.attempt import Attempt
 from icfqueue.pipeline.catalog_batch import update_catalog
 from icfqueue.pipeline.messages import Nudge
-from icfqueue.pipeline.step_log import say
+from icfqueue.pipeline.step_log import Ending, say
 from icfqueue.pipeline.worker_context import WorkerContext
 from icfqueue.steps import registry
 
@@ -36,7 +36,7 @@ def handle(
     generation: int,
     *,
     level: int | None = None,
-) -> str:
+) -> Ending:
     """Act on a message.
 
     Parameters
@@ -50,14 +50,14 @@ def handle(
 
     Returns
     -------
-    str
-        One word on what became of it, for Celery's own result: the record says more.
+    Ending
+        What became of it, for Celery's own result: the record says more.
     """
     subject = Visit(project, visit)
     if step not in steps.NAMES or not isinstance(generation, int):
         raise PermanentError(f"a message names the step {step!r}")
     if not worker.watch.wait(worker.stopping):
-        return "stopping"
+        return Ending("stopping")
     try:
         if step == steps.UPDATE_CATALOG.name:
             return update_catalog(worker, project)
@@ -65,26 +65,26 @@ def handle(
     except NewerLayout as error:
         # The supervisor ends this worker; a newer one sends the visit on.
         log.warning("message left: %s; %s", error.message, error.hint)
-        return "newer layout"
+        return Ending("newer layout")
     except OtherStore as error:
         # The next message waits until the store is seen.
         log.warning("message left: %s", error.message)
         worker.watch.forget()
-        return "other store"
+        return Ending("other store")
     except redis.ResponseError as error:
         if is_away(error):
             raise
         # It was mended, and is not whole again: the supervisor sends another message.
         log.warning("message left: the broker answered %s", shown(error))
-        return "spoilt key"
+        return Ending("spoilt key")
 
 
-def _handle(worker: WorkerContext, nudge: Nudge, level: int | None) -> str:
+def _handle(worker: WorkerContext, nudge: Nudge, level: int | None) -> Ending:
     """Do a step of the visit whose turn it is."""
     claimed = _claim(worker, nudge, level)
     if claimed is None:
         say("message.dropped", nudge.visit, nudge.step, generation=nudge.generation)
-        return "dropped"
+        return Ending("dropped")
     visit, step = claimed.record.visit, claimed.record.step
     attempt = Attempt(worker, step, [claimed])
     return attempt.run(lambda jobs: {visit: registry.run(step, jobs[0])})

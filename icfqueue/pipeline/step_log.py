@@ -3,14 +3,60 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from icfqueue.core import steps
 from icfqueue.core.errors import Interrupted, StepError, Withdrawn
 from icfqueue.core.options import Outcome
+from icfqueue.core.plain_text import shown
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.record import Record, State
 
 log = logging.getLogger(__name__)
+
+MOST_WORDS = 500
+"""Characters of what is said of a visit that failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What became of a message, for Celery: the record says more.
+
+    Attributes
+    ----------
+    word
+        One word, or how many visits were dealt with.
+    failed, again
+        Of each visit that failed, and of each that is tried again: its id, the step, the
+        cause and the message; escaped, and with nothing in it that the record has not.
+    """
+
+    word: str
+    failed: tuple[str, ...] = ()
+    again: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, step: str, changed: Mapping[Visit, Record | None]) -> Ending:
+        """Return the end of an attempt.
+
+        Parameters
+        ----------
+        changed
+            The records after it; None of a visit that somebody else has by now.
+        """
+        words = [found.state.value if found else "withdrawn" for found in changed.values()]
+        said: dict[State, list[str]] = {State.FAILED: [], State.WAITING: []}
+        for visit, found in changed.items():
+            if found and found.state in said:
+                error = found.error or {}
+                text = f"{visit} {step}: {error.get('cause')}: {error.get('message')}"
+                said[found.state].append(shown(text, MOST_WORDS))
+        return cls(
+            words[0] if len(words) == 1 else f"{len(words)} visits",
+            tuple(said[State.FAILED]),
+            tuple(said[State.WAITING]),
+        )
 
 
 def say(

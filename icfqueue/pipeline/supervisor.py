@@ -243,7 +243,7 @@ class Supervisor:
             f"{found.step} took down its worker {current.crashes} times, "
             f"last on {current.worker}",
             hint="look for that time in the worker's and the node's log (out of memory?); "
-            "then 'icfqueue retry'",
+            "then 'icfqueue retry PROJECT VISIT'",
         ).at(project=found.visit.project, visit=found.visit.id, step=found.step)
         now = self.ledger.now()
         return record.failed(found.at(crashes=current.crashes), error, Fail(), now)

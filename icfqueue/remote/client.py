@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import shlex
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -98,7 +99,7 @@ class RemoteStore:
             raise UsageError(
                 f"the store URL {self.url} was given with a user or password in it",
                 hint="give it without, and the credential to DataLad "
-                "(`datalad credentials set NAME …`)",
+                "('datalad credentials set NAME type=user_password user=USER')",
             )
         self.left_out: list[str] = []
         self.more_left_out = 0
@@ -194,7 +195,8 @@ class RemoteStore:
         if match is None or match[2] != visit.tarball:
             raise PermanentError(
                 f"{self.url}/{storepath} is not '<md5>  {visit.tarball}'",
-                hint="have the file corrected or removed, then `icfqueue retry`",
+                hint="have the file corrected or removed, then "
+                "'icfqueue retry PROJECT VISIT'",
                 cause="store-answer",
             )
         return match[1].lower()
@@ -245,7 +247,8 @@ class RemoteStore:
             raise PermanentError(
                 f"{url} sends {shown(kind) or 'no content type'}, "
                 "not a directory listing in HTML",
-                hint="name the visits (`--visits-file`), or switch the listing on",
+                hint="have the store list its files, or name the visits: 'icfqueue run "
+                f"{project} --visits-file FILE'",
                 cause="store-answer",
             )
         self._clock.start(self._listing_time)
@@ -337,11 +340,9 @@ class RemoteStore:
             error.elsewhere = not error.forbidden
             error.hint = self._login.remedy
         elif answer.status_code == HTTPStatus.UNAUTHORIZED and self._login.realm:
-            error.hint = (
-                "`datalad credentials set NAME type=user_password "
-                f"realm={shown(self._login.realm)} user=USER`, try it by `icfqueue "
-                "doctor`, then `icfqueue retry`"
-            )
+            realm = shlex.quote(f"realm={shown(self._login.realm)}")
+            do = f"`datalad credentials set NAME type=user_password {realm} user=USER`"
+            error.hint = f"{do}, then 'icfqueue retry PROJECT --cause access'"
         return error
 
     def _connect(self) -> requests.Session:

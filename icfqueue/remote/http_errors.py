@@ -58,21 +58,20 @@ def of_status(
     if status == HTTPStatus.UNAUTHORIZED:
         return AccessDenied(
             f"{found}: no access",
-            hint="give DataLad a credential for this project (`datalad credentials set "
-            "NAME …`), try it by `icfqueue doctor`, then `icfqueue retry`",
+            # Its class's own hint.
         )
     if status == HTTPStatus.FORBIDDEN:
         return AccessDenied(
             f"{found}: no access to this",
-            hint="have the store give access to it, or give DataLad a credential that has "
-            "(`datalad credentials set NAME …`), then `icfqueue retry`",
+            hint="have the store give access to it, then 'icfqueue retry PROJECT VISIT'; "
+            "or give DataLad a credential that has access, 'datalad credentials set NAME "
+            "type=user_password user=USER', then 'icfqueue run PROJECT --credential NAME'",
             forbidden=True,
         )
     if status in {404, 410}:
         return NotInStore(
             f"{found}: it is not in the store",
-            hint="check project, visit and store URL; the directory listing shows what is "
-            "there",
+            # Its class's own hint.
         )
     if status in {429, 503}:
         wait = retry_after(headers.get("Retry-After"), now)

@@ -40,7 +40,7 @@ NAMED = 100
 _PLAIN = re.compile(r"[A-Za-z0-9._~-]+", re.ASCII)
 """A link that is the name of a file as it stands."""
 
-_HINT = "name the visits (`--visits-file`), or have the project split"
+_HINT = "name the visits ('icfqueue run PROJECT --visits-file FILE'), or split the project"
 
 
 class Listing:

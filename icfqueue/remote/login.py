@@ -131,8 +131,8 @@ class StoreLogin:
         """What to do where the store is another than the settings'."""
         return (
             f"set ICFQUEUE_STORE_URL={shlex.quote(self.url)} where the workers run, if "
-            "that is the right store; else enqueue the visit anew with --store-url "
-            f"{shlex.quote(self.own)}"
+            "that is the right store; else `icfqueue run PROJECT VISIT --store-url "
+            f"{shlex.quote(self.own)}`"
         )
 
     def area(self, url: str) -> str:

@@ -75,7 +75,7 @@ def make_report(
     if not told.rows:
         raise UsageError(
             f"no series of {project} are known",
-            hint=f"icfqueue run {project}",
+            hint=f"'icfqueue run {project}'",
         )
     return report_on(told, work_of(records), usage_of(store, project), like)
 

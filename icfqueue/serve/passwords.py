@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import re
 import secrets
+import shlex
 import threading
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from icfqueue.core.errors import UsageError
 
 _BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
 
-_MADE = "'htpasswd -B FILE USER' makes one (Debian: apache2-utils)"
+_MADE = "`htpasswd -B {} USER` adds one (Debian: apache2-utils)"
 
 _AT_ONCE = 2
 """Passwords that are compared at once: each takes a core for a while."""
@@ -95,7 +96,8 @@ class PasswordFile:
         except (OSError, UnicodeDecodeError) as error:
             what = getattr(error, "strerror", None) or "it is no text in UTF-8"
             raise UsageError(
-                f"the password file {self.path} cannot be read: {what}", hint=_MADE
+                f"the password file {self.path} cannot be read: {what}",
+                hint=_MADE.format(f"-c {shlex.quote(str(self.path))}"),
             ) from None
         self._users = dict(
             self._user(number, line)
@@ -106,13 +108,17 @@ class PasswordFile:
         self._look = look
         if not self._users:
             self._look = ()
-            raise UsageError(f"{self.path} names no user", hint=_MADE)
+            raise UsageError(f"{self.path} names no user", hint=self._remedy())
+
+    def _remedy(self) -> str:
+        return _MADE.format(shlex.quote(str(self.path)))
 
     def _user(self, number: int, line: str) -> tuple[str, bytes]:
         user, _, hashed = line.strip().partition(":")
         if not user or not _BCRYPT.fullmatch(hashed):
             raise UsageError(
-                f"line {number} of {self.path} is no user with a bcrypt hash", hint=_MADE
+                f"line {number} of {self.path} is no user with a bcrypt hash",
+                hint=f"remove the line; {self._remedy()}",
             )
         return user, hashed.encode()
 

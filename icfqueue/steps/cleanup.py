@@ -60,7 +60,8 @@ def _deposited(job: Job, what: str) -> Source:
             PermanentError(
                 f"{what} of {job.visit} was kept: there is no deposit that was made "
                 "from it",
-                hint="run the visit again; `icfqueue verify` says what differs",
+                hint="'icfqueue verify PROJECT VISIT' says what differs, 'icfqueue run "
+                "PROJECT VISIT --force' makes it anew",
                 cause="deposit",
             )
         )
@@ -124,6 +125,6 @@ def _check_here(job: Job, recorded: Recorded, kept: str) -> Fingerprint | None:
         found, wanted = f"the MD5 {change.found}", f"one with {change.recorded}"
     raise PermanentError(
         f"{kept}it has {found}, the deposit was made from {wanted}",
-        hint="run the visit with --force to make its dataset anew",
+        hint="'icfqueue run PROJECT VISIT --force' makes its dataset anew",
         cause="kept",
     )

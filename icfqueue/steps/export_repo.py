@@ -64,7 +64,8 @@ def run(job: Job, keys: KeySource | None = None) -> Outcome:
         if old and old.source is None and not force:
             raise PermanentError(
                 f"{visit.refs} and {visit.repo_export} were made by another tool",
-                hint="keep them and leave the visit out, or replace them with --force",
+                hint="keep them and leave the visit out ('icfqueue forget PROJECT VISIT'), "
+                "or replace them: 'icfqueue run PROJECT VISIT --force'",
                 cause="foreign",
             )
         # Without refs, too: a worker may have died while it replaced the deposit.
@@ -173,7 +174,7 @@ def _recorded(
         raise job.unseen(
             PermanentError(
                 f"no metadata of {job.visit} in the store directory",
-                hint="run the visit again with --force: its first steps make them",
+                hint="its first steps make them: 'icfqueue run PROJECT VISIT --force'",
                 cause="metadata",
             )
         )
@@ -219,7 +220,7 @@ def _newest(job: Job, tarball: TarballMeta, old: Deposit | None) -> int:
     if here is not None and here.size != tarball.size:
         raise TarballChanged(
             f"{job.visit.tarball} has {here.size} bytes, its metadata say {tarball.size}",
-            hint="--force makes everything anew from this tarball",
+            hint="'icfqueue run PROJECT VISIT --force' makes everything anew from it",
         )
     if old and old.source and old.source.md5 == tarball.md5:
         return old.source.newest
@@ -228,6 +229,6 @@ def _newest(job: Job, tarball: TarballMeta, old: Deposit | None) -> int:
     raise PermanentError(
         f"the dates in {job.visit.tarball} are not known any more: neither the tarball nor "
         "a deposit made of it is in the store directory",
-        hint="run the visit again with --force: it fetches the tarball anew",
+        hint="'icfqueue run PROJECT VISIT --force' fetches the tarball anew",
         cause="metadata",
     )

@@ -36,7 +36,7 @@ def as_step_error(error: Exception) -> StepError:
             f"{error.strerror} ({error.filename or 'in the store directory'})",
             hint="look at owner and group of the file and its folder, and at the umask of "
             "who made them: the workers must be able to read and write there; then "
-            "'icfqueue retry'",
+            "'icfqueue retry PROJECT VISIT'",
             cause="permission",
         )
     if isinstance(error, OSError | MemoryError):

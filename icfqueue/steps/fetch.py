@@ -13,6 +13,7 @@ from functools import partial
 
 from icfqueue.core.errors import NetworkTrouble, NoRoom, TarballChanged, TransientError
 from icfqueue.core.options import Outcome
+from icfqueue.core.plain_text import size as bytes_of
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
 from icfqueue.outputs.completeness import Recorded, recorded, whole_deposit, without_tarball
@@ -91,7 +92,7 @@ def _compare(
     raise TarballChanged(
         f"{job.visit.storepath} has {found} in the store; the outputs here were made from "
         f"one with {expected}",
-        hint="if the new tarball is right, run the visit with --force",
+        hint="if the new tarball is right, 'icfqueue run PROJECT VISIT --force'",
     )
 
 
@@ -188,10 +189,11 @@ def no_room(
     others
         Bytes that are promised to other downloads.
     """
-    promised = f" and {others} are promised to other downloads" if others else ""
+    promised = f" and {bytes_of(others)} are promised to other downloads" if others else ""
     return NoRoom(
-        f"no room for {visit.tarball}: {size - here} bytes to come, {store.room()} free, "
-        f"of which {settings.keep_free} are to stay so{promised}",
+        f"no room for {visit.tarball}: {bytes_of(size - here)} to come, "
+        f"{bytes_of(store.room())} free, of which {bytes_of(settings.keep_free)} are to "
+        f"stay so{promised}",
         hint=f"it goes on by itself when there is room: make some in {store.root}, or "
         "lower 'keep_free'",
         size=size,

@@ -68,7 +68,7 @@ def run(job: Job) -> Outcome:
             raise job.unseen(
                 NotInStore(
                     f"{job.visit.storepath} is not in the store directory",
-                    hint="enqueue the visit again: the step `fetch` obtains the tarball",
+                    hint="'icfqueue run PROJECT VISIT --force' obtains it",
                 )
             )
         done = None if job.options.force else _published(job, tarball, now)
@@ -186,7 +186,6 @@ def _changed(visit: Visit, change: freshness.Change) -> TarballChanged:
     return TarballChanged(
         f"{visit.storepath} is not the tarball that the metadata of visit {visit} were "
         f"made from: recorded {recorded}, found {found}",
-        hint="put the old tarball back, or use --force to make every output anew",
     )
 
 

@@ -104,7 +104,7 @@ def _as_published(job: Job) -> Outcome:
         raise job.unseen(
             TransientError(
                 f"the tarball of {job.visit} is not indexed",
-                hint="enqueue the visit again: it begins with the step `index_tar`",
+                hint="'icfqueue run PROJECT VISIT --force' begins with the step index_tar",
                 cause="metadata",
             )
         )

@@ -24,6 +24,10 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 """Those of them that say nothing can be written."""
 
 _REMEDY = "make room or repair the file system; the visit is tried again"
+_RACE = "die() called many times"
+"""git's only words where several of its threads, or it and its report of a crash, fail at
+once, as on a full disk (usage.c: ``die_is_recursing_builtin``)."""
+
 _LITTLE = 1 << 20
 """Bytes of room that count as none."""
 
@@ -91,6 +95,10 @@ def of_last_words(message: str, words: str, folder: Path) -> DiskTrouble | None:
     """
     named = {number for number in DISK_ERRORS if os.strerror(number) in words}
     full = is_full(folder) or bool(named & FULL)
+    if _RACE in words and not named:
+        # What it had written is gone by now, and the room is there again.
+        reason = "no room is left" if full else "the disk was full, or is faulty"
+        return DiskTrouble(f"{reason} ({folder}): git could not write", full=full)
     if full or named:
         return DiskTrouble(message, hint=_REMEDY, full=full)
     return None

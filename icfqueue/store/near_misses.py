@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from icfqueue.core.errors import UsageError
 from icfqueue.core.visit import TAR_SUFFIX, Visit
 from icfqueue.store.reading import StoreReader
 
@@ -49,6 +51,26 @@ class NearMiss:
     visit: str
     why: str
     remedy: str
+
+
+def like_project(store: StoreReader, project: str, words: str) -> str:
+    """Return which project may have been meant by one that is not there, else `words`."""
+    near = difflib.get_close_matches(project, store.projects(), 1)
+    return f"did you mean {near[0]}?" if near and near[0] != project else words
+
+
+def check_folder(store: StoreReader, project: str) -> None:
+    """Raise unless the store directory has a folder for `project`.
+
+    Raises
+    ------
+    UsageError
+        It has not; names what may have been meant.
+    """
+    folder = store.project_dir(project)
+    if not store.is_folder(folder):
+        words = "is the project's name right, and --store-dir, and the store mounted?"
+        raise UsageError(f"{folder} is not there", hint=like_project(store, project, words))
 
 
 def near_misses(store: StoreReader, project: str) -> list[NearMiss]:

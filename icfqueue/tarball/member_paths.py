@@ -26,6 +26,7 @@ from icfqueue.tarball.header import (
     Member,
     shown,
 )
+from icfqueue.tarball.remedies import RETRY, repack
 
 LONGEST_NAME = 255
 """Bytes of one component, by file systems."""
@@ -42,17 +43,15 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _HARMLESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. =,+@^()-]{0,200}")
 _SURELY_SHORT = 900
 """Letters of a folder below which no harmless name makes the path too long."""
-_REPACK = "unpack the tarball, rename the file and pack it again"
-_STRIP_DOT = "pack it again without it: tar --transform='s,^\\./,,' -cf …"
+_REPACK = f"unpack the tarball, rename the file and pack it again, {RETRY}"
+_AS_IT_IS = "REPACK"
+"""Stands for the command that packs all files of the tarball again."""
 
-_ELSEWHERE = (
-    "its content is not in the tarball",
-    "pack the visit again with tar --hard-dereference --dereference",
-)
+_ELSEWHERE = ("its content is not in the tarball", _AS_IT_IS)
 _NOT_WHOLE = {
     HARD_LINK: _ELSEWHERE,
     SYMBOLIC_LINK: _ELSEWHERE,
-    SPARSE: ("it does not lie in the tarball as it is", "pack again without --sparse"),
+    SPARSE: ("it does not lie in the tarball as it is", _AS_IT_IS),
     CONTINUED: ("its beginning is missing", "pack again without --multi-volume"),
 }
 
@@ -84,7 +83,7 @@ def unfetchable(path: str, dspath: str) -> tuple[str, str]:
     """
     names = path.split("/")
     if path.startswith("./"):
-        return "has a leading './', which DataLad drops when it looks for it", _STRIP_DOT
+        return "has a leading './', which DataLad drops when it looks for it", _AS_IT_IS
     return _unwritable(path, names) or _reserved(path, names, dspath), _REPACK
 
 
@@ -217,4 +216,5 @@ class Paths:
 
     def _refused(self, path: str, why: str, hint: str) -> BadTarball:
         message = f"{self._tar}: member {shown(path)} {why}"
+        hint = repack(self._tar) if hint == _AS_IT_IS else hint
         return BadTarball(message, hint=hint, cause="bad-name", may_grow=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from json.encoder import encode_basestring_ascii as quoted
@@ -115,7 +116,7 @@ def index_stream(
     if not dicoms:
         raise BadTarball(
             f"{name} has no DICOM file",
-            hint="look at its members with `tar -tvf`",
+            hint=f"look at its members with `tar -tvf {shlex.quote(name)}`",
             cause="no-dicom",
         )
     lines.append("\n]\n")

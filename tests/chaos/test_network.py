@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from support.access import PASSWORD, acl_file
-from support.chaos_project import LONG, PROJECT
+from support.chaos_project import LONG, PROJECT, snapshot
 from support.faulty_store import FaultyStore
 from support.killable_cluster import KillableCluster
 from support.steadiness import Started, check_it_goes_on, processes
@@ -89,11 +89,24 @@ def lab(tmp_path: Path, web: FaultyStore) -> Iterator[Lab]:
         yield Lab(cluster, hosts, env)
 
 
+def check_same_bytes(
+    cluster: KillableCluster, expected: dict[str, str], beginning: str
+) -> None:
+    """Fail unless what begins so is as undisturbed; the store's own MD5s are here, too."""
+    wanted = {path: md5 for path, md5 in expected.items() if path.startswith(beginning)}
+    made = snapshot(cluster.root / PROJECT)
+    assert wanted
+    assert {path: made.get(path) for path in wanted} == wanted
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_workers_go_on_soon_after_the_network_is_well_again(
-    case: str, lab: Lab, visits: list[Visit]
+    case: str, lab: Lab, visits: list[Visit], expected: dict[str, str]
 ) -> None:
-    """No process ends, no visit is charged, nobody waits for the kernel's quarter hour."""
+    """No process ends, no visit is charged, nobody waits for the kernel's quarter hour.
+
+    And what was made has the same bytes as undisturbed.
+    """
     before = lab.start_workers(2)
     cluster = lab.cluster
     cluster.start_command("enqueue", PROJECT, *(visit.id for visit in visits))
@@ -110,11 +123,12 @@ def test_workers_go_on_soon_after_the_network_is_well_again(
     cluster.print_report(f"{case}: the next step was begun after {took:.1f} s")
     assert took < ALLOWED
     check_it_goes_on(cluster, before, len(visits), ALLOWED + BUSY)
+    check_same_bytes(cluster, expected, "")
 
 
 @pytest.mark.parametrize(("delay", "loss"), [(0.15, 0.0), (0.005, 0.05)])
 def test_a_slow_and_a_lossy_network_only_take_longer(
-    delay: float, loss: float, lab: Lab, few: list[str]
+    delay: float, loss: float, lab: Lab, few: list[str], expected_few: dict[str, str]
 ) -> None:
     """300 ms for a round trip; one packet of twenty lost in each direction."""
     before = lab.start_workers(2)
@@ -122,6 +136,9 @@ def test_a_slow_and_a_lossy_network_only_take_longer(
     count = 6 if LONG else 2
     lab.cluster.enqueue(*few[:count])
     check_it_goes_on(lab.cluster, before, count, 240)
+    # Their own files, without those of the project: others have no part in that.
+    for visit in few[:count]:
+        check_same_bytes(lab.cluster, expected_few, f"{visit}_")
 
 
 def test_idle_workers_whose_connections_were_forgotten_take_the_next_work(

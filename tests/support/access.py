@@ -1,4 +1,4 @@
-"""The users of the broker in ``ops/users.acl``, each with a password."""
+"""The users of the broker in ``ops/valkey/users.acl``, each with a password."""
 
 from __future__ import annotations
 
@@ -6,9 +6,17 @@ import hashlib
 import re
 from pathlib import Path
 
-FILE = Path(__file__).parents[2] / "ops" / "users.acl"
+FILE = Path(__file__).parents[2] / "ops" / "valkey" / "users.acl"
 PASSWORD = "hunter2"
-USERS = ("worker", "producer", "reader")
+USERS = ("worker", "producer", "reader", "monitor")
+
+
+def site_file(folder: Path) -> Path:
+    """Write the file as a site does: whoever does not log in may do nothing."""
+    digest = hashlib.sha256(PASSWORD.encode()).hexdigest()
+    path = folder / "users.conf"
+    path.write_text(FILE.read_text().replace("PASSWORD-AS-SHA256", digest))
+    return path
 
 
 def acl_file(folder: Path) -> Path:
@@ -16,13 +24,11 @@ def acl_file(folder: Path) -> Path:
 
     To be read with the server's settings (``include``).
     """
-    digest = hashlib.sha256(PASSWORD.encode()).hexdigest()
-    text = FILE.read_text().replace("PASSWORD-AS-SHA256", digest)
+    path = site_file(folder)
     text, count = re.subn(
-        "(?m)^user default .*$", "user default on nopass ~* &* +@all", text
+        "(?m)^user default .*$", "user default on nopass ~* &* +@all", path.read_text()
     )
     assert count == 1
-    path = folder / "users.conf"
     path.write_text(text)
     return path
 

@@ -133,7 +133,7 @@ class InProcessQueue:
         return None
 
     def handle(self, message: Message, worker: WorkerContext | None = None) -> str:
-        return handle_message.handle(worker or self.worker, *message)
+        return handle_message.handle(worker or self.worker, *message).word
 
     def drain(
         self, until: Callable[[], bool] = lambda: False, seconds: float = 60.0

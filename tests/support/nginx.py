@@ -33,6 +33,11 @@ http {{
     fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
+    {server}
+}}
+"""
+
+SERVER = """
     server {{
         listen 127.0.0.1:{port};
         root {root};
@@ -42,7 +47,6 @@ http {{
         {more}
         location ~ /\\.icfqueue {{ return 404; }}
     }}
-}}
 """
 
 
@@ -92,17 +96,15 @@ class Nginx:
         """Start it, perhaps with another configuration than before."""
         (self.folder / "users").write_text(f"{USER}:{{PLAIN}}{PASSWORD}\n")
         (self.folder / "users").chmod(0o644)
-        text = CONFIG.format(
-            # Else its workers take another user's rights, who may not read the files.
-            user="user root;" if os.geteuid() == 0 else "",
-            folder=self.folder,
-            root=self.root,
-            port=self.port,
-            realm=REALM,
-            more=self.more,
-        )
         config = self.folder / "nginx.conf"
-        config.write_text(text)
+        config.write_text(
+            CONFIG.format(
+                # Else its workers take another user's rights, who may not read the files.
+                user="user root;" if os.geteuid() == 0 else "",
+                folder=self.folder,
+                server=self.server_block(),
+            )
+        )
         nginx = program("nginx", "nginx-light")
         self.process = subprocess.Popen(
             [nginx, "-c", str(config), "-e", str(self.folder / "error.log")],
@@ -114,8 +116,22 @@ class Nginx:
             assert time.monotonic() < end, (self.folder / "error.log").read_text()
             time.sleep(0.05)
 
+    def server_block(self) -> str:
+        """Return what the server is told about the store directory."""
+        return SERVER.format(
+            folder=self.folder,
+            root=self.root,
+            port=self.port,
+            realm=REALM,
+            more=self.more,
+        )
+
+    def connection(self) -> http.client.HTTPConnection:
+        """Return a connection that is not yet open."""
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+
     def _answers(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection = self.connection()
         try:
             connection.request("HEAD", "/")
             return connection.getresponse().status == 401

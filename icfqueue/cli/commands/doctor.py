@@ -8,6 +8,7 @@ import click
 
 from icfqueue.cli.options import project_meant, where_options
 from icfqueue.cli.session import load_settings
+from icfqueue.cli.shell.again import whole
 
 
 @click.command()
@@ -17,14 +18,27 @@ from icfqueue.cli.session import load_settings
     callback=project_meant,
     help="Also try to list this project at the store URL.",
 )
+@click.option(
+    "--fleet",
+    is_flag=True,
+    help="Compare the workers that live instead, wherever they are.",
+)
 @where_options
-def doctor(project: str | None, **where: Any) -> int:
-    """Check what is needed: a line for each thing, with the remedy."""
+def doctor(project: str | None, *, fleet: bool, **where: Any) -> int:
+    """Check what is needed: a line for each thing, with the remedy.
+
+    With --fleet: whether workers have the same versions of what writes deposits, the same
+    store directory, umask and clock, and room on the disk.
+    """
     from icfqueue.core.plain_text import escaped
     from icfqueue.operations import doctor as checks
 
+    settings = load_settings(where)
     worst = 0
-    for found in checks.examine(load_settings(where), project):
+    looked_at = (
+        checks.examine_fleet(settings) if fleet else checks.examine(settings, project)
+    )
+    for found in looked_at:
         mark, colour = ("note", "yellow") if found.note else ("ok  ", "green")
         if found.bad:
             mark, colour = "BAD ", "red"
@@ -32,6 +46,6 @@ def doctor(project: str | None, **where: Any) -> int:
         # What other programs and servers answer is among it.
         click.echo(escaped(f" {found.what}: {found.found}"))
         if found.remedy:
-            click.echo(escaped(f"      {found.remedy}"))
+            click.echo(escaped(f"      {whole(found.remedy)}"))
         worst = max(worst, found.exit_code if found.bad else 0)
     return worst

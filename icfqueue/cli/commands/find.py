@@ -75,9 +75,8 @@ def find(expression: str, project: str | None, form: str, **where: Any) -> int:
 
 
 def _print_table(found: list[dict[str, Any]]) -> None:
-    from rich.filesize import decimal
-
     from icfqueue.cli import rows
+    from icfqueue.cli.display.amounts import amount
 
     lines = [
         (
@@ -85,10 +84,15 @@ def _print_table(found: list[dict[str, Any]]) -> None:
             one["visit"],
             str(one["series"]),
             str(one["images"]),
-            decimal(one["bytes"]),
+            amount(one["bytes"]),
             one["command"],
         )
         for one in found
     ]
     heads = ("project", "visit", "series", "images", "size", "command")
-    rows.print_table(heads, lines, right="series images size")
+    rows.print_table(
+        heads,
+        lines,
+        right="series images size",
+        importance={"series": 70, "images": 60, "size": 50},
+    )

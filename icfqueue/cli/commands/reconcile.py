@@ -8,6 +8,7 @@ import click
 
 from icfqueue.cli.options import project_argument, where_options
 from icfqueue.cli.session import session
+from icfqueue.cli.shell.again import ours
 
 
 @click.command()
@@ -33,5 +34,5 @@ def reconcile(project: str, **where: Any) -> int:
             f"{len(found.known)} were there, {len(found.left)} visits not complete"
         )
         if found.left:
-            click.echo(f"To go on with these: icfqueue enqueue {project}")
+            click.echo(f"To go on with these: {ours('enqueue', project)}")
     return 0

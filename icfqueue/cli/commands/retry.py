@@ -9,6 +9,7 @@ import click
 from icfqueue.cli.options import cause_option, visit_arguments, where_options
 from icfqueue.cli.planning import counted, tell_left_alone
 from icfqueue.cli.session import session
+from icfqueue.cli.shell.again import ours
 
 
 @click.command()
@@ -38,7 +39,6 @@ def retry(
         by = f" by {' or '.join(causes)}" if causes else ""
         tell_left_alone(wanted if visits else chosen, again, f"not {state}{by}")
         if again and not opened.ledger.workers():
-            click.echo(
-                "No worker is running: start 'icfqueue worker', or use 'icfqueue run'."
-            )
+            here = ours("run", project, *visits)
+            click.echo(f"No worker is running: start 'icfqueue worker', or use `{here}`.")
         return 0

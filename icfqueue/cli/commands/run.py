@@ -51,7 +51,7 @@ def run(
     """
     from icfqueue.cli.progress import run_and_watch, when_accepted, workers_of
     from icfqueue.cli.shell.notices import notices
-    from icfqueue.cli.umask import warn_of_umask
+    from icfqueue.cli.shell.umask import warn_of_umask
 
     with session(wanted, wait=partial(click.echo, err=True)) as opened:
         warn_of_umask(opened.store.root)

@@ -6,14 +6,13 @@ from typing import Any
 
 import click
 
-from icfqueue.cli.options import project_argument, store_dir_option
+from icfqueue.cli.options import one_visit_argument, project_argument, store_dir_option
 from icfqueue.cli.session import load_settings
-from icfqueue.cli.shell.completers import complete_visits
 
 
 @click.command()
 @project_argument
-@click.argument("visit", required=False, shell_complete=complete_visits)
+@one_visit_argument
 @click.option(
     "--format",
     "form",
@@ -29,9 +28,8 @@ def series(project: str, visit: str | None, form: str, **where: Any) -> int:
     the tarball of its first image. The exit code is 1 if a visit's metadata cannot be
     read.
     """
-    from rich.filesize import decimal
-
     from icfqueue.cli import rows
+    from icfqueue.cli.display.amounts import amount
     from icfqueue.core.visit import Visit, visit_named
     from icfqueue.reports import series_rows
     from icfqueue.store.directory import Store
@@ -55,12 +53,18 @@ def series(project: str, visit: str | None, form: str, **where: Any) -> int:
                 row.description or row.protocol,
                 row.modality,
                 str(row.images),
-                decimal(row.bytes),
+                amount(row.bytes),
             )
             for row in told.rows
         ]
         heads = ("visit", "series", "description", "modality", "images", "size")
-        rows.print_table(heads, lines, right="series images size", cut="description")
+        rows.print_table(
+            heads,
+            lines,
+            right="series images size",
+            cut="description",
+            importance={"series": 80, "images": 70, "size": 60, "modality": 50},
+        )
     for untold, error in told.untold.items():
         click.secho(f"{untold.id}: {error.message}", fg="red", err=True)
         click.echo(f"  {error.hint}", err=True)

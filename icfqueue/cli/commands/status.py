@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from icfqueue.cli.options import notify_options, where_options
+from icfqueue.cli.options import (
+    cause_option,
+    maybe_project_argument,
+    notify_options,
+    visits_argument,
+    where_options,
+)
 from icfqueue.cli.session import Session, session
 from icfqueue.core.errors import NothingYet, UsageError
+
+if TYPE_CHECKING:
+    from icfqueue.cli.tables import Question
+    from icfqueue.core.visit import Visit
 
 STATES = ("queued", "running", "waiting", "done", "failed", "cancelled")
 """Spelt out here so that ``--help`` need not import the records; a test compares them."""
@@ -22,9 +32,13 @@ LOOK_AGAIN = 1.0
 
 
 @click.command()
-@click.argument("project", required=False)
-@click.argument("visit", required=False)
+@maybe_project_argument
+@visits_argument()
 @click.option("--state", type=click.Choice(STATES), help="Only visits in this state.")
+@cause_option
+@click.option(
+    "--all", "everything", is_flag=True, help="A line for each visit, however many."
+)
 @click.option(
     "--format",
     "form",
@@ -38,41 +52,50 @@ LOOK_AGAIN = 1.0
 @where_options
 def status(
     project: str | None,
-    visit: str | None,
+    visits: tuple[str, ...],
     state: str | None,
+    causes: tuple[str, ...],
     form: str,
     *,
+    everything: bool,
     notify: str | None,
     command: str | None,
     watch: bool,
     wait: bool,
     **where: Any,
 ) -> int:
-    """Tell where everything stands: all projects, one PROJECT, or one VISIT of it.
+    """Tell where everything stands: all projects, one PROJECT, or VISITs of it.
+
+    One VISIT is shown with all that is known of it; several, also by a glob as 'sub-01*',
+    have a line each. Of a project with many visits the causes of failures are shown, and
+    single visits if they are asked for: by --state, --cause, --all or a glob.
 
     The exit code is 1 if a visit that is shown failed.
     """
-    if watch and wait:
-        raise UsageError("--watch ends with Ctrl-C, --wait by itself: leave one out")
-    if (notify or command) and not wait:
-        raise UsageError("--notify and --exec go with --wait")
-    if watch and form != "table":
-        raise UsageError("--watch shows a table: leave out --format or --watch")
+    _check_usage(form, watch=watch, wait=wait, tells=bool(notify or command))
+    if project is None and (causes or everything):
+        raise UsageError(
+            "--cause and --all are about the visits of one project",
+            hint="name it: icfqueue status PROJECT --cause CAUSE",
+        )
     try:
         with session(where, asking=True) as opened:
             from icfqueue.cli import tables
             from icfqueue.cli.shell.notices import notices
             from icfqueue.operations.select_visits import check_recorded
 
+            asked = tables.Question()
             if project is not None:
                 check_recorded(opened.ledger, project)
+                visit, among = _named(opened, project, visits, listed=bool(causes or state))
+                asked = tables.Question(project, visit, state, causes, among, everything)
             _tell_refusal(opened)
             if wait:
                 with notices(opened, project, notify, command):
                     _wait(opened, project)
             if watch:
-                return tables.watch(opened.ledger, project, visit, state, LOOK_AGAIN)
-            code = tables.once(opened.ledger, project, visit, state, form)
+                return _watch(opened, asked)
+            code = tables.once(opened.ledger, asked, form)
             _tell_nobody_works(opened, project)
             return code
     except NothingYet as nothing:
@@ -81,6 +104,42 @@ def status(
         # No project at all is an answer, in every form.
         click.echo({"json": "[]", "csv": ""}.get(form, f"{nothing.message}."))
         return 0
+
+
+def _check_usage(form: str, *, watch: bool, wait: bool, tells: bool) -> None:
+    """Raise if options are given that do not go together."""
+    if watch and wait:
+        raise UsageError("--watch ends with Ctrl-C, --wait by itself: leave one out")
+    if tells and not wait:
+        raise UsageError("--notify and --exec go with --wait")
+    if watch and form != "table":
+        raise UsageError("--watch shows a table: leave out --format or --watch")
+
+
+def _watch(opened: Session, asked: Question) -> int:
+    """Show it until Ctrl-C: of a project what is at work, else what was asked for."""
+    from icfqueue.cli import tables
+    from icfqueue.cli.live.view import watch
+
+    if asked.project and not asked.visit and not asked.listed:
+        watch(opened, asked.project)
+    return tables.watch(opened.ledger, asked, LOOK_AGAIN)
+
+
+def _named(
+    opened: Session, project: str, names: tuple[str, ...], *, listed: bool
+) -> tuple[str | None, list[Visit] | None]:
+    """Return the one visit that is named, or else those that are, by id or by glob."""
+    if not names:
+        return None, None
+    from icfqueue.core.visit import is_glob
+    from icfqueue.operations.select_visits import select_recorded
+
+    # Says of one that is not recorded what it is called like.
+    found = select_recorded(opened.ledger, project, names, ())
+    if len(names) == 1 and not listed and not is_glob(names[0]):
+        return found[0].id, None
+    return None, found
 
 
 def _tell_refusal(opened: Session) -> None:

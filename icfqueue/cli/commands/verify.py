@@ -9,6 +9,7 @@ import click
 
 from icfqueue.cli.options import visit_arguments, where_options
 from icfqueue.cli.session import session
+from icfqueue.cli.shell.again import whole
 from icfqueue.core.plain_text import escaped
 
 
@@ -85,6 +86,6 @@ def _tell(line: dict[str, Any]) -> None:
 
 
 def _tell_difference(found: dict[str, Any]) -> None:
-    hint = f"\n    {found['hint']}" if found["hint"] else ""
+    hint = f"\n    {whole(found['hint'])}" if found["hint"] else ""
     # Names of files and members are among it.
     click.echo(escaped(f"  {found['where']}: {found['what']}{hint}"))

@@ -52,7 +52,7 @@ def worker(
     Starts Celery and watches it. SIGTERM or Ctrl-C: what runs may finish within the
     grace period, the rest goes back to the queue.
     """
-    from icfqueue.cli.umask import warn_of_umask
+    from icfqueue.cli.shell.umask import warn_of_umask
     from icfqueue.operations.worker_process import WorkerProcess, end_of_time, parse_queues
 
     chosen = load_settings(where)

@@ -1,1 +1,1 @@
-"""Command lines as a shell sees them: given again, completed, described in manuals."""
+"""Command lines and their shell: given again, completed, described; its umask."""

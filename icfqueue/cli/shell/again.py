@@ -13,6 +13,9 @@ from typing import Any
 
 import click
 
+PROJECT = "icfqueue.project"
+"""Under this name a context knows the project that its command is about."""
+
 PLACE = "icfqueue.place"
 """Under this name a context knows the words that say where store and broker are."""
 

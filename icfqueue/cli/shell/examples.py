@@ -20,7 +20,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "status": (
         "icfqueue status",
-        "icfqueue status study_1 --state failed",
+        "icfqueue status study_1 --cause cut --cause gzip",
+        "icfqueue status study_1 'sub-01*' --state done",
         "icfqueue status study_1 visit_1 --format json",
     ),
     "workers": ("icfqueue workers", "icfqueue workers --format json"),

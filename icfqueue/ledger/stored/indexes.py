@@ -14,6 +14,7 @@ from icfqueue.core.steps import INDEX_TAR, NAMES, QUEUES, UPDATE_CATALOG, positi
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.keys import key
 from icfqueue.ledger.record import Record, State
+from icfqueue.ledger.stored import tallies
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,8 @@ def changes(
     for field, amount in after.items():
         if more := amount - before[field]:
             commands.append(["HINCRBY", key("totals", project), field, str(more)])
+    for field, amount in tallies.added(old, new).items():
+        commands.append(["HINCRBY", key("tally", project), field, str(amount)])
     return commands
 
 

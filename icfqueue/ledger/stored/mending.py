@@ -56,7 +56,7 @@ _SWEEP = (
     NOW
     + """
 local function strange(name, kind)
-  if kind == 'hash' and string.find(name, '^icfqueue:totals:') then
+  if string.find(name, '^icfqueue:totals:') or string.find(name, '^icfqueue:tally:') then
     for i, sum in ipairs(redis.call('HGETALL', name)) do
       if i % 2 == 0 and (#sum > 17 or not string.find(sum, '^%-?[0-9]+$')) then
         return 'a sum in it is no number'
@@ -115,7 +115,8 @@ return found
 
 def names_of(project: str) -> dict[str, str]:
     """Return the names of a project's keys but its records', each with its type."""
-    names = [key(name, project) for name in ("totals", "progress", "hold", "refused")]
+    names = [key(name, project) for name in ("totals", "tally", "progress")]
+    names += [key(name, project) for name in ("hold", "refused")]
     names += [key("batch", project), key("lock", "catalog", project)]
     names += [key("in", project, state) for state in State]
     names += [key("ready", project, name) for name in NAMES]

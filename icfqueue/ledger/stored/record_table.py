@@ -174,7 +174,7 @@ class RecordTable:
             if amount
         ]
         commands += gone(visit)
-        known = [key(name, project) for name in ("totals", "progress", "hold")]
+        known = [key(name, project) for name in ("totals", "tally", "progress", "hold")]
         with layout_compared():
             done = self._forget(
                 keys=[

@@ -23,6 +23,7 @@ fails while the store is known to fail, until it did so for :data:`OUTAGE`.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -243,6 +244,35 @@ class CircuitBreaker:
         # Only now: the next one to ask must meet the rest.
         self.ledger.locks.release(_probe(host), str(visit))
         return PutOff(error, pause + 0.5) if 0 < beyond <= OUTAGE / pause else None
+
+
+@dataclass(frozen=True, slots=True)
+class Rests:
+    """What nobody tries just now.
+
+    Attributes
+    ----------
+    disk
+        Whether the store directory is left alone because it is full.
+    stores
+        By host: whether the store is left alone.
+    held
+        By project: whether the store refused access to it.
+    """
+
+    disk: bool
+    stores: dict[str, bool]
+    held: dict[str, bool]
+
+
+def rests(ledger: Ledger, store_urls: Iterable[str], projects: Iterable[str]) -> Rests:
+    """Return what nobody tries just now, of these stores and projects."""
+    there = ledger.notes.there
+    return Rests(
+        there([_DISK]),
+        {host: there([_rest(host)]) for host in sorted(map(_host, store_urls))},
+        {project: there([_hold(project)]) for project in projects},
+    )
 
 
 _MOST_WORDS = 10_000

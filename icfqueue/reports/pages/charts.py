@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import io
+import logging
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -206,6 +207,8 @@ def _drawn(name: str, rows: int = 0) -> Iterator[tuple[Axes, list[str]]]:
         Bars below each other; 0 for a chart of the usual height.
     """
     check_library()
+    # It tells everybody when it looks for the fonts of a machine for the first time.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     import matplotlib as mpl
     from matplotlib.figure import Figure
 

@@ -10,6 +10,7 @@ to the system as a whole: each folder is opened from the one above it (``openat(
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from contextlib import suppress
 from enum import StrEnum
@@ -161,7 +162,7 @@ class Beneath:
         if found.st_mode & stat.S_IWOTH & ~of_root.st_mode:
             raise UnsafePath(
                 f"{folder.shown} can be written by everybody",
-                hint=f"chmod o-w {folder.shown}",
+                hint=f"`chmod o-w {shlex.quote(str(folder.shown))}`",
             )
         users = {os.geteuid(), 0, of_root.st_uid}
         if found.st_uid in users or found.st_gid in {of_root.st_gid, *self._groups}:

@@ -23,7 +23,7 @@ from icfqueue.ledger.record import State
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.operations.enqueue import Deed
 from icfqueue.operations.reconcile import forget, reconcile
-from icfqueue.operations.status import found_of, stuck, unreadable
+from icfqueue.operations.status import Wanted, found_of, stuck, unreadable
 
 BROKEN = Visit("study_1", "broken")
 GOOD = [Visit("study_1", f"good{number}") for number in range(3)]
@@ -117,7 +117,7 @@ def test_enqueue_retry_and_cancel_leave_it_alone_and_do_the_others(
 def test_status_shows_and_counts_it(queue: InProcessQueue) -> None:
     assert [one.visit for one in unreadable(queue.ledger, "study_1")] == [BROKEN]
     assert queue.ledger.counts("study_1")[State.QUEUED] == 4
-    shown = list(found_of(queue.ledger, "study_1", [State.QUEUED]))
+    shown = list(found_of(queue.ledger, "study_1", Wanted((State.QUEUED,))))
     assert [isinstance(one, Unreadable) for one in shown] == [True, False, False, False]
     assert stuck(queue.ledger, "study_1") == []
 
@@ -187,7 +187,8 @@ def test_every_command_says_what_is_wrong_and_goes_on(
         assert said.returncode == 0, said.stderr
         said = icfqueue("run", "study_1", "--jobs", "1")
         assert said.returncode == 1
-        assert "visit_01: its record cannot be read" in said.stderr
+        assert "unreadable, visit_01: " in said.stderr
+        assert "its record cannot be read" in said.stderr
         assert "icfqueue forget study_1 visit_01" in said.stderr
         icfqueue.good("status", "study_1", "--wait")
         for form in ("table", "json", "csv"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -167,3 +169,40 @@ def test_nobody_waits_for_results(app: Celery, valkey: Valkey) -> None:
     with valkey.client() as client:
         assert client.pubsub_numpat() == 0
         assert client.pubsub_channels() == []
+
+
+def test_events_reach_who_listens_and_leave_no_key_behind(
+    app: Celery, valkey: Valkey
+) -> None:
+    """As Flower does, whose broker's user may do nothing but listen."""
+    heard: list[dict[str, Any]] = []
+
+    def hear(event: dict[str, Any]) -> None:
+        heard.append(event)
+        receiver.should_stop = True
+
+    def send() -> None:
+        # Whoever has just begun to listen may not have heard the first.
+        while not heard:
+            sender.send("task-failed", uuid="one", exception="cut")
+            time.sleep(0.05)
+
+    with app.connection_for_read() as listening, app.connection_for_write() as sending:
+        receiver = app.events.Receiver(listening, handlers={"task-failed": hear})
+        sender = app.events.Dispatcher(sending, hostname="w@host")
+        thread = threading.Thread(target=send, daemon=True)
+        thread.start()
+        receiver.capture(timeout=30)
+        thread.join()
+    assert (heard[0]["uuid"], heard[0]["exception"]) == ("one", "cut")
+    with valkey.client() as client:
+        assert client.keys() == []
+
+
+def test_orders_to_workers_are_sent_to_nobody(app: Celery, valkey: Valkey) -> None:
+    """They obey none; and a monitor that may not send them would try for ever."""
+    with valkey.client() as client, client.pubsub() as listening:
+        listening.psubscribe("*")
+        assert listening.get_message(timeout=5)["type"] == "psubscribe"
+        app.control.broadcast("shutdown")
+        assert listening.get_message(timeout=0.2) is None

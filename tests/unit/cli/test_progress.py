@@ -14,13 +14,11 @@ from support.valkey import Valkey, out_of_memory
 
 from icfqueue.cli import progress
 from icfqueue.cli.session import Session, session
-from icfqueue.core.errors import NetworkTrouble, Unreachable
+from icfqueue.core.errors import Unreachable
 from icfqueue.core.visit import Visit
-from icfqueue.ledger import record
 from icfqueue.ledger.keys import visit_key
 from icfqueue.ledger.record import State
 from icfqueue.ledger.redis_ledger import RedisLedger
-from icfqueue.ledger.retry_policy import RetryIn
 from icfqueue.operations.status import summary
 from icfqueue.store.directory import Store
 
@@ -46,6 +44,7 @@ class Workers:
     def __init__(self, *happens: Callable[[], object]) -> None:
         self.happens = list(happens)
         self.process: object = None
+        self.concurrency = 2
         self.gave_up = False
         self.log_path = "the log"
         self.calls: list[str] = []
@@ -99,7 +98,8 @@ def test_it_works_until_nothing_is_left_and_tells_how_it_ended(
     assert run(opened, workers) == code
     assert workers.calls == ["start", "stop when idle"]
     said = capsys.readouterr()
-    assert said.out.splitlines()[-1] == f"study_1: 1 visits    1 {state.value}"
+    assert f"study_1: 1 visits    1 {state.value}" in said.out.splitlines()
+    assert ("1 visit, 3 DICOMs, " in said.out) is (state == State.DONE)
     assert ('member x, "y" is cut' in said.err) is (state == State.FAILED)
 
 
@@ -165,52 +165,19 @@ def test_a_broker_that_is_away_for_a_moment_is_waited_for(
 
     def counts(*_: Any) -> Any:
         asked.append(1)
-        if len(asked) == 1:
+        if len(asked) <= 2:
             raise redis.ConnectionError("away")
         return summary(queued, PROJECT)
 
     monkeypatch.setattr(progress, "summary", counts)
     monkeypatch.setattr(progress.time, "sleep", lambda _: None)
     workers = Workers(lambda: None, finish(queued, State.DONE))
-    line, running = progress._look(opened, PROJECT, workers)  # type: ignore[arg-type]
-    assert (line.counts[State.DONE], running, len(asked)) == (1, [], 2)
-
-
-def wait(ledger: RedisLedger, visit: Visit, message: str) -> None:
-    """Let the visit fail for now, with `message`."""
-    ledger.update(visit, lambda r: record.claimed(r, "t", "w", 1.0), lease=30.0)
-    error = NetworkTrouble(message)
-    ledger.update(visit, lambda r: record.failed(r, error, RetryIn(60.0), 1.0))
-
-
-def test_each_reason_to_wait_is_told_once_whatever_visit_it_names(
-    in_process_queue: InProcessQueue, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    in_process_queue.enqueue([V, W])
-    ledger = in_process_queue.ledger
-    reasons = progress._Reasons(ledger, PROJECT)
-    monkeypatch.setattr(progress, "REASONS_EVERY", 0.0)
-    assert reasons.news(summary(ledger, PROJECT)) == ""
-    wait(ledger, V, "study_1/v_dicom.tar: reset")
-    assert reasons.news(summary(ledger, PROJECT)) == "waiting: study_1/v_dicom.tar: reset"
-    assert reasons.news(summary(ledger, PROJECT)) == ""
-    # The same of another visit is no news.
-    wait(ledger, W, "study_1/w_dicom.tar: reset")
-    assert reasons.news(summary(ledger, PROJECT)) == ""
-
-
-def test_reasons_are_not_asked_for_at_every_look(
-    in_process_queue: InProcessQueue, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    in_process_queue.enqueue([V])
-    wait(in_process_queue.ledger, V, "x")
-    reasons = progress._Reasons(in_process_queue.ledger, PROJECT)
-    line = summary(in_process_queue.ledger, PROJECT)
-    assert reasons.news(line)
-    monkeypatch.setattr(
-        in_process_queue.ledger, "visits", lambda *_: pytest.fail("asked again")
-    )
-    assert reasons.news(line) == ""
+    monkeypatch.setattr(progress, "AWAY", -1.0)
+    said: list[str] = []
+    line = progress._look(opened, PROJECT, workers, said.append)  # type: ignore[arg-type]
+    assert (line.counts[State.DONE], len(asked)) == (1, 3)
+    # It is said once, and that it is over.
+    assert said == ["waiting: the broker does not answer", "the broker answers"]
 
 
 def test_a_worker_is_idle_when_nothing_is_being_worked_on(
@@ -226,19 +193,6 @@ def test_a_worker_is_idle_when_nothing_is_being_worked_on(
     assert workers.idle()
     in_process_queue.hold(W)
     assert not workers.idle()
-
-
-def test_what_the_broker_refuses_is_told_when_that_changes(
-    opened: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(progress, "REASONS_EVERY", 0.0)
-    broker = progress._BrokerNews(opened)
-    assert broker.news() == ""
-    with out_of_memory(opened.client):
-        assert broker.news() == "waiting: the broker has no memory left"
-        assert broker.news() == ""
-    assert broker.news() == "the broker accepts work"
-    assert broker.news() == ""
 
 
 def test_what_the_broker_refuses_is_done_when_it_accepts_it(
@@ -267,25 +221,6 @@ def test_what_the_broker_refuses_is_done_when_it_accepts_it(
         progress.when_accepted(opened, lose)
 
 
-def test_where_the_output_is_no_terminal_a_line_comes_now_and_then(
-    queued: RedisLedger, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lines = progress._Lines()
-    line = summary(queued, PROJECT)
-    lines.show(line, [])
-    assert capsys.readouterr().out == ""
-    monkeypatch.setattr(progress, "LINE_EVERY", -1.0)
-    lines.show(line, [])
-    assert capsys.readouterr().out == "study_1: 1 visits    1 queued\n"
-
-
-def test_the_bar_names_what_waits_and_what_failed(queued: RedisLedger) -> None:
-    line = summary(queued, PROJECT)
-    assert progress._troubled(line) == ""
-    counts = {**line.counts, State.WAITING: 2, State.FAILED: 1}
-    assert progress._troubled(replace(line, counts=counts)) == ", 2 waiting, 1 failed"
-
-
 def test_visits_that_failed_alike_are_told_at_once_with_what_to_do(
     opened: Session, ledger: RedisLedger, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -303,8 +238,8 @@ def test_what_nobody_can_read_is_told_with_what_failed(
 ) -> None:
     """It is not waited for; the exit code says so."""
     queued.client.hset(visit_key(V), "r", "{")
-    assert progress._report(opened, PROJECT) == 1
-    assert "1 \u00d7 unreadable, v: icfqueue forget it" in capsys.readouterr().err
+    assert progress._report(opened, summary(queued, PROJECT), 0.0) == 1
+    assert "1 \u00d7 unreadable, v: 'icfqueue forget study_1 v'" in capsys.readouterr().err
 
 
 def test_the_worker_of_a_run_is_quiet_and_gone_afterwards(

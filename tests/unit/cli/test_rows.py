@@ -44,6 +44,17 @@ def test_one_column_is_cut_where_the_terminal_is_narrow_and_no_other(
     assert lines[2].startswith("visit_10")
 
 
+def test_columns_that_matter_less_are_left_out_before_any_is_cut(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    size = os.terminal_size((72, 24))
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda: size)
+    weights = {"images": 50}
+    rows.print_table(HEADS, LINES, right="images", cut="description", importance=weights)
+    assert printed(capsys)[:2] == ["visit     description", "v1        " + "T1w" * 20]
+
+
 def test_csv_holds_no_formula_and_json_what_is_there(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

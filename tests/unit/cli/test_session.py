@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 import redis
+from click.testing import CliRunner
 from support.valkey import Valkey, free_port
 from support.waiting import wait_until
 
 from icfqueue.broker.queues import Queues
+from icfqueue.cli.group import cli
 from icfqueue.cli.session import load_settings, session
 from icfqueue.core.errors import NothingYet, Unreachable, UsageError
 from icfqueue.operations.enqueue import Producer
@@ -117,3 +119,13 @@ def test_an_error_within_it_passes_and_closes_it(store: Store, valkey: Valkey) -
     where = {"store_dir": store.root, "broker": valkey.broker.url}
     with pytest.raises(redis.RedisError), session(where):
         raise redis.RedisError("x")
+
+
+def test_where_all_is_is_said_to_who_wants_to_know_more(
+    store: Store, valkey: Valkey
+) -> None:
+    where = ["--store-dir", str(store.root), "--broker", valkey.broker.url]
+    done = CliRunner().invoke(cli, ["status", *where, "-v"])
+    assert f"store directory {store.root}, store URL" in done.stderr
+    assert valkey.broker.shown in done.stderr
+    assert "store directory" not in CliRunner().invoke(cli, ["status", *where]).stderr

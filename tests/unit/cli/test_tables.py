@@ -12,7 +12,9 @@ import pytest
 from support.records import a_record
 
 from icfqueue.cli import tables
+from icfqueue.cli.tables import Question
 from icfqueue.core.errors import UsageError
+from icfqueue.core.visit import Visit
 from icfqueue.ledger.record import State
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.operations import status
@@ -31,7 +33,8 @@ def as_json(
     visit: str | None = None,
     state: str | None = None,
 ) -> Any:
-    return json.loads("".join(tables.json_lines(ledger, project, visit, state)))
+    asked = Question(project, visit, state)
+    return json.loads("".join(tables.json_lines(ledger, asked)))
 
 
 def test_json_is_of_all_projects_of_one_or_of_a_visit(full: RedisLedger) -> None:
@@ -47,7 +50,7 @@ def test_json_is_of_all_projects_of_one_or_of_a_visit(full: RedisLedger) -> None
 def test_lines_with_commas_quotes_and_newlines_survive_csv(
     full: RedisLedger, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert tables.once(full, "study_1", None, None, "csv") == 1
+    assert tables.once(full, Question("study_1"), "csv") == 1
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert list(rows[0]) == list(status.CSV_FIELDS)
     by_id = {row["visit"]: row for row in rows}
@@ -55,7 +58,7 @@ def test_lines_with_commas_quotes_and_newlines_survive_csv(
     assert by_id["failed"]["seconds"] == "2.0"
     assert by_id["done"]["worker"] == "host:8"
     assert by_id["queued"]["started_at"] == ""
-    tables.once(full, None, None, None, "csv")
+    tables.once(full, Question(), "csv")
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
     assert (row["project"], row["waiting"], row["read_dicoms"]) == ("study_1", "1", "3")
 
@@ -64,22 +67,9 @@ def test_lines_with_commas_quotes_and_newlines_survive_csv(
 def test_the_table_of_every_state_can_be_printed(
     full: RedisLedger, capsys: pytest.CaptureFixture[str], visit: str | None
 ) -> None:
-    code = tables.once(full, "study_1", visit, None, "table")
+    code = tables.once(full, Question("study_1", visit), "table")
     assert code == (visit in {None, "failed"})
     assert "study_1" in capsys.readouterr().out
-
-
-def test_where_there_is_not_room_for_all_visits_those_at_work_are_shown_first(
-    full: RedisLedger, capsys: pytest.CaptureFixture[str]
-) -> None:
-    tables.console().print(tables.table(full, "study_1", None, None, room=2))
-    said = capsys.readouterr().out
-    shown = [line.split("│")[1].strip() for line in said.splitlines() if "│" in line]
-    assert shown == ["running", "failed"]
-    assert "… and 4 more" in said
-    assert "6 visits" in said
-    tables.console().print(tables.table(full, "study_1", None, "done", room=2))
-    assert "more" not in capsys.readouterr().out
 
 
 def test_text_with_marks_of_the_table_library_is_shown_as_it_is(
@@ -90,7 +80,7 @@ def test_text_with_marks_of_the_table_library_is_shown_as_it_is(
     error = dict(found.error or {}, message="member [/x] [red]y", hint="[/]")
     ledger.put_many([(None, replace(found, error=error))])
     for visit in (None, "failed"):
-        tables.once(ledger, "study_1", visit, None, "table")
+        tables.once(ledger, Question("study_1", visit), "table")
         assert "member [/x] [red]y" in capsys.readouterr().out
 
 
@@ -100,7 +90,7 @@ def test_text_with_marks_of_the_table_library_is_shown_as_it_is(
 def test_only_failed_visits_that_are_shown_count(
     full: RedisLedger, capsys: pytest.CaptureFixture[str], state: str | None, code: int
 ) -> None:
-    assert tables.once(full, "study_1", None, state, "json") == code
+    assert tables.once(full, Question("study_1", None, state), "json") == code
     assert json.loads(capsys.readouterr().out)["project"] == "study_1"
 
 
@@ -115,31 +105,31 @@ def test_the_exit_code_is_of_one_visit_one_project_or_all(full: RedisLedger) -> 
 def test_where_nothing_was_enqueued_the_table_says_what_to_do(
     ledger: RedisLedger, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert tables.once(ledger, None, None, None, "table") == 0
+    assert tables.once(ledger, Question(), "table") == 0
     assert "icfqueue run PROJECT" in capsys.readouterr().out
 
 
-def test_a_long_message_is_cut_in_the_table_and_whole_for_one_visit(
-    ledger: RedisLedger, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        (Question("study_1", causes=["damaged"]), 1),
+        (Question("study_1", causes=["network"]), 0),
+        (Question("study_1", causes=["damaged"], state="waiting"), 0),
+        (Question("study_1", among=[Visit("study_1", "failed")]), 1),
+        (Question("study_1", among=[Visit("study_1", "done")]), 0),
+        (Question("study_1", everything=True), 1),
+    ],
+)
+@pytest.mark.parametrize("form", ["table", "json", "csv"])
+def test_only_failed_visits_that_are_asked_for_count(
+    full: RedisLedger,
+    capsys: pytest.CaptureFixture[str],
+    asked: Question,
+    code: int,
+    form: str,
 ) -> None:
-    found = a_record(State.FAILED)
-    error = dict(found.error or {}, message="x\n" * 100 + "END")
-    ledger.put_many([(None, replace(found, error=error))])
-    tables.once(ledger, "study_1", None, None, "table")
-    said = capsys.readouterr().out
-    assert "…" in said
-    assert "END" not in said
-    tables.once(ledger, "study_1", "failed", None, "table")
-    assert "END" in capsys.readouterr().out
-
-
-def test_the_counts_name_only_states_that_there_are(full: RedisLedger) -> None:
-    line = status.summary(full, "study_1")
-    counts = {**line.counts, State.WAITING: 0}
-    words = tables.counts_line(replace(line, counts=counts)).plain
-    assert words.startswith("study_1: 5 visits")
-    assert "1 failed" in words
-    assert "waiting" not in words
+    assert tables.once(full, asked, form) == code
+    assert capsys.readouterr().out
 
 
 def test_watching_shows_it_again_and_again_until_ctrl_c(
@@ -154,6 +144,6 @@ def test_watching_shows_it_again_and_again_until_ctrl_c(
 
     monkeypatch.setattr(tables.time, "sleep", sleep)
     with pytest.raises(KeyboardInterrupt):
-        tables.watch(full, "study_1", None, None, 1.5)
+        tables.watch(full, Question("study_1"), 1.5)
     assert pauses == [1.5] * 3
     assert "6 visits" in capsys.readouterr().out

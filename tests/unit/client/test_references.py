@@ -94,7 +94,7 @@ def test_an_older_deposit_does_not_know_the_places(
         patch.setattr("icfqueue.steps.export_repo.tarball_index.read_offsets", nothing)
         datasets.put_visit(job, MEMBERS)
     (told,) = write_references(job.store, "study_1", [])
-    assert "`icfqueue run` makes it anew" in told.why_not
+    assert "'icfqueue run study_1 visit_1' makes it anew" in told.why_not
 
 
 def nothing(*_: object) -> None:

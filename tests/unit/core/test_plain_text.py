@@ -8,7 +8,7 @@ import pickle
 import pytest
 
 from icfqueue.core.errors import BadTarball, IcfqueueError, StoreBusy
-from icfqueue.core.plain_text import MOST, escape_record, escaped, shown
+from icfqueue.core.plain_text import MOST, escape_record, escaped, for_visit, shown, size
 
 EVERYTHING = "".join(chr(number) for number in range(0x110000))
 
@@ -75,3 +75,27 @@ def test_a_log_that_is_filtered_has_none_either(caplog: pytest.LogCaptureFixture
     assert r"header '\x1b' of \x9bstore\u202e: \x1b[2J 7 %" in caplog.text
     assert r"ValueError: \x1b]0;owned\x07" in caplog.text
     assert caplog.text.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (1000, "1.0 kB"),
+        (40_960, "41.0 kB"),
+        (999_949, "999.9 kB"),
+        (999_999, "1.0 MB"),
+        (1_500_000_000, "1.5 GB"),
+        (2_000_000_000_000_000, "2000.0 TB"),
+    ],
+)
+def test_sizes_have_one_unit_for_a_thousand(count: int, text: str) -> None:
+    assert size(count) == text
+
+
+def test_a_hint_is_about_the_visit_as_far_as_it_is_known() -> None:
+    hint = "'icfqueue retry PROJECT VISIT'"
+    assert for_visit(hint, "p", "v") == "'icfqueue retry p v'"
+    assert for_visit(hint, "p") == "'icfqueue retry p VISIT'"
+    assert for_visit(hint, "") == hint

@@ -17,12 +17,15 @@ from support.valkey import Valkey, free_port, out_of_memory
 
 from icfqueue.broker.aside import Aside
 from icfqueue.core.errors import PermanentError
+from icfqueue.core.plain_text import size
 from icfqueue.core.settings import Secret, Settings
 from icfqueue.dataset import programs
 from icfqueue.ledger.record import State
 from icfqueue.ledger.redis_ledger import RedisLedger
+from icfqueue.ledger.roster import Sign
 from icfqueue.operations import doctor
 from icfqueue.operations.doctor import Finding, examine
+from icfqueue.store.directory import Store
 
 
 @pytest.fixture
@@ -295,3 +298,38 @@ def test_a_broker_of_a_newer_release_is_bad(chosen: Settings, ledger: RedisLedge
     told = found(chosen)["records"]
     assert (told.bad, told.exit_code) == (True, 3)
     assert "update icfqueue" in told.remedy
+
+
+@pytest.mark.parametrize(
+    ("keep", "room", "bad"), [(0, 0, True), (5, 4, True), (5, 5, False)]
+)
+def test_a_store_directory_without_room_is_bad(
+    chosen: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    keep: int,
+    room: int,
+    bad: bool,
+) -> None:
+    monkeypatch.setattr(Store, "room", lambda _: room * 10**9)
+    told = found(structs.replace(chosen, keep_free=keep * 10**9))["store directory"]
+    assert told.bad is bad
+    assert f"can be written, {size(room * 10**9)} free" in told.found
+    assert bool(told.remedy) is bad
+
+
+def test_the_fleet_is_compared_by_its_signs_of_life(
+    chosen: Settings, valkey: Valkey
+) -> None:
+    """What two workers say, and an error where one has another git."""
+    with valkey.client() as client:
+        roster = RedisLedger(client).roster
+        for number, git in (1, "2.39.5"), (2, "2.47.0"):
+            versions = {"git": git, "git-annex": "10", "icfqueue": "1", "python": "3"}
+            sign = Sign(name=f"n{number}:1", host=f"n{number}", pid=1, since=0.0)
+            roster.say(structs.replace(sign, queues=("export",), versions=versions))
+    told = {finding.what: finding for finding in doctor.examine_fleet(chosen)}
+    assert told["workers"].found == "2 on 2 machines"
+    assert told["git"].bad
+    assert "2.47.0 on n2:1" in told["git"].found
+    assert not told["git-annex"].bad

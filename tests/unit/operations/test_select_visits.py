@@ -191,7 +191,7 @@ def test_many_visits_are_looked_for_in_the_listing(sources: Sources, web: Remote
     [
         (NetworkTrouble("no answer", hint="h"), Unreachable),
         (StoreBusy("busy", hint="h"), Unreachable),
-        (AccessDenied("no access", hint="h, then `icfqueue retry`"), AccessDenied),
+        (AccessDenied("no access", hint="h, then 'icfqueue retry PROJECT'"), AccessDenied),
     ],
 )
 def test_a_visit_that_is_not_here_is_refused_if_the_store_cannot_be_asked(

@@ -9,6 +9,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from support.ledger import advance, put
 from support.records import NOW, REFS, a_record
 from support.schema import check_status
 
@@ -26,7 +27,8 @@ def full(ledger: RedisLedger) -> RedisLedger:
 
 
 def listed(ledger: RedisLedger, states: Iterable[State] = State) -> Any:
-    return json.loads("".join(status.project_lines(ledger, "study_1", states)))
+    wanted = status.Wanted(tuple(states))
+    return json.loads("".join(status.project_lines(ledger, "study_1", wanted)))
 
 
 def test_every_state_fits_the_documented_form(full: RedisLedger) -> None:
@@ -44,6 +46,34 @@ def test_only_some_states_are_listed_and_all_six_counted(full: RedisLedger) -> N
     check_status(found)
     assert [visit["visit"] for visit in found["visits"]] == ["failed"]
     assert sum(found["counts"].values()) == 6
+
+
+def names(found: Iterable[Any]) -> list[str]:
+    return [record.visit.id for record in found]
+
+
+def test_visits_are_chosen_by_cause_by_name_and_by_state(full: RedisLedger) -> None:
+    """What is done has no error, whatever it met before."""
+    found = status.found_of(full, "study_1", status.Wanted(causes={"network", "gzip"}))
+    assert names(found) == ["waiting"]
+    among = [Visit("study_1", name) for name in ("failed", "done", "none")]
+    wanted = status.Wanted(among=among)
+    assert names(status.found_of(full, "study_1", wanted)) == ["done", "failed"]
+    wanted = wanted.only(State.FAILED, State.QUEUED)
+    assert names(status.found_of(full, "study_1", wanted)) == ["failed"]
+    nothing = wanted.only(State.DONE)
+    assert names(status.found_of(full, "study_1", nothing)) == []
+
+
+def test_what_is_between_two_steps_has_begun(ledger: RedisLedger) -> None:
+    fresh, begun = Visit("study_1", "v"), Visit("study_1", "w")
+    for visit in (fresh, begun):
+        put(ledger, visit)
+    advance(ledger, begun, "export_repo")
+    line = status.summary(ledger, "study_1")
+    assert (line.counts[State.QUEUED], line.between) == (2, 1)
+    assert line.lined_up["export_repo"] == 1
+    assert line.active == 2
 
 
 def test_one_visit_is_an_entry_of_the_list(full: RedisLedger) -> None:

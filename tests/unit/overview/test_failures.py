@@ -7,13 +7,13 @@ from dataclasses import replace
 from support.records import a_record, failed_with, troubled_project
 
 from icfqueue.core.causes import CAUSES
-from icfqueue.core.errors import BadTarball, NetworkTrouble, NotInStore
+from icfqueue.core.errors import BadTarball, NetworkTrouble
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.keys import visit_key
 from icfqueue.ledger.ledger import Unreadable
 from icfqueue.ledger.record import Record, State
 from icfqueue.ledger.redis_ledger import RedisLedger
-from icfqueue.overview.failures import NOT_BY_RETRY, by_cause, error_of, of_causes
+from icfqueue.overview.failures import NOT_BY_RETRY, by_cause, error_of
 
 PROJECT = "study_1"
 
@@ -65,6 +65,7 @@ def test_visits_that_did_not_fail_are_in_no_group(ledger: RedisLedger) -> None:
     assert [group.visits for group in by_cause(ledger, PROJECT)] == [["failed"]]
     (waiting,) = by_cause(ledger, PROJECT, [State.WAITING])
     assert (waiting.cause, waiting.visits) == ("network", ["waiting"])
+    assert waiting.due == a_record(State.WAITING).due
     assert by_cause(ledger, PROJECT, [State.DONE]) == []
     assert by_cause(ledger, "study_2") == []
 
@@ -84,26 +85,13 @@ def test_a_record_that_cannot_be_read_has_a_cause_too(ledger: RedisLedger) -> No
     ledger.client.hset(visit_key(visit("failed")), "r", "{")
     (group,) = by_cause(ledger, PROJECT)
     assert (group.cause, group.example_visit) == ("unreadable", "failed")
-    assert group.hint == "icfqueue forget study_1 failed"
+    assert group.hint == "'icfqueue forget study_1 failed'"
     assert not group.retry_helps
     ledger.client.hset(visit_key(visit("queued")), "r", "{")
     everything = by_cause(ledger, PROJECT, among=ledger.visits(PROJECT))
     assert [group.count for group in everything] == [2]
     error = error_of(Unreadable(visit("v"), "1", "no JSON", hint="install a newer one"))
     assert error["hint"] == "install a newer one"
-
-
-def test_visits_of_some_causes_are_found_among_others(ledger: RedisLedger) -> None:
-    put(
-        ledger,
-        failed_with(visit("a"), BadTarball("x", cause="cut")),
-        failed_with(visit("b"), NotInStore("x")),
-        failed_with(visit("c"), BadTarball("x", cause="gzip")),
-        a_record(State.DONE),
-    )
-    everything = ledger.visits(PROJECT)
-    assert of_causes(ledger, {"cut", "gzip"}, everything) == [visit("a"), visit("c")]
-    assert of_causes(ledger, {"disk"}, everything) == []
 
 
 def test_causes_that_no_retry_helps_are_known_ones() -> None:

@@ -81,7 +81,7 @@ def make(queue: InProcessQueue, work: Work, step: str = "fetch", *visits: Visit)
     for visit in chosen:
         queue.advance(visit, step)
     held = [queue.hold(visit) for visit in chosen]
-    return Attempt(queue.worker, step, held).run(work)
+    return Attempt(queue.worker, step, held).run(work).word
 
 
 def test_what_succeeded_is_recorded_and_the_next_step_sent(

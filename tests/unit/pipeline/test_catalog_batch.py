@@ -76,7 +76,7 @@ def steps(queue: InProcessQueue) -> list[str]:
 
 
 def test_all_that_are_ready_are_written_in_one_go(pages: Pages) -> None:
-    assert update_catalog(pages.queue.worker, PROJECT) == "3 visits"
+    assert update_catalog(pages.queue.worker, PROJECT).word == "3 visits"
     assert pages.batches == [["a", "b", "c"]]
     assert steps(pages.queue) == ["cleanup"] * 3
     assert pages.queue.ledger.flushes_due() == []
@@ -88,20 +88,20 @@ def test_no_batch_is_larger_than_the_limit(
     pages: Pages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(catalog_schedule, "LARGEST_BATCH", 2)
-    assert update_catalog(pages.queue.worker, PROJECT) == "3 visits"
+    assert update_catalog(pages.queue.worker, PROJECT).word == "3 visits"
     assert pages.batches == [["a", "b"], ["c"]]
 
 
 def test_while_somebody_holds_the_lock_nothing_is_claimed(pages: Pages) -> None:
     assert pages.queue.ledger.locks.take(lock_of(PROJECT), "other", 60.0)
-    assert update_catalog(pages.queue.worker, PROJECT) == "left to the holder"
+    assert update_catalog(pages.queue.worker, PROJECT).word == "left to the holder"
     assert pages.batches == []
     assert [pages.queue.record(visit).state for visit in VISITS] == [State.QUEUED] * 3
 
 
 def test_a_visit_that_somebody_claimed_is_left_to_him(pages: Pages) -> None:
     pages.queue.hold(VISITS[1])
-    assert update_catalog(pages.queue.worker, PROJECT) == "2 visits"
+    assert update_catalog(pages.queue.worker, PROJECT).word == "2 visits"
     assert pages.batches == [["a", "c"]]
 
 
@@ -110,7 +110,7 @@ def test_a_worker_that_is_to_stop_writes_no_further_batch(
 ) -> None:
     monkeypatch.setattr(catalog_schedule, "LARGEST_BATCH", 1)
     pages.stops = True
-    assert update_catalog(pages.queue.worker, PROJECT) == "1 visits"
+    assert update_catalog(pages.queue.worker, PROJECT).word == "1 visits"
     assert steps(pages.queue) == ["cleanup", "update_catalog", "update_catalog"]
     # Those that are left are written when the study is due again.
     pass_time(pages.queue.ledger.client, 3600.0)
@@ -242,7 +242,7 @@ def test_what_cannot_be_read_does_not_keep_the_others_from_their_pages(
     monkeypatch.setattr(catalog_batch, "run_batch", trouble)
     queue.ledger.client.hset("icfqueue:visit:study_1/v00", "r", "no JSON")
     assert send_flush(queue.ledger, queue.messages, PROJECT)
-    assert update_catalog(queue.worker, PROJECT) == "19 visits"
+    assert update_catalog(queue.worker, PROJECT).word == "19 visits"
 
 
 # A catalog made anew

@@ -14,6 +14,7 @@ from icfqueue.core.visit import Visit
 from icfqueue.ledger.record import State
 from icfqueue.pipeline import catalog_batch, handle_message
 from icfqueue.pipeline.heartbeat import Stopping
+from icfqueue.pipeline.step_log import Ending
 from icfqueue.steps import fetch
 
 V = Visit("study_1", "v")
@@ -46,18 +47,13 @@ def test_a_message_for_an_unknown_visit_or_a_stale_one_is_dropped(
     in_process_queue: InProcessQueue,
 ) -> None:
     in_process_queue.worker.watch.check(make=True)
-    assert (
-        handle_message.handle(in_process_queue.worker, "fetch", "study_1", "v", 1)
-        == "dropped"
-    )
+    assert in_process_queue.handle(("fetch", "study_1", "v", 1)) == "dropped"
     in_process_queue.enqueue([V])
     in_process_queue.enqueue([V], force=True)
     before = in_process_queue.record(V)
     for step, generation in (("fetch", 1), ("fetch", 3), ("index_tar", 2), ("cleanup", 2)):
-        assert (
-            handle_message.handle(in_process_queue.worker, step, "study_1", "v", generation)
-            == "dropped"
-        )
+        message = (step, "study_1", "v", generation)
+        assert in_process_queue.handle(message) == "dropped"
     assert in_process_queue.record(V) == before
 
 
@@ -101,7 +97,7 @@ def test_a_message_for_the_catalog_means_its_whole_study(
     """Whatever visit and generation it names."""
     in_process_queue.worker.watch.check(make=True)
     monkeypatch.setattr(
-        handle_message, "update_catalog", lambda _, project: f"all of {project}"
+        handle_message, "update_catalog", lambda _, project: Ending(f"all of {project}")
     )
     assert handle_message.update_catalog is not catalog_batch.update_catalog
     message = ("update_catalog", "study_1", "nobody", 99)

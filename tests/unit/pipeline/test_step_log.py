@@ -12,7 +12,7 @@ from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
 from icfqueue.ledger.record import Record
 from icfqueue.ledger.retry_policy import Fail, RetryIn
-from icfqueue.pipeline.step_log import say, say_outcome
+from icfqueue.pipeline.step_log import MOST_WORDS, Ending, say, say_outcome
 
 V = Visit("study_1", "v")
 
@@ -75,3 +75,32 @@ def test_what_is_tried_again_is_a_warning_and_what_went_well_no_word_of_one(
     ]
     assert "worked=True seconds=2.0 work_seconds=0.5" in caplog.records[1].getMessage()
     assert caplog.records[2].getMessage() == "step.given_back study_1/v fetch"
+
+
+def test_the_end_of_an_attempt_names_who_failed_and_who_is_tried_again(
+    running: Record,
+) -> None:
+    cut = BadTarball("it is \x1b[31m cut" + 1000 * "x").at(
+        project="study_1", visit="v", step="fetch"
+    )
+    trouble = NetworkTrouble("reset").at(project="study_1", visit="w", step="fetch")
+    other = Visit("study_1", "w")
+    ending = Ending.of(
+        "fetch",
+        {
+            V: record.failed(running, cut, Fail(), 2.0),
+            other: record.failed(running, trouble, RetryIn(1.0), 2.0),
+            Visit("study_1", "u"): None,
+        },
+    )
+    assert ending.word == "3 visits"
+    (failed,) = ending.failed
+    assert failed.startswith(f"study_1/v fetch: {cut.cause}: it is \\x1b[31m cut")
+    assert len(failed) == MOST_WORDS
+    assert ending.again == ("study_1/w fetch: network: reset",)
+
+
+def test_an_attempt_for_one_visit_ends_with_one_word(running: Record) -> None:
+    done = record.finished(running, Outcome(worked=True), 2.0)
+    assert Ending.of("fetch", {V: done}) == Ending("queued")
+    assert Ending.of("fetch", {V: None}) == Ending("withdrawn")

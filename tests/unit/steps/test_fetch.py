@@ -24,6 +24,7 @@ from icfqueue.core.errors import (
     TarballChanged,
     TransientError,
 )
+from icfqueue.core.plain_text import size
 from icfqueue.core.visit import Visit
 from icfqueue.remote.client import RemoteFile
 from icfqueue.remote.partial_download import Note, Part
@@ -175,5 +176,5 @@ def test_what_is_here_already_counts_when_it_is_asked_whether_the_rest_fits(
     if fits:
         fetch.check_fits(job.store, job.settings, V, 1000)
         return
-    with pytest.raises(NoRoom, match=f"{1000 - received} bytes to come, 500 free"):
+    with pytest.raises(NoRoom, match=f"{size(1000 - received)} to come, 500 bytes free"):
         fetch.check_fits(job.store, job.settings, V, 1000)

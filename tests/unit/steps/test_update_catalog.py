@@ -88,7 +88,7 @@ def test_the_guard_of_the_batch_is_asked(make: Callable[..., Job]) -> None:
     guard = CountingGuard()
     jobs = [replace(make(name), guard=guard) for name in ("v1", "v2")]
     update_catalog.run_batch(jobs)
-    assert guard.asked == ["catalog"]
+    assert guard.asked == ["series.parquet", "catalog"]
     assert guard.calls == 2
     lost = replace(make("v3"), guard=LosingGuard())
     with pytest.raises(LeaseLost):

@@ -154,3 +154,18 @@ def test_a_program_has_failed_for_want_of_room_where_there_is_none(
     assert is_full(tmp_path) is full
     told = of_last_words("git failed", "fatal: unable to write", tmp_path)
     assert (told is not None) is full
+
+
+@pytest.mark.parametrize("room", [1, 1 << 20])
+def test_what_git_says_where_several_of_its_threads_die_is_told_in_our_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    """By then what it had written is gone, and the disk may have room again."""
+    found = SimpleNamespace(f_bavail=room, f_frsize=4096, f_files=9, f_favail=9, f_flag=0)
+    monkeypatch.setattr(disk.os, "statvfs", lambda _: found)
+    words = "fatal: die() called many times. Recursion error or racy threaded death!"
+    told = of_last_words(f"git fast-import: {words}", words, tmp_path)
+    assert told is not None
+    assert "die()" not in told.message
+    assert told.full is (room == 1)
+    assert told.cause == "disk"

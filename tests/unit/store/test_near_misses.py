@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from icfqueue.core.errors import UsageError
 from icfqueue.core.visit import Visit
 from icfqueue.store.directory import Store
-from icfqueue.store.near_misses import near_misses
+from icfqueue.store.near_misses import check_folder, like_project, near_misses
 
 
 @pytest.fixture
@@ -79,3 +80,14 @@ def test_nothing_else_is_one(store: Store, folder: Path, name: str) -> None:
 
 def test_a_project_without_a_folder_has_none(store: Store) -> None:
     assert near_misses(store, "study_1") == []
+
+
+def test_a_project_that_is_not_there_is_guessed(store: Store, folder: Path) -> None:
+    check_folder(store, "study_1")
+    with pytest.raises(UsageError) as caught:
+        check_folder(store, "study1")
+    assert caught.value.hint == "did you mean study_1?"
+    assert like_project(store, "else", "words") == "words"
+    # It is called like itself, which is no guess.
+    assert like_project(store, "study_1", "words") == "words"
+    assert folder.is_dir()

@@ -15,6 +15,7 @@ from icfqueue.broker.refusals import BrokerRefuses, Outage
 from workers import consumer, pulse
 from workers.consumer import PAUSES, Consumer
 from workers.context import WorkerContext
+from workers.telling.events import HEARTBEAT
 
 
 @pytest.fixture
@@ -144,5 +145,9 @@ def test_it_has_no_ear_for_other_workers(monkeypatch: pytest.MonkeyPatch) -> Non
         "without_gossip": True,
         "without_mingle": True,
         "without_heartbeat": True,
+        "heartbeat_interval": HEARTBEAT,
         "other": 1,
     }
+    # Celery's own tools take a worker for gone that never says that it is there.
+    Consumer(task_events=True)
+    assert seen["worker_options"]["without_heartbeat"] is False

@@ -28,7 +28,14 @@ def test_a_broker_that_went_away_for_a_moment_ends_no_step() -> None:
 
 
 def test_retries_are_the_records_and_not_celerys() -> None:
-    assert worker_settings()["task_annotations"] == {"*": {"max_retries": None}}
+    assert worker_settings()["task_annotations"]["*"]["max_retries"] is None
+
+
+def test_whether_events_are_sent_is_set() -> None:
+    assert worker_settings()["worker_send_task_events"] is True
+    assert worker_settings(events=False)["worker_send_task_events"] is False
+    # Whoever can write to the broker must not be able to steer a worker.
+    assert worker_settings()["worker_enable_remote_control"] is False
 
 
 def test_celery_knows_every_setting() -> None:

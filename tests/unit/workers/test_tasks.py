@@ -8,8 +8,10 @@ import pytest
 
 from icfqueue.broker.celery_app import TASK_PREFIX
 from icfqueue.core.steps import NAMES, STEPS
+from icfqueue.pipeline.step_log import Ending
 from workers import context, tasks
 from workers.app import app
+from workers.telling.outcomes import StepFailed
 
 OURS = {name: task for name, task in app.tasks.items() if name.startswith(TASK_PREFIX)}
 
@@ -29,13 +31,25 @@ def test_a_task_hands_ids_and_its_own_step_on_and_gives_the_word_back(
 ) -> None:
     seen: list[Any] = []
 
-    def handle(*arguments: Any, level: int | None) -> str:
+    def handle(*arguments: Any, level: int | None) -> Ending:
         seen.append((*arguments, level))
-        return "queued"
+        return Ending("queued")
 
     monkeypatch.setattr(tasks, "handle", handle)
     assert OURS[f"{TASK_PREFIX}{name}"]("study_1", "v1", 7) == "queued"
     assert seen == [(worker, name, "study_1", "v1", 7, None)]
+
+
+def test_a_task_whose_visit_failed_fails_and_celery_logs_no_traceback(
+    worker: context.WorkerContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert worker
+    ending = Ending("failed", failed=("p/v fetch: cut: short",))
+    monkeypatch.setattr(tasks, "handle", lambda *_, **__: ending)
+    with pytest.raises(StepFailed, match="p/v fetch: cut: short"):
+        OURS[f"{TASK_PREFIX}fetch"]("p", "v", 7)
+    app.finalize()
+    assert OURS[f"{TASK_PREFIX}fetch"].throws == (StepFailed,)
 
 
 @pytest.mark.parametrize("name", NAMES)

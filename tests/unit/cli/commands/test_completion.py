@@ -77,7 +77,7 @@ def test_a_shell_completes_commands_options_projects_visits_and_causes(
 ) -> None:
     program(shell, shell)
     for words, offered in (
-        (["re"], {"retry", "reconcile", "references"}),
+        (["ret"], {"retry"}),
         (["retry", "--ca"], {"--cause"}),
         (["retry", "st"], {"study_1"}),
         (["retry", "study_1", "f"], {"failed"}),

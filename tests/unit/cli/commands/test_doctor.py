@@ -67,3 +67,12 @@ def test_it_needs_no_broker_and_starts_none(
     )
     assert (done.code, findings) == (0, [])
     assert list(icfqueue.store.root.iterdir()) == []
+
+
+def test_the_fleet_is_looked_at_instead(
+    icfqueue: Commands, findings: list[Finding]
+) -> None:
+    findings.append(Finding("broker", "is away", bad=True))
+    done = icfqueue("doctor", "--fleet")
+    assert done.out.startswith("note workers: none lives\n")
+    assert done.code == 0

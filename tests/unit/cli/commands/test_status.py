@@ -6,9 +6,10 @@ import csv
 import io
 import json
 
+import click
 import pytest
 from support.command_line import Commands
-from support.records import a_record
+from support.records import a_record, troubled_project
 from support.schema import check_status
 
 from icfqueue.cli import tables
@@ -89,6 +90,74 @@ def test_unknown_projects_and_visits_are_wrong_usage(icfqueue: Commands) -> None
     assert "did you mean study_1?" in caught.value.hint
     with pytest.raises(UsageError, match="study_1/none was never enqueued"):
         icfqueue("status", "study_1", "none")
+    with pytest.raises(UsageError, match="study_1/faild was never") as caught:
+        icfqueue("status", "study_1", "faild")
+    assert "did you mean failed?" in caught.value.hint
+
+
+def ids(table: str) -> list[str]:
+    """Return the first words of a table's lines, those of counts and heads left out."""
+    return [line.split()[0] for line in table.splitlines()[2:] if line[:1].strip()]
+
+
+def test_visits_are_chosen_by_their_cause_in_every_form(icfqueue: Commands) -> None:
+    put = troubled_project("study_2", done=3, failed=20)
+    icfqueue.ledger.put_many([(None, each) for each in put])
+    words = ("status", "study_2", "--cause", "gzip")
+    done = icfqueue(*words)
+    assert (done.code, ids(done.out)) == (1, ["sub-0015"])
+    assert "  gzip: study_2/sub-0015_dicom.tar is compressed" in done.out
+    found = json.loads(icfqueue(*words, "--format", "json").out)
+    check_status(found)
+    assert [visit["error"]["cause"] for visit in found["visits"]] == ["gzip"]
+    (row,) = csv.DictReader(io.StringIO(icfqueue(*words, "--format", "csv").out))
+    assert (row["visit"], row["error_cause"]) == ("sub-0015", "gzip")
+    both = icfqueue(*words, "--cause", "network")
+    assert ids(both.out) == ["sub-0007", "sub-0015"]
+    none = icfqueue(*words, "--state", "waiting")
+    assert (none.code, "No visit is so." in none.out) == (0, True)
+
+
+def test_a_cause_that_is_none_is_wrong_usage(icfqueue: Commands) -> None:
+    with pytest.raises(click.BadParameter, match="did you mean 'network'"):
+        icfqueue("status", "study_1", "--cause", "netwrk")
+    with pytest.raises(click.BadParameter, match=r"known: cut, damaged, .*, no-room"):
+        icfqueue("status", "study_1", "--cause", "xyz")
+
+
+@pytest.mark.parametrize("words", [("--cause", "cut"), ("--all",)])
+def test_what_is_about_visits_needs_a_project(
+    icfqueue: Commands, words: tuple[str, ...]
+) -> None:
+    with pytest.raises(UsageError, match="of one project"):
+        icfqueue("status", *words)
+
+
+def test_several_visits_are_listed_and_one_is_shown_whole(icfqueue: Commands) -> None:
+    done = icfqueue("status", "study_1", "*ing", "done")
+    assert (done.code, ids(done.out)[:3]) == (0, ["done", "running", "waiting"])
+    # The form depends on the question, not on how many there are.
+    assert ids(icfqueue("status", "study_1", "fai*").out)[:1] == ["failed"]
+    found = json.loads(icfqueue("status", "study_1", "q*", "--format", "json").out)
+    assert [visit["visit"] for visit in found["visits"]] == ["queued"]
+    with pytest.raises(UsageError):
+        icfqueue("status", "study_1", "x*")
+    with pytest.raises(UsageError, match="study_1/none was never enqueued"):
+        icfqueue("status", "study_1", "done", "none")
+
+
+def test_a_long_project_is_told_in_25_lines_and_listed_if_that_is_asked(
+    icfqueue: Commands,
+) -> None:
+    put = troubled_project("study_2")
+    icfqueue.ledger.put_many([(None, each) for each in put])
+    done = icfqueue("status", "study_2")
+    assert done.code == 1
+    assert len(done.out.splitlines()) <= 25
+    assert "445 \u00d7 cut, e.g. sub-0001: obtain the tarball again" in done.out
+    assert "icfqueue status study_2 --all" in done.out
+    assert len(ids(icfqueue("status", "study_2", "--all").out)) == 2000
+    assert len(ids(icfqueue("status", "study_2", "--state", "done").out)) == 1492
 
 
 @pytest.mark.parametrize(
@@ -113,7 +182,8 @@ def test_watching_is_the_tables_own(
 
     monkeypatch.setattr(tables, "watch", watch)
     icfqueue("status", "study_1", "--watch", "--state", "failed")
-    assert asked == [("study_1", None, "failed", command.LOOK_AGAIN)]
+    wanted = tables.Question("study_1", None, "failed", ())
+    assert asked == [(wanted, command.LOOK_AGAIN)]
 
 
 def test_waiting_ends_when_nothing_is_left_and_misses_workers_once(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 import click
@@ -23,7 +24,7 @@ def test_each_command_has_one(name: str) -> None:
 
 @pytest.mark.parametrize("line", [line for lines in EXAMPLES.values() for line in lines])
 def test_it_is_a_line_that_the_command_takes(line: str) -> None:
-    program, name, *words = shlex.split(line.partition(" >")[0])
+    program, name, *words = shlex.split(re.split(r" >>? ~", line)[0])
     context = click.Context(cli, info_name=program)
     command = cli.get_command(context, name)
     assert command is not None

@@ -86,7 +86,7 @@ def test_a_work_folder_for_everybody_is_refused_with_the_remedy(
     (root / "study_1" / at).chmod(0o777)
     with pytest.raises(UnsafePath) as caught:
         beneath.folder(folder)
-    assert caught.value.hint == f"chmod o-w {root / 'study_1' / at}"
+    assert caught.value.hint == f"`chmod o-w {root / 'study_1' / at}`"
 
 
 def test_where_the_store_itself_is_for_everybody_work_folders_may_be(

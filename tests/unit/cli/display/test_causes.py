@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import shlex
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 from support.records import a_record, failed_with, troubled_project
 
-from icfqueue.cli.causes import print_causes
+from icfqueue.cli.display.causes import print_causes, waits
+from icfqueue.cli.display.terminal import show
 from icfqueue.core.causes import CAUSES
 from icfqueue.core.errors import BadTarball
 from icfqueue.core.visit import Visit
@@ -54,11 +56,20 @@ def test_the_number_of_lines_does_not_grow_with_that_of_causes() -> None:
 
 
 def test_one_visit_is_no_example() -> None:
-    assert printed([group("cut", 1)])[0] == "   1 \u00d7 cut, v0: obtain the tarball again"
+    assert printed([group("cut", 1)])[0] == "  1 \u00d7 cut, v0: obtain the tarball again"
 
 
 def test_what_a_retry_cannot_help_is_not_to_be_retried() -> None:
     assert not [line for line in printed([group("foreign")]) if "retry" in line]
+
+
+def test_the_command_for_all_stands_in_place_of_that_for_one() -> None:
+    one = replace(group("cut"), hint="get it again, then 'icfqueue retry study_1 v0'")
+    lines = printed([one])
+    assert lines[2:4] == [
+        "      get it again",
+        "      then: icfqueue retry study_1 --cause cut",
+    ]
 
 
 def test_where_nobody_works_the_command_lets_somebody_work() -> None:
@@ -88,3 +99,17 @@ def test_a_cause_that_somebody_else_wrote_does_no_harm() -> None:
 def test_nothing_is_printed_for_nothing(ledger: RedisLedger) -> None:
     ledger.put_many([(None, a_record(State.DONE))])
     assert printed(by_cause(ledger, "study_1")) == []
+
+
+def test_visits_that_wait_are_told_by_cause_with_the_time_of_the_next_try(
+    ledger: RedisLedger,
+) -> None:
+    ledger.put_many([(None, a_record(State.WAITING))])
+    groups = by_cause(ledger, "study_1", [State.WAITING])
+    now = (groups[0].due or 0.0) - 75.0
+    where = io.StringIO()
+    show(Console(file=where, width=80), *waits(groups, now))
+    assert where.getvalue().splitlines() == [
+        "  1 \u00d7 network, e.g. waiting: tried again in 1 min 15 s",
+        "      reset",
+    ]

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 CODE = (
-    "import sys; from pathlib import Path; from icfqueue.cli.umask import warn_of_umask; "
+    "import sys; from pathlib import Path; "
+    "from icfqueue.cli.shell.umask import warn_of_umask; "
     "warn_of_umask(Path(sys.argv[1]))"
 )
 

@@ -1,0 +1,227 @@
+"""``icfqueue deploy``: files that start workers on a cluster."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from icfqueue.cli.options import where_options
+from icfqueue.cli.session import load_settings
+from icfqueue.core.steps import QUEUES
+
+if TYPE_CHECKING:
+    from icfqueue.deploy.files import File
+    from icfqueue.deploy.plan import Plan
+
+KINDS = ("slurm", "htcondor", "systemd", "apptainer", "compose")
+WALLTIME = "4h"
+"""Of a worker, unless a deadline says more."""
+
+_SITE = [
+    click.option("--visits", type=click.IntRange(min=1), default=10_000, show_default=True),
+    click.option("--visit-size", metavar="SIZE", default="10GB", show_default=True),
+    click.option(
+        "--image-size",
+        metavar="SIZE",
+        default="212kB",
+        show_default=True,
+        help="Of a DICOM file; a visit of many small ones takes longer.",
+    ),
+    click.option("--local", is_flag=True, help="The tarballs are in the store directory."),
+    click.option(
+        "--store-rate",
+        metavar="SIZE",
+        default="1.25GB",
+        show_default=True,
+        help="What the store on the web sends in a second.",
+    ),
+    click.option(
+        "--stream-rate",
+        metavar="SIZE",
+        default="110MB",
+        show_default=True,
+        help="The same, over one connection.",
+    ),
+    click.option(
+        "--disk-rate",
+        metavar="SIZE",
+        default="5GB",
+        show_default=True,
+        help="What the store directory reads and writes in a second.",
+    ),
+    click.option(
+        "--network-rate",
+        metavar="SIZE",
+        default="1.25GB",
+        show_default=True,
+        help="Of a machine, in a second.",
+    ),
+    click.option(
+        "--cores",
+        type=click.IntRange(min=1),
+        default=16,
+        show_default=True,
+        help="Of a machine.",
+    ),
+]
+
+
+def _site_options(function: Any) -> Any:
+    for option in reversed(_SITE):
+        function = option(function)
+    return function
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(KINDS))
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 100_000),
+    default=1,
+    show_default=True,
+    help="How many: elements of a job array, or machines.",
+)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 1024),
+    default=4,
+    show_default=True,
+    help="Processes of each, at most.",
+)
+@click.option(
+    "--walltime",
+    metavar="TIME",
+    help="How long each is there: 90m, 4h, 1-12:00:00.  [default: 4h, or the deadline]",
+)
+@click.option(
+    "--queues",
+    metavar="NAMES",
+    default=",".join(QUEUES),
+    show_default=True,
+    help="Queues to serve, with commas.",
+)
+@click.option(
+    "--deadline",
+    metavar="TIME",
+    help="Reckon how many workers of each queue do all visits in this time, for the site "
+    "that the options below tell.",
+)
+@_site_options
+@click.option(
+    "--program",
+    metavar="PATH",
+    help="icfqueue on the workers' machines.  [default: this one]",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write the files below this folder; one that is there stays.",
+)
+@where_options
+def deploy(kind: str, output: Path | None, **asked: Any) -> int:
+    """Print the files that start workers; send nothing.
+
+    They name the broker and the store of your settings, and no password. KIND is slurm,
+    htcondor, systemd (a user's unit and one of the system), apptainer (an image) or
+    compose (all on one machine).
+
+    \b
+    Examples:
+      icfqueue deploy slurm --workers 8 --walltime 12h > worker.slurm
+      icfqueue deploy slurm --deadline 8h --visits 600 --visit-size 3GB -o jobs
+    """  # noqa: D301 - click wants the character \b itself before what is not rewrapped
+    from icfqueue.deploy.files import KINDS as MAKERS
+    from icfqueue.deploy.files import Place, check_for_files
+
+    settings = load_settings(asked)
+    place = Place(
+        settings, asked["program"] or str(Path(sys.executable).with_name("icfqueue"))
+    )
+    check_for_files(place)
+    plan = _plan(kind, asked)
+    made = MAKERS[kind](place, plan)
+    if output is None:
+        _print(made)
+    else:
+        _write(made, output)
+    for line in plan.words:
+        click.echo(line, err=True)
+    return 0
+
+
+def _plan(kind: str, asked: dict[str, Any]) -> Plan:
+    from icfqueue.deploy import plan
+    from icfqueue.deploy.files import COMPOSE_PROCESSES
+    from icfqueue.operations.worker_process import parse_queues, parse_time
+
+    queues = parse_queues(asked["queues"])
+    walltime = asked["walltime"] and parse_time(asked["walltime"])
+    if asked["deadline"]:
+        return plan.by_deadline(
+            _site(asked),
+            parse_time(asked["deadline"], "--deadline"),
+            processes=asked["concurrency"],
+            queues=queues,
+            seconds=walltime,
+        )
+    seconds = walltime or parse_time(WALLTIME)
+    if kind == "compose":
+        return plan.by_queue(asked["workers"], COMPOSE_PROCESSES, queues, seconds)
+    return plan.plain(asked["workers"], asked["concurrency"], queues, seconds)
+
+
+def _site(asked: dict[str, Any]) -> Any:
+    from icfqueue.deploy.model import Site
+    from icfqueue.deploy.plan import parse_bytes
+
+    return Site(
+        visits=asked["visits"],
+        visit_bytes=parse_bytes(asked["visit_size"]),
+        dicom_bytes=parse_bytes(asked["image_size"]),
+        store=parse_bytes(asked["store_rate"]),
+        stream=parse_bytes(asked["stream_rate"]),
+        disk=parse_bytes(asked["disk_rate"]),
+        network=parse_bytes(asked["network_rate"]),
+        cores=asked["cores"],
+        local=asked["local"],
+    )
+
+
+def _print(made: list[File]) -> None:
+    """Print the files; where there are several, each below a line with its name."""
+    for number, file in enumerate(made):
+        if len(made) > 1:
+            click.echo(f"{'' if number == 0 else chr(10)}# ==> {file.path} <==")
+        click.echo(file.text, nl=False)
+
+
+def _write(made: list[File], folder: Path) -> None:
+    """Write the files and name them; one that is there and differs stays.
+
+    Raises
+    ------
+    UsageError
+        One of them is there already, with something else in it, or cannot be written.
+    """
+    from icfqueue.core.errors import UsageError
+
+    for file in made:
+        path = folder / file.path
+        if path.exists() and path.read_bytes() != file.text.encode():
+            raise UsageError(
+                f"{path} is there, and is not what would be written",
+                hint="move it away, or name another folder with -o",
+            )
+    for file in made:
+        path = folder / file.path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(file.text)
+        except OSError as error:
+            raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+        click.echo(str(path))

@@ -1,0 +1,1 @@
+"""What the commands show: columns that fit, causes, projects and visits."""

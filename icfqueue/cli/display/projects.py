@@ -1,0 +1,80 @@
+"""All projects, a line for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from icfqueue.cli.display.amounts import amount
+from icfqueue.cli.display.columns import Column, Columns
+from icfqueue.cli.display.terminal import COLOURS, cell
+from icfqueue.ledger.ledger import Ledger
+from icfqueue.ledger.record import State
+from icfqueue.operations.status import ProjectSummary
+
+_IMPORTANCE = {
+    State.FAILED: 95,
+    State.RUNNING: 90,
+    State.DONE: 85,
+    State.QUEUED: 80,
+    State.WAITING: 75,
+    State.CANCELLED: 60,
+}
+
+
+def anybody(ledger: Ledger) -> bool:
+    """Return whether any worker lives."""
+    # Workers of the release before are in the second list alone.
+    return bool(ledger.roster.signs() or ledger.workers())
+
+
+def counts_of(line: ProjectSummary, *, workers: bool) -> dict[State, int]:
+    """Return the visits by state as a person means it.
+
+    Parameters
+    ----------
+    workers
+        Whether anybody works: what is between two steps then counts as running. Where
+        nobody does, it waits like all others.
+    """
+    between = line.between if workers else 0
+    counts = dict(line.counts)
+    counts[State.QUEUED] -= between
+    counts[State.RUNNING] += between
+    return counts
+
+
+def counts_line(line: ProjectSummary, *, workers: bool = True) -> Text:
+    """Return the counts of a project in one line."""
+    text = cell(f"{line.project}: {line.visits} visits  ")
+    for state, count in counts_of(line, workers=workers).items():
+        if count:
+            text.append(f"  {count} {state.value}", style=COLOURS[state])
+    return text
+
+
+def projects(lines: Iterable[ProjectSummary], *, workers: bool) -> RenderableType:
+    """Return a line for each project."""
+    shown = Columns(
+        [
+            Column("project"),
+            Column("visits", 98, right=True),
+            *(Column(state.value, _IMPORTANCE[state], right=True) for state in State),
+            Column("size", 50, right=True),
+            Column("DICOMs", 40, right=True),
+        ]
+    )
+    for line in lines:
+        counts = counts_of(line, workers=workers)
+        shown.add(
+            line.project,
+            str(line.visits),
+            *(cell(str(counts[state] or ""), COLOURS[state]) for state in State),
+            amount(line.tar_bytes),
+            str(line.read_dicoms),
+        )
+    if not shown.rows:
+        return Text("Nothing was enqueued yet: try 'icfqueue run PROJECT'.")
+    return shown

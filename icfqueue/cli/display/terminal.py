@@ -1,0 +1,90 @@
+"""Where it is shown: consoles, colours, lines that may be pasted."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.segment import Segment
+from rich.text import Text
+
+from icfqueue.core.plain_text import escaped
+from icfqueue.ledger.record import State
+
+COLOURS = {
+    State.QUEUED: "cyan",
+    State.RUNNING: "blue",
+    State.WAITING: "yellow",
+    State.DONE: "green",
+    State.FAILED: "red",
+    State.CANCELLED: "magenta",
+}
+
+JOINED = "\ue000"
+"""A blank at which no line is broken, in a :class:`Line`. For private use, so that it is
+in no text from outside: :func:`cell` would have escaped it."""
+
+WIDE = 240
+"""Characters of a line where the output is no terminal."""
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console; where the output is no terminal, lines are not cut short.
+
+    Colours are for terminals alone, and for none where NO_COLOR is set.
+    """
+    if (sys.stderr if stderr else sys.stdout).isatty():
+        return Console(stderr=stderr, highlight=False)
+    return Console(stderr=stderr, width=WIDE, no_color=True, highlight=False)
+
+
+def cell(text: str, style: str = "") -> Text:
+    """Return `text` as it stands: no markup is read out of it, and no terminal obeys it.
+
+    Records come from the broker, to which others may write.
+    """
+    return Text(escaped(text), style=style)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A text of its own, to be printed by :func:`show`.
+
+    Attributes
+    ----------
+    text
+        What it says; already escaped, as :func:`cell` returns it.
+    indent
+        Blanks before each of its lines.
+    whole
+        It may be pasted: no end of line is put into it, the terminal itself breaks it.
+    """
+
+    text: Text
+    indent: int = 0
+    whole: bool = False
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        margin = " " * self.indent
+        lines = [self.text]
+        if console.is_terminal and not self.whole:
+            room = max(1, options.max_width - self.indent)
+            lines = list(self.text.wrap(console, room))
+        for line in lines:
+            line.rstrip()
+            line.plain = line.plain.replace(JOINED, " ")
+            # A text's own style is that of its parts only where it is one of several.
+            yield from Text(margin).append_text(line).render(console)
+            yield Segment.line()
+
+
+def to_paste(words: str, indent: int = 0, style: str = "") -> Line:
+    """Return a line with a command in it, which whoever reads it may paste."""
+    return Line(cell(words, style), indent, whole=True)
+
+
+def show(where: Console, *parts: RenderableType) -> None:
+    """Print what may have lines that are longer than the terminal is wide."""
+    for part in parts:
+        where.print(part, crop=False, soft_wrap=isinstance(part, Text))

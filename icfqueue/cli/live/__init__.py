@@ -1,0 +1,1 @@
+"""What `run` and `status --watch` show of a project while it is worked on."""

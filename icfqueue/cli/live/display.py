@@ -1,0 +1,140 @@
+"""Where the frames go: a terminal, in which they follow each other, or a log, in lines."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+import click
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from icfqueue.cli.display.terminal import console
+from icfqueue.cli.live.frame import amounts, counts, frame, rate
+from icfqueue.core.plain_text import escaped
+from icfqueue.core.steps import NAMES
+from icfqueue.overview.picture import Picture
+from icfqueue.overview.standstill import Reason
+
+FRAME_EVERY = 0.5
+"""Seconds between two frames in a terminal."""
+
+LOOK_EVERY = 4.0
+"""Seconds between two looks where the output is no terminal: the estimate needs some."""
+
+LINE_EVERY = 10.0
+"""Seconds between the first lines there."""
+
+LINE_SHARE = 0.02
+"""Share of the time so far after which the next line comes, later on."""
+
+
+class Display(Protocol):
+    """Shows a project while it is worked on."""
+
+    @property
+    def every(self) -> float:
+        """Seconds between two pictures that it has a use for."""
+
+    def show(self, picture: Picture, reasons: Sequence[Reason]) -> None:
+        """Show what happens now."""
+
+    def say(self, words: str) -> None:
+        """Say something that stays."""
+
+
+@contextmanager
+def shown() -> Iterator[Display]:
+    """Yield what shows a project: in a terminal frames, elsewhere a line now and then."""
+    if not sys.stdout.isatty():
+        yield Lines()
+        return
+    where = console()
+    with Live(console=where, auto_refresh=False, transient=True) as live:
+        yield Frames(where, live)
+
+
+class Frames:
+    """Frames in a terminal.
+
+    Parameters
+    ----------
+    below
+        Returns what is shown below a frame, in so many lines; in its place when nothing
+        is left to be done.
+    """
+
+    every = FRAME_EVERY
+
+    def __init__(
+        self,
+        where: Console,
+        live: Live,
+        below: Callable[[Picture, int], RenderableType] | None = None,
+    ) -> None:
+        self._where = where
+        self._live = live
+        self._below = below
+
+    def show(self, picture: Picture, reasons: Sequence[Reason]) -> None:
+        """Show what happens now."""
+        width, height = self._where.size
+        parts: list[RenderableType] = []
+        if self._below is None or not picture.drained:
+            # Some lines of the terminal are for what stands below.
+            mine = height if self._below is None else max(6, 2 * height // 3)
+            parts += frame(picture, reasons, width, mine)
+        if self._below is not None:
+            parts.append(self._below(picture, height - len(parts) - 1))
+        self._live.update(Group(*parts), refresh=True)
+
+    def say(self, words: str) -> None:
+        """Say something that stays, above the frames."""
+        self._where.print(Text(words))
+
+
+class Lines:
+    """Lines in a log: the same facts, less and less often."""
+
+    every = LOOK_EVERY
+
+    def __init__(self) -> None:
+        self._began = self._said = time.monotonic()
+        self._reasons: set[str] = set()
+
+    def show(self, picture: Picture, reasons: Sequence[Reason]) -> None:
+        """Print a line if the last one is long ago; a new reason at once."""
+        now = time.monotonic()
+        if picture.drained:
+            return
+        for reason in reasons:
+            if reason.code not in self._reasons:
+                remedy = f"; {reason.remedy}" if reason.remedy else ""
+                self.say(f"{picture.project}: {reason.text}{remedy}")
+        self._reasons = {reason.code for reason in reasons}
+        if now - self._said > max(LINE_EVERY, LINE_SHARE * (now - self._began)):
+            self._said = now
+            self.say(line_of(picture))
+
+    def say(self, words: str) -> None:
+        """Print a line."""
+        click.echo(escaped(words))
+
+
+def line_of(picture: Picture) -> str:
+    """Return a picture in one line, as for a log."""
+    words = [", ".join(f"{number} {word}" for number, word, _ in counts(picture))]
+    words.append(amounts(picture).replace("  ", ", "))
+    steps = [
+        f"{picture.at_work[name]} at {name}"
+        + (f" ({rate(picture.rates[name])})" if name in picture.rates else "")
+        for name in NAMES
+        if picture.at_work.get(name)
+    ]
+    if steps:
+        words.append(", ".join(steps))
+    return f"{picture.project}: {picture.visits} visits: {'; '.join(words)}"

@@ -1,0 +1,1 @@
+"""Files that start workers on clusters, and how many of them a site needs."""

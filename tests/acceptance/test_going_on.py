@@ -1,0 +1,75 @@
+"""``run`` takes up what is recorded, and what it prints to go on works as printed."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from support.commands import Icfqueue
+from support.faulty_store import FaultyStore
+from support.waiting import wait_until
+
+from icfqueue.demo.visits import build_project
+
+COUNT = 3
+
+
+@pytest.fixture
+def icfqueue(tmp_path: Path) -> Icfqueue:
+    store = tmp_path / "my store"
+    store.mkdir()
+    made = Icfqueue(store)
+    # Named on the command line alone, so that it must be printed.
+    del made.environment["ICFQUEUE_STORE_DIR"]
+    made.environment["ICFQUEUE_GRACE"] = "1"
+    return made
+
+
+def test_ctrl_c_in_the_middle_of_downloads_prints_what_goes_on_without_the_listing(
+    icfqueue: Icfqueue, tmp_path: Path
+) -> None:
+    build_project(tmp_path / "web", "study_1", COUNT)
+    with FaultyStore(tmp_path / "web", auth=False) as web:
+        slow = web.fail("slow", path="*_dicom.tar", method="GET", times=None, rate=2000)
+        words = ["run", "study_1", "--remote", "--jobs", "1", "--remove-tarball"]
+        where = ["--store-dir", str(icfqueue.store), "--store-url", web.url]
+        log = tmp_path / "log"
+        run = icfqueue.start(*words, *where, log=log)
+        wait_until(
+            lambda: any(
+                method == "GET" and path.endswith("_dicom.tar")
+                for method, path, _ in web.seen
+            ),
+            60,
+            "a download begins",
+        )
+        run.send_signal(signal.SIGINT)
+        assert run.wait(timeout=60) == 130
+        slow.over.set()
+        web.clear()
+        (line,) = re.findall(r"To go on: (icfqueue .*)", log.read_text())
+        assert line == (
+            f"icfqueue run study_1 --jobs 1 --remote --remove-tarball "
+            f"--store-dir '{icfqueue.store}' --store-url {web.url}"
+        )
+        # What is recorded goes on without being listed, too, and so does what was printed.
+        told = icfqueue.good("run", "study_1", *where, "--jobs", "1")
+        assert f"0 enqueued, {COUNT} under way already" in told
+        assert f"{COUNT} done" in told
+        done = subprocess.run(
+            ["bash", "-c", line],
+            cwd="/",
+            env=icfqueue.environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        assert f"{COUNT} up to date" in done.stdout
+        assert not list(icfqueue.store.rglob("*_dicom.tar"))
+        # No tarball is here any more, and all is done.
+        told = icfqueue.good("run", "study_1", *where)
+        assert f"0 enqueued, {COUNT} up to date" in told

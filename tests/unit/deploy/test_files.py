@@ -1,0 +1,142 @@
+"""Files that start workers: quoted as their formats ask, without a password."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from icfqueue.core.errors import UsageError
+from icfqueue.core.settings import Secret, Settings
+from icfqueue.core.steps import QUEUES
+from icfqueue.deploy import files, plan
+from icfqueue.deploy.files import Place
+from icfqueue.deploy.model import Site
+
+ODD = """/data/it's "my" store $HOME `id` %h \\ ;x"""
+PASSWORD = "hunter2"
+ONE = plan.plain(1, 4, QUEUES, 4 * 3600.0)
+
+
+def place(store: str = "/data/icf", **more: Any) -> Place:
+    settings = Settings(
+        store_dir=Path(store),
+        broker_url=Secret(f"redis://me:{PASSWORD}@broker.example.org:6379/0"),
+        **more,
+    )
+    return Place(settings, "/opt/my programs/icfqueue")
+
+
+@pytest.mark.parametrize("kind", files.KINDS)
+def test_no_password_is_in_a_file_and_the_same_words_give_the_same_bytes(
+    kind: str,
+) -> None:
+    where = place(broker_password=Secret("s3same0pen"))
+    made = files.KINDS[kind](where, ONE)
+    assert made == files.KINDS[kind](where, ONE)
+    for file in made:
+        assert PASSWORD not in file.text
+        assert "s3same0pen" not in file.text
+        # No mark of a template is left over, and no line of blanks.
+        assert not re.search(r"@\w+@", file.text.replace("worker@broker", ""))
+        assert file.text.endswith("\n")
+        assert not re.search(r"[ \t]$", file.text, re.MULTILINE)
+
+
+def test_the_user_of_the_broker_stays_in_its_address() -> None:
+    assert place().broker == "redis://me@broker.example.org:6379/0"
+    bare = Settings(broker_url=Secret("rediss://broker.example.org/1"))
+    assert Place(bare, "x").broker == "rediss://broker.example.org/1"
+
+
+def test_a_shell_reads_in_slurms_script_what_was_meant() -> None:
+    (file,) = files.slurm(place(ODD), ONE)
+    lines = [line for line in file.text.splitlines() if line.startswith("export ")]
+    told = subprocess.run(
+        ["bash", "-c", "\n".join([*lines, 'printf %s "$ICFQUEUE_STORE_DIR"'])],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout == ODD
+    assert shlex.split(file.text.splitlines()[-1])[1] == "/opt/my programs/icfqueue"
+
+
+def test_slurms_signal_comes_before_the_worker_would_be_killed() -> None:
+    (file,) = files.slurm(place(grace=300.0), ONE)
+    found = re.search(r"--signal=B:TERM@(\d+)", file.text)
+    assert found
+    assert int(found[1]) > 300
+
+
+def test_where_workers_are_followed_by_others_so_many_work_at_a_time() -> None:
+    site = Site(visits=500)
+    wanted = plan.by_deadline(
+        site, 8 * 3600.0, processes=4, queues=("fetch",), seconds=3 * 3600.0
+    )
+    count = wanted.groups[0].workers
+    (slurm,) = files.slurm(place(), wanted)
+    assert slurm.path == "worker-fetch.slurm"
+    assert f"--array=1-{3 * count}%{count}\n" in slurm.text
+    assert "500 visits of 10 GB within 8 h" in slurm.text
+    (condor,) = files.htcondor(place(), wanted)
+    assert f"max_materialize = {count}\nqueue {3 * count}\n" in condor.text
+
+
+def test_the_environment_of_htcondor_is_quoted() -> None:
+    (file,) = files.htcondor(place("""/data/it's "my" store"""), ONE)
+    found = re.search(r'^environment\s*=\s*"(.*)"$', file.text, re.MULTILINE)
+    assert found
+    assert "'ICFQUEUE_STORE_DIR=/data/it''s \"\"my\"\" store'" in found[1]
+
+
+def test_units_are_quoted_and_say_where_they_belong() -> None:
+    made = {file.path: file.text for file in files.systemd(place(ODD), ONE)}
+    assert set(made) == {
+        "systemd/user/icfqueue-worker.service",
+        "systemd/system/icfqueue-worker.service",
+    }
+    for text in made.values():
+        # systemd.syntax(7): C escapes within quotes, '%%' for '%'.
+        quoted = ODD.replace("%", "%%").replace("\\", "\\\\").replace('"', '\\"')
+        assert f'Environment="ICFQUEUE_STORE_DIR={quoted}"' in text
+        assert 'ExecStart="/opt/my programs/icfqueue" worker' in text
+    assert "enable-linger" in made["systemd/user/icfqueue-worker.service"]
+
+
+def test_each_queue_has_its_unit_and_its_service() -> None:
+    wanted = plan.by_queue(2, files.COMPOSE_PROCESSES, QUEUES, 3600.0)
+    assert len(files.systemd(place(), wanted)) == 2 * len(QUEUES)
+    (file,) = files.compose(place(), wanted)
+    services = yaml.safe_load(file.text)["services"]
+    assert set(QUEUES) < set(services)
+    assert services["fetch"]["scale"] == 2
+
+
+def test_the_address_of_the_store_cannot_leave_its_place() -> None:
+    (file,) = files.compose(place(store_url='https://x.org/}"$(id)'), ONE)
+    environment = yaml.safe_load(file.text)["x-service"]["environment"]
+    assert environment["ICFQUEUE_STORE_URL"] == (
+        "${ICFQUEUE_STORE_URL:-https://x.org/%7D%22%24(id)}"
+    )
+
+
+def test_workers_on_other_machines_need_a_broker() -> None:
+    alone = Place(Settings(store_dir=Path("/data/icf")), "icfqueue")
+    for kind in ("slurm", "htcondor", "apptainer"):
+        with pytest.raises(UsageError, match="need a broker") as found:
+            files.KINDS[kind](alone, ONE)
+        assert "--broker redis://" in found.value.hint
+    assert files.systemd(alone, ONE)
+    assert files.compose(alone, ONE)
+
+
+def test_what_cannot_stand_in_a_line_is_refused() -> None:
+    with pytest.raises(UsageError, match="ICFQUEUE_STORE_DIR"):
+        files.check_for_files(place("/data/x\nExecStartPre=/bin/evil"))
+    files.check_for_files(place(ODD))

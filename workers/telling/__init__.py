@@ -1,0 +1,1 @@
+"""What Celery's own tools are told of tasks and workers."""
