@@ -135,11 +135,14 @@ def test_users_of_the_broker_have_the_rights_that_they_need_and_no_more(
     command("producer", "status", "--format", "json")
     command("producer", "doctor")
     command("producer", "catalog", PROJECT)
+    command("producer", "forget", PROJECT, few[-1])
     for words in (
         ("status",),
         ("status", PROJECT),
         ("status", PROJECT, few[0]),
         ("status", PROJECT, "--format", "csv"),
+        ("workers",),
+        ("logs", PROJECT),
         ("doctor",),
     ):
         cluster.command(*words, **as_user(cluster, "reader"))

@@ -96,8 +96,8 @@ def _line(event: Event, *, whole: bool) -> str:
     when = datetime.fromtimestamp(event.t).astimezone().isoformat(" ", "milliseconds")
     who = f"{event.project}/{event.visit}" if whole else event.visit
     parts = [when, event.worker or "-", who, event.kind, event.step]
-    if event.state not in {"running", "queued"}:
-        parts.append(event.state)
+    if event.kind == "step.done" and event.state == "done":
+        parts.append("(visit done)")
     if event.cause:
         parts.append(f"[{event.cause}]")
     return escaped(" ".join([*parts, event.message]).rstrip()).replace("\n", " ")

@@ -38,7 +38,7 @@ def test_a_project_is_told_in_order_with_who_and_why(told: Commands) -> None:
         ["sub-01", "step.failed"],
         ["sub-02", "step.done"],
     ]
-    assert lines[4].endswith(rf"fetch failed [{BadTarball('').cause}] cut \x1b[31mshort")
+    assert lines[4].endswith(rf"fetch [{BadTarball('').cause}] cut \x1b[31mshort")
     assert lines[4].split()[2] == "host:1"
 
 
