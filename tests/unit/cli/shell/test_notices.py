@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ def test_waiting_for_a_project_sends_its_end_to_a_program(
     """What is left when the command ends is sent before it ends."""
     icfqueue.ledger.put_many([(None, a_record(State.QUEUED))])
     monkeypatch.chdir(tmp_path)
-    looks = iter(range(100))
+    looks = count()
 
     def sleep(_: float) -> None:
         if next(looks) == 0:
