@@ -62,11 +62,6 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "range": ("icfqueue range on visit_1", "icfqueue range off visit_1"),
     "references": ("icfqueue references study_1 visit_1",),
     "config": ("icfqueue config show --changed", "icfqueue config show --format json"),
-    "deploy": (
-        "icfqueue deploy slurm --workers 8 --walltime 12h > worker.slurm",
-        "icfqueue deploy slurm --deadline 8h --visits 600 --visit-size 3GB -o jobs",
-    ),
-    "metrics": ("icfqueue metrics --port 9877",),
     "completion": (
         "icfqueue completion bash >> ~/.bash_completion",
         "icfqueue completion zsh > ~/.zfunc/_icfqueue",
