@@ -142,6 +142,7 @@ def test_users_of_the_broker_have_the_rights_that_they_need_and_no_more(
         ("status", PROJECT),
         ("status", PROJECT, few[0]),
         ("status", PROJECT, "--format", "csv"),
+        ("logs", PROJECT),
         ("doctor",),
     ):
         cluster.command(*words, **as_user(cluster, "reader"))
