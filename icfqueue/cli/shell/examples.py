@@ -51,11 +51,6 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "series": ("icfqueue series study_1", "icfqueue series study_1 visit_1"),
     "find": ("icfqueue find \"ProtocolName ILIKE '%t1w%' AND images > 100\"",),
     "serve": ("icfqueue serve --port 8080",),
-    "deploy": (
-        "icfqueue deploy slurm --workers 8 --walltime 12h",
-        "icfqueue deploy slurm --deadline 8h --visits 600 --visit-size 3GB -o jobs",
-    ),
-    "metrics": ("icfqueue metrics --port 9877",),
     "reconcile": ("icfqueue reconcile study_1",),
     "forget": ("icfqueue forget study_1 visit_1", "icfqueue forget study_1 'test-*'"),
     "clone": ("icfqueue clone study_1 visit_1", "icfqueue clone study_1 ./study"),
