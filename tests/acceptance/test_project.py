@@ -49,7 +49,7 @@ def test_run_does_a_project_by_the_embedded_server_and_leaves_nothing_else(
         assert visit["error"] is None
     assert len({s["worker"] for v in found["visits"] for s in v["steps"]}) == 2
     top = {name for name in outputs(icfqueue.store) if "/" not in name}
-    of_all = {"XDLRA--refs", "XDLRA--repo-export"}
+    of_all = {"XDLRA--refs", "XDLRA--repo-export", "series.parquet"}
     assert top == of_all.union(*(expected_files(v["visit"]) for v in found["visits"]))
     assert not (icfqueue.store / "study_1" / ".icfqueue").exists()
     left = [line for line in command_lines() if str(icfqueue.store) in line]
@@ -228,6 +228,7 @@ def test_tarballs_and_metadata_are_removed_only_on_request_and_stay_up_to_date(
             "catalog",
             "XDLRA--refs",
             "XDLRA--repo-export",
+            "series.parquet",
             *(
                 f"visit_0{n}_XDLRA--{part}"
                 for n in (1, 2)

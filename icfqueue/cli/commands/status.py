@@ -76,7 +76,7 @@ def status(
     if project is None and (causes or everything):
         raise UsageError(
             "--cause and --all are about the visits of one project",
-            hint="name it: icfqueue status PROJECT --cause CAUSE",
+            hint="name it: 'icfqueue status PROJECT --cause CAUSE'",
         )
     try:
         with session(where, asking=True) as opened:
