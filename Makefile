@@ -28,12 +28,12 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 demo: program
 	@$(BIN)/icfqueue demo
 
-# The fault tests come by themselves, for they count seconds; most of them wait for something,
-# so that two at a time do not disturb each other.
-PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile
+# Most tests wait for something now and then, so that there are more at a time than cores; the
+# longest come first. The fault tests come by themselves, for they count seconds.
+PYTEST = $(BIN)/python -m pytest --dist loadgroup
 test: install
-	@$(PYTEST) tests/unit tests/integration tests/acceptance $(ARGS)
-	@$(PYTEST) tests/chaos $(ARGS)
+	@$(PYTEST) -n 4 tests/acceptance tests/integration tests/unit $(ARGS)
+	@$(PYTEST) -n 3 tests/chaos $(ARGS)
 
 chaos: install
 	@ICFQUEUE_CHAOS=long $(BIN)/python -m pytest tests/chaos -v $(ARGS)
@@ -58,7 +58,7 @@ docs: install
 # commands.
 coverage: install
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -q -n 2 --dist loadfile tests/unit tests/integration \
+	@$(BIN)/coverage run -m pytest -q -n 2 --dist loadgroup tests/unit tests/integration \
 		tests/acceptance/test_commands.py tests/acceptance/test_project.py $(ARGS)
 	@$(BIN)/coverage combine -q
 	@$(BIN)/coverage html -q
@@ -72,7 +72,7 @@ man: program
 lowest: install
 	@$(BIN)/uv venv -q --clear --python $(BIN)/python $(LOWEST)
 	@VIRTUAL_ENV=$(LOWEST) $(BIN)/uv pip install -q --resolution lowest-direct -e '.[test]'
-	@PATH="$$PWD/$(LOWEST)/bin:$$PATH" $(LOWEST)/bin/python -m pytest -n 2 --dist loadfile \
+	@PATH="$$PWD/$(LOWEST)/bin:$$PATH" $(LOWEST)/bin/python -m pytest -n 2 --dist loadgroup \
 		tests/unit $(ARGS)
 
 bench: install

@@ -46,6 +46,14 @@ SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 """Two real visits, where the institute's test data are laid beside the checkout."""
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have the tests of a file run in one process, which makes what they share once."""
+    for item in items:
+        if item.get_closest_marker("spread") is None:
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Give git, DataLad and Python a home of their own; no test may touch the user's."""

@@ -18,6 +18,8 @@ from icfqueue.cli.group import COMMANDS
 from icfqueue.demo.server import DemoStore
 from icfqueue.demo.visits import build_project
 
+pytestmark = pytest.mark.spread
+
 
 @pytest.fixture
 def icfqueue(tmp_path: Path) -> Icfqueue:

@@ -24,6 +24,8 @@ from icfqueue.core import settings
 from icfqueue.demo.server import DemoStore
 from icfqueue.demo.visits import build_project
 
+pytestmark = pytest.mark.spread
+
 ROOT = Path(__file__).parents[2]
 PAGES = [
     ROOT / "README.md",

@@ -29,6 +29,8 @@ from support.waiting import wait_until
 from icfqueue.operations.worker_process import MARGIN
 from icfqueue.pipeline.heartbeat import LAST_WORD
 
+pytestmark = pytest.mark.spread
+
 ROOT = Path(__file__).parents[2]
 PASSWORD = "a pass#word"
 BIN = Path(sys.executable).parent

@@ -16,6 +16,8 @@ from support.valkey import Valkey
 from icfqueue.core.visit import Visit
 from icfqueue.demo.visits import build_project
 
+pytestmark = pytest.mark.spread
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:

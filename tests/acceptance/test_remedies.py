@@ -29,7 +29,14 @@ KNOWN = {
 }
 """Programs that a remedy may name; those of a shell and of coreutils among them."""
 
-FILLED = {"PROJECT": "study_1", "VISIT": "v1", "CAUSE": "cut", "NAME": "icf", "USER": "me", "FILE": "f"}
+FILLED = {
+    "PROJECT": "study_1",
+    "VISIT": "v1",
+    "CAUSE": "cut",
+    "NAME": "icf",
+    "USER": "me",
+    "FILE": "f",
+}
 
 
 def commands_in(text: str) -> list[str]:

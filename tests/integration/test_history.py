@@ -18,6 +18,8 @@ from icfqueue.outputs import deposit
 from icfqueue.steps import export_repo
 from icfqueue.steps.job import Job
 
+pytestmark = pytest.mark.spread
+
 ONE, TWO, THREE, FOUR = datasets.images(4)
 OLD = [("v/a.dcm", ONE), ("v/b.dcm", TWO), ("v/c.dcm", THREE)]
 NEW = [("v/a.dcm", ONE), ("v/new/c.dcm", THREE), ("v/d.dcm", FOUR)]

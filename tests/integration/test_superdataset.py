@@ -19,6 +19,8 @@ from icfqueue.outputs import deposit, ids
 from icfqueue.steps.job import Job
 from icfqueue.store.directory import Store
 
+pytestmark = pytest.mark.spread
+
 PROJECT = "study_1"
 
 
