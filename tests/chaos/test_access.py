@@ -43,6 +43,8 @@ RARE = {
         "watch",
         "hdel",  # a visit is cancelled on which somebody works
         "type",  # a stranger's key is in the place of a queue
+        "xrange",  # what was said of a visit goes when it is forgotten
+        "xdel",
     },
     # Whether a worker is there is looked up by 'status --wait'.
     "reader": {"evalsha", "script|load", "time", "zrangebyscore", "zremrangebyscore"},

@@ -129,12 +129,7 @@ def deploy(kind: str, output: Path | None, **asked: Any) -> int:
     They name the broker and the store of your settings, and no password. KIND is slurm,
     htcondor, systemd (a user's unit and one of the system), apptainer (an image) or
     compose (all on one machine).
-
-    \b
-    Examples:
-      icfqueue deploy slurm --workers 8 --walltime 12h > worker.slurm
-      icfqueue deploy slurm --deadline 8h --visits 600 --visit-size 3GB -o jobs
-    """  # noqa: D301 - click wants the character \b itself before what is not rewrapped
+    """
     from icfqueue.deploy.files import KINDS as MAKERS
     from icfqueue.deploy.files import Place, check_for_files
 

@@ -200,7 +200,7 @@ def test_a_visit_that_is_not_here_is_refused_if_the_store_cannot_be_asked(
     web.error = error
     with pytest.raises(kind, match="v5: not here, and ") as found:
         select_visits(sources, PROJECT, ("v5",))
-    assert found.value.hint == "h"
+    assert found.value.hint.startswith("h; check project and visit")
     web.error = PermanentError("it tells no size")
     assert select_visits(sources, PROJECT, ("v5",)).visits == visits("v5")
 

@@ -24,8 +24,8 @@ def test_each_command_has_one(name: str) -> None:
 
 @pytest.mark.parametrize("line", [line for lines in EXAMPLES.values() for line in lines])
 def test_it_is_a_line_that_the_command_takes(line: str) -> None:
-    program, name, *words = shlex.split(re.split(r" >>? ~", line)[0])
-    context = click.Context(cli, info_name=program)
+    program, name, *words = shlex.split(re.split(r" >>? [~a-z]", line)[0])
+    context = click.Context(cli, info_name=program, help_option_names=["-h", "--help"])
     command = cli.get_command(context, name)
     assert command is not None
     # Nothing is asked of a broker by that.
