@@ -169,7 +169,7 @@ def test_every_settings_file_that_a_page_shows_can_be_loaded(
     block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "shown.toml").write_text("\n".join(block.lines))
-    # It may hold a password.
+    # As the pages say of one with a password.
     (tmp_path / "shown.toml").chmod(0o600)
     monkeypatch.setenv("ICFQUEUE_CONFIG", str(tmp_path / "shown.toml"))
     assert settings.load() != settings.Settings()
