@@ -56,6 +56,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "clone": ("icfqueue clone study_1 visit_1", "icfqueue clone study_1 ./study"),
     "range": ("icfqueue range on visit_1", "icfqueue range off visit_1"),
     "references": ("icfqueue references study_1 visit_1",),
+    "metrics": ("icfqueue metrics", "icfqueue metrics --port 9878"),
+    "deploy": ("icfqueue deploy slurm --workers 4 --walltime 4h",),
     "config": ("icfqueue config show --changed", "icfqueue config show --format json"),
     "completion": (
         "icfqueue completion bash >> ~/.bash_completion",
