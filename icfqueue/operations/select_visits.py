@@ -166,13 +166,12 @@ def _check_somewhere(sources: Sources, visits: Sequence[Visit]) -> None:
     with sources.remote() as remote:
         try:
             lost = _not_in_store(remote, away)
-        except (Unreachable, TransientError, AccessDenied) as error:
-            kind = AccessDenied if isinstance(error, AccessDenied) else Unreachable
+        except (Unreachable, TransientError) as error:
             # Nothing was enqueued that could be tried again.
             hint = error.hint.partition(", then 'icfqueue r")[0]
             hint = "; ".join(filter(None, (hint, _guess(sources, away[0]))))
             said = f"{_some(away)}: not here, and {error.message}"
-            raise kind(said, hint=hint) from None
+            raise Unreachable(said, hint=hint) from None
     if lost:
         where = f"{remote.url}/{project}/"
         verb = "is" if len(lost) == 1 else "are"
@@ -188,10 +187,10 @@ def _not_in_store(remote: RemoteStore, away: Sequence[Visit]) -> list[Visit]:
     if len(away) > FEW:
         try:
             there = set(remote.visits(away[0].project))
-        except (AccessDenied, NotInStore):
+        except NotInStore:
             raise
         except PermanentError:
-            # It lists nothing; the steps will see.
+            # It refuses, or lists nothing; the steps will see.
             return []
         return [visit for visit in away if visit not in there]
     lost = []
@@ -200,8 +199,10 @@ def _not_in_store(remote: RemoteStore, away: Sequence[Visit]) -> list[Visit]:
             remote.head(visit.storepath)
         except NotInStore:
             lost.append(visit)
-        except AccessDenied:
-            raise
+        except AccessDenied as error:
+            # It may be there, and the workers be let in.
+            if not error.forbidden:
+                break
         except PermanentError:
             # It does not tell sizes, say.
             continue

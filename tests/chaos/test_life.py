@@ -297,8 +297,8 @@ class Life(RuleBasedStateMachine):
         return holder
 
     def settle(self, holder: Holder, end: Outcome | Fault) -> None:
-        (word,) = holder.attempt._settle({holder.visit: end})
-        if word != "withdrawn":
+        ending = holder.attempt._settle({holder.visit: end})
+        if ending.word != "withdrawn":
             assert not holder.deposed
             assert self.latest[holder.visit] is holder
 

@@ -16,6 +16,7 @@ from support.faulty_store import FaultyStore
 from support.killable_cluster import KillableCluster
 from support.small_disk import on_small_disk
 
+from icfqueue.core import plain_text
 from icfqueue.core.visit import Visit
 from icfqueue.demo.visits import members_of_visit, shipped, write_tar
 from icfqueue.ledger.record import Record, State
@@ -70,7 +71,7 @@ def test_a_tarball_that_does_not_fit_waits_and_all_others_go_on(
         found = cluster.record(large[0].id)
         size = (web.root / PROJECT / large[0].tarball).stat().st_size
         assert found.error
-        assert f"{size} bytes to come" in found.error["message"]
+        assert f"{plain_text.size(size)} to come" in found.error["message"]
         assert found.tar_bytes == size
         assert not cluster.ledger.notes.get("rest:disk")
         assert not list((cluster.root / PROJECT).glob("*_dicom.tar"))

@@ -57,6 +57,8 @@ def garbage_text(client: Any, name: str, kind: str) -> None:
         client.sadd(name, GARBAGE, "../..", "a:b")
     elif kind == "zset":
         client.zadd(name, {GARBAGE: 0, "../..": 1e300, f"{PROJECT}/nobody": 5})
+    elif kind == "stream":
+        client.xadd(name, {GARBAGE: GARBAGE, "project": "../.."})
     else:
         fields = ("tar_bytes", "read_bytes", "read_dicoms", GARBAGE, "visit_000")
         client.hset(name, mapping=dict.fromkeys(fields, GARBAGE))

@@ -10,7 +10,6 @@ import pytest
 from icfqueue.core.errors import (
     AccessDenied,
     BadId,
-    IcfqueueError,
     NetworkTrouble,
     NotInStore,
     PermanentError,
@@ -187,22 +186,26 @@ def test_many_visits_are_looked_for_in_the_listing(sources: Sources, web: Remote
 
 
 @pytest.mark.parametrize(
-    ("error", "kind"),
-    [
-        (NetworkTrouble("no answer", hint="h"), Unreachable),
-        (StoreBusy("busy", hint="h"), Unreachable),
-        (AccessDenied("no access", hint="h, then 'icfqueue retry PROJECT'"), AccessDenied),
-    ],
+    "error", [NetworkTrouble("no answer", hint="h"), StoreBusy("busy", hint="h")]
 )
 def test_a_visit_that_is_not_here_is_refused_if_the_store_cannot_be_asked(
-    sources: Sources, web: Remote, error: StepError, kind: type[IcfqueueError]
+    sources: Sources, web: Remote, error: StepError
 ) -> None:
     web.error = error
-    with pytest.raises(kind, match="v5: not here, and ") as found:
+    with pytest.raises(Unreachable, match="v5: not here, and ") as found:
         select_visits(sources, PROJECT, ("v5",))
     assert found.value.hint.startswith("h; check project and visit")
     web.error = PermanentError("it tells no size")
     assert select_visits(sources, PROJECT, ("v5",)).visits == visits("v5")
+
+
+@pytest.mark.parametrize("forbidden", [True, False])
+def test_what_the_store_refuses_to_tell_is_the_workers_affair(
+    sources: Sources, web: Remote, forbidden: bool
+) -> None:
+    """It may be there; one file that is forbidden concerns no other visit."""
+    web.error = AccessDenied("no access", forbidden=forbidden)
+    assert select_visits(sources, PROJECT, ("v5", "v6")).visits == visits("v5", "v6")
 
 
 @pytest.mark.parametrize("output", ["_metadata_tarball.json", "_XDLRA--refs"])
