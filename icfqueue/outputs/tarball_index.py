@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from icfqueue.core.errors import TarballChanged
 from icfqueue.core.guard import Guard
@@ -94,13 +94,26 @@ def read(store: Store, visit: Visit) -> Index | None:
         found = json.loads(store.read_bytes(index_path(store, visit)))
         return Index(
             Tarball(*(found[key] for key in ("size", "md5", "dicoms", "newest"))),
-            Fingerprint(**found["fingerprint"]),
-            bool(found["settled"]),
+            _fingerprint(store, visit, found),
+            bool(found.get("settled", False)),
             Listing(**found["listing"]),
             Listing(**found["offsets"]) if "offsets" in found else None,
         )
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
+
+
+def _fingerprint(store: Store, visit: Visit, found: dict[str, Any]) -> Fingerprint:
+    """Return the fingerprint that ``index.json`` has.
+
+    A worker of a release before inodes were noted may have written it: the tarball that
+    is there is then the one that was read if the rest is the same, as that release holds.
+    """
+    told = found["fingerprint"]
+    if "inode" in found:
+        return Fingerprint(inode=found["inode"], **told)
+    now = store.fingerprint(store.path(visit, visit.tarball))
+    return Fingerprint(inode=now.inode if now else 0, **told)
 
 
 def newest_time(store: Store, visit: Visit, guard: Guard) -> int:
@@ -176,11 +189,14 @@ def read_offsets(
 
 
 def dump(index: Index) -> str:
-    """Return the text of ``index.json``."""
+    """Return the text of ``index.json``, which workers of the release before read, too."""
+    fingerprint = index.fingerprint._asdict()
     return json.dumps(
         {
             **asdict(index.tarball),
-            "fingerprint": index.fingerprint._asdict(),
+            # Not among the others: the release before takes no fourth one.
+            "inode": fingerprint.pop("inode"),
+            "fingerprint": fingerprint,
             "settled": index.settled,
             "listing": index.listing._asdict(),
             **({"offsets": index.offsets._asdict()} if index.offsets else {}),
