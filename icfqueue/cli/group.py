@@ -44,6 +44,9 @@ COMMANDS = (
 """Each is the one command in the module of its name."""
 
 
+HELP = ["-h", "--help"]
+
+
 class InOrder(click.Group):
     """Lists the commands in order, imports the one that is called, guesses at typos.
 
@@ -98,6 +101,8 @@ class InOrder(click.Group):
         found = next(one for one in vars(module).values() if isinstance(one, click.Command))
         if cmd_name not in self._dressed:
             self._dressed.add(cmd_name)
+            # click keeps for good what the first context that asks calls it.
+            found.context_settings["help_option_names"] = HELP
             found.params += loudness_options()
             found.epilog = examples_of(cmd_name)
         return found
@@ -118,7 +123,7 @@ class InOrder(click.Group):
             raise click.UsageError(words + guess, ctx) from None
 
 
-@click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=InOrder, context_settings={"help_option_names": HELP})
 @click.version_option(__version__, prog_name="icfqueue")
 def cli() -> None:
     """Turn whole projects of DICOM tarballs into lightweight DataLad datasets.
