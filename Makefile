@@ -71,7 +71,7 @@ man: program
 
 lowest: install
 	@$(BIN)/uv venv -q --clear --python $(BIN)/python $(LOWEST)
-	@VIRTUAL_ENV=$(LOWEST) $(BIN)/uv pip install -q --resolution lowest-direct -e '.[test]'
+	@VIRTUAL_ENV=$(LOWEST) $(BIN)/uv pip install -q --resolution lowest-direct -e '.[test,report,metrics]'
 	@PATH="$$PWD/$(LOWEST)/bin:$$PATH" $(LOWEST)/bin/python -m pytest -n 2 --dist loadgroup \
 		tests/unit $(ARGS)
 

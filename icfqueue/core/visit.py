@@ -81,7 +81,7 @@ def visit_named(project: str, text: str) -> str:
     A shell that completes file names gives ``study_1/v1_dicom.tar``. A glob is left as
     it is but for that. Nothing is checked here.
     """
-    name = text.removeprefix("./").removeprefix(f"{project}/")
+    name = text.rstrip("/").removeprefix("./").removeprefix(f"{project}/")
     return name.removesuffix(TAR_SUFFIX) or text
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from icfqueue.broker.connection import configured
 from icfqueue.core.errors import UsageError
@@ -66,7 +66,31 @@ class Place:
         login, _, host = parts.netloc.rpartition("@")
         user = login.partition(":")[0]
         netloc = f"{user}@{host}" if user else host
-        return urlunsplit(parts._replace(netloc=netloc))
+        # redis-py takes a password from there, too.
+        asked = [pair for pair in parse_qsl(parts.query, True) if pair[0] != "password"]
+        query = f"?{urlencode(asked)}" if asked else ""
+        # Not by urlunsplit, which leaves out the slashes before a socket.
+        return f"{parts.scheme}://{netloc}{parts.path}{query}"
+
+    def cautions(self, kind: str) -> Iterator[str]:
+        """Yield what makes workers fail that are started by files of this kind."""
+        parts = urlsplit(self.broker or "")
+        host = parts.hostname or ""
+        near = host in {"", "localhost", "::1"} or host.startswith("127.")
+        if self.broker and near and kind in {"slurm", "htcondor", "apptainer"}:
+            yield (
+                f"caution: other machines do not reach the broker at {self.broker}; name "
+                "it as they do, with --broker redis://icfqueue-worker@HOST:6379/0"
+            )
+        if (parts.username or "").removeprefix("icfqueue-") in {
+            "producer",
+            "reader",
+            "monitor",
+        }:
+            yield (
+                f"caution: the broker's user {parts.username} may take no work; that of "
+                "workers is icfqueue-worker"
+            )
 
     @property
     def stop(self) -> int:
@@ -130,7 +154,7 @@ def htcondor(place: Place, plan: Plan) -> list[File]:
             f"worker{_suffix(group)}.htcondor",
             words=_comment(plan.words),
             name=f"icfqueue{_suffix(group)}",
-            program=place.program,
+            program=_dollars(place.program),
             environment=" ".join(
                 _condor(f"{name}={value}") for name, value in _with_broker(place)
             ),
@@ -178,18 +202,27 @@ def systemd(place: Place, plan: Plan) -> list[File]:
 
 def apptainer(place: Place, plan: Plan) -> list[File]:
     """Return the definition of an image, and how it is run."""
-    group = plan.groups[0]
-    return [
-        _made(
-            "icfqueue.def",
-            "apptainer/icfqueue.def",
-            variables=" ".join(
-                shlex.quote(f"{name}={value}") for name, value in _with_broker(place)
-            ),
-            store=shlex.quote(place.store_dir),
-            processes=str(group.processes),
-            queues=",".join(group.queues),
+    variables = " ".join(
+        shlex.quote(f"{name}={value}") for name, value in _with_broker(place)
+    )
+    runs = [
+        _template(
+            "apptainer-run",
+            {
+                "machines": "each node"
+                if len(plan.groups) == 1
+                else f"{group.workers} of the nodes",
+                "variables": variables,
+                "store": shlex.quote(place.store_dir),
+                "processes": str(group.processes),
+                "queues": ",".join(group.queues),
+            },
         )
+        for group in plan.groups
+    ]
+    words = _comment(plan.words)
+    return [
+        _made("icfqueue.def", "apptainer/icfqueue.def", words=words, runs="".join(runs))
     ]
 
 
@@ -251,9 +284,14 @@ def _comment(words: tuple[str, ...]) -> str:
     return "".join(f"# {line}\n" for line in words)
 
 
+def _dollars(text: str) -> str:
+    """Have condor_submit(1) take no ``$(NAME)`` for a name of its own."""
+    return text.replace("$", "$(DOLLAR)")
+
+
 def _condor(text: str) -> str:
     """Quote for the new syntax of ``environment`` (condor_submit(1)), within its quotes."""
-    text = text.replace('"', '""')
+    text = _dollars(text).replace('"', '""')
     if re.search(r"[\s']", text):
         return "'" + text.replace("'", "''") + "'"
     return text

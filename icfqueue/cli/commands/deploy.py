@@ -20,6 +20,9 @@ KINDS = ("slurm", "htcondor", "systemd", "apptainer", "compose")
 WALLTIME = "4h"
 """Of a worker, unless a deadline says more."""
 
+SHORTEST = 120
+"""Seconds of the shortest walltime: workers are told a minute before its end."""
+
 _SITE = [
     click.option("--visits", type=click.IntRange(min=1), default=10_000, show_default=True),
     click.option("--visit-size", metavar="SIZE", default="10GB", show_default=True),
@@ -144,18 +147,24 @@ def deploy(kind: str, output: Path | None, **asked: Any) -> int:
         _print(made)
     else:
         _write(made, output)
-    for line in plan.words:
+    for line in (*plan.words, *place.cautions(kind)):
         click.echo(line, err=True)
     return 0
 
 
 def _plan(kind: str, asked: dict[str, Any]) -> Plan:
+    from icfqueue.core.errors import UsageError
     from icfqueue.deploy import plan
     from icfqueue.deploy.files import COMPOSE_PROCESSES
     from icfqueue.operations.worker_process import parse_queues, parse_time
 
     queues = parse_queues(asked["queues"])
-    walltime = asked["walltime"] and parse_time(asked["walltime"])
+    walltime = None if asked["walltime"] is None else parse_time(asked["walltime"])
+    if walltime is not None and walltime < SHORTEST:
+        raise UsageError(
+            f"--walltime: {asked['walltime']} is shorter than a worker takes to hand over",
+            hint=f"give it {SHORTEST} s or more",
+        )
     if asked["deadline"]:
         return plan.by_deadline(
             _site(asked),

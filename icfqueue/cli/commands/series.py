@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -22,7 +23,7 @@ from icfqueue.cli.session import load_settings
 )
 @store_dir_option
 def series(project: str, visit: str | None, form: str, **where: Any) -> int:
-    """List the series of all visits of PROJECT, or of one VISIT.
+    """List the series of all visits of PROJECT, or of one VISIT, or of a glob of them.
 
     Number, description, protocol, modality, images and bytes of each, and the path in
     the tarball of its first image. The exit code is 1 if a visit's metadata cannot be
@@ -30,14 +31,18 @@ def series(project: str, visit: str | None, form: str, **where: Any) -> int:
     """
     from icfqueue.cli import rows
     from icfqueue.cli.display.amounts import amount
-    from icfqueue.core.visit import Visit, visit_named
+    from icfqueue.core.visit import Visit, expand, is_glob, visit_named
     from icfqueue.reports import series_rows
     from icfqueue.store.directory import Store
 
     store = Store.of(load_settings(where))
     store.check_is_there()
-    if visit is None:
+    if visit is None or is_glob(visit):
         told = series_rows.of_project(store, project)
+        if visit is not None:
+            known = {Visit(project, row.visit) for row in told.rows}
+            wanted = {one.id for one in expand(project, [visit], lambda: sorted(known))}
+            told = replace(told, rows=[row for row in told.rows if row.visit in wanted])
     else:
         told = series_rows.of_visit(store, Visit(project, visit_named(project, visit)))
     found = map(series_rows.as_dict, told.rows)

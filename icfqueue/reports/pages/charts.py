@@ -83,6 +83,13 @@ def check_library() -> None:
         )
 
 
+def _span(hours: float) -> str:
+    """Return how long that is, in the unit that suits it."""
+    if hours < 1:
+        return f"{hours * 60:.0f} min" if hours * 60 >= 1 else f"{hours * 3600:.0f} s"
+    return f"{hours:.1f} h"
+
+
 def over_time(efforts: Sequence[Effort]) -> Chart:
     """Return how many visits were done by when."""
     # Of its own module, which has types for half of it.
@@ -101,7 +108,7 @@ def over_time(efforts: Sequence[Effort]) -> Chart:
     hours = (efforts[-1].finished_at - efforts[0].finished_at) / 3600
     words = (
         f"{len(efforts):,} visits with {bytes_in_words(size)} were done from "
-        f"{times[0]:%Y-%m-%d %H:%M} to {times[-1]:%Y-%m-%d %H:%M} UTC, in {hours:.1f} h."
+        f"{times[0]:%Y-%m-%d %H:%M} to {times[-1]:%Y-%m-%d %H:%M} UTC, in {_span(hours)}."
     )
     return Chart(drawn[0], words)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,55 @@ def test_the_user_of_the_broker_stays_in_its_address() -> None:
     assert place().broker == "redis://me@broker.example.org:6379/0"
     bare = Settings(broker_url=Secret("rediss://broker.example.org/1"))
     assert Place(bare, "x").broker == "rediss://broker.example.org/1"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (f"redis://h/0?password={PASSWORD}", "redis://h/0"),
+        (f"redis://u@h/0?db=1&password={PASSWORD}", "redis://u@h/0?db=1"),
+        ("unix:///run/icf/valkey.sock?db=0", "redis+socket:///run/icf/valkey.sock"),
+    ],
+)
+def test_a_password_or_a_socket_at_the_end_of_an_address_is_known(
+    url: str, shown: str
+) -> None:
+    """redis-py takes them from there."""
+    told = Place(Settings(broker_url=Secret(url)), "x").broker
+    assert told is not None
+    assert told.startswith(shown)
+    assert PASSWORD not in told
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("redis://127.0.0.1:6379/0", "do not reach the broker"),
+        ("redis://icfqueue-producer@h/0", "icfqueue-producer may take no work"),
+        ("redis://icfqueue-worker@h/0", ""),
+    ],
+)
+def test_what_would_keep_workers_from_working_is_told(url: str, words: str) -> None:
+    (said,) = [*Place(Settings(broker_url=Secret(url)), "x").cautions("slurm")] or [""]
+    assert words in said
+    assert bool(words) is bool(said)
+
+
+def test_htcondor_reads_no_name_of_its_own_out_of_a_path() -> None:
+    (file,) = files.htcondor(replace(place("/d/$(HOME)"), program="/opt/$ENV(X)/i"), ONE)
+    assert re.search(
+        r"^executable += /opt/\$\(DOLLAR\)ENV\(X\)/i$", file.text, re.MULTILINE
+    )
+    assert "/d/$(DOLLAR)(HOME)" in file.text
+
+
+def test_apptainers_image_is_run_once_for_each_group() -> None:
+    made = plan.by_deadline(
+        Site(visits=500), 8 * 3600.0, processes=4, queues=QUEUES, seconds=None
+    )
+    (file,) = files.apptainer(place(), made)
+    for group in made.groups:
+        assert f"--queues {','.join(group.queues)}\n" in file.text
 
 
 def test_a_shell_reads_in_slurms_script_what_was_meant() -> None:

@@ -31,6 +31,12 @@ def test_one_file_is_printed_as_it_is() -> None:
     assert err == ""
 
 
+def test_a_walltime_in_which_nothing_could_be_handed_over_is_refused() -> None:
+    for time in ("0", "30s"):
+        with pytest.raises(UsageError, match="shorter than a worker takes"):
+            deploy("slurm", "--walltime", time, *WHERE)
+
+
 def test_several_files_are_printed_with_their_names() -> None:
     out, err = deploy("slurm", "--deadline", "8h", "--visits", "100", *WHERE)
     names = [line for line in out.splitlines() if line.startswith("# ==> ")]
