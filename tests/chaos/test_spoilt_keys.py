@@ -42,11 +42,14 @@ def connected(cluster: KillableCluster) -> Any:
 
 def of_another_type(client: Any, name: str, kind: str) -> None:
     """Put something of another type there, which no command of ours takes."""
-    client.delete(name)
-    if kind == "string":
-        client.rpush(name, "x")
-    else:
-        client.set(name, "x")
+    # At once: a worker may write there in between.
+    with client.pipeline(transaction=True) as both:
+        both.delete(name)
+        if kind == "string":
+            both.rpush(name, "x")
+        else:
+            both.set(name, "x")
+        both.execute()
 
 
 def garbage_text(client: Any, name: str, kind: str) -> None:
