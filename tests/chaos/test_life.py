@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import hypothesis
 import pytest
 import redis
 from hypothesis import HealthCheck
 from hypothesis import strategies as st
+from hypothesis.errors import FlakyStrategyDefinition
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     invariant,
@@ -47,6 +48,17 @@ from icfqueue.steps.job import Job
 VISITS = [Visit(project, name) for project in ("p", "q") for name in ("a", "b")]
 some_visits = st.lists(st.sampled_from(VISITS), unique=True, min_size=1, max_size=4)
 some_visit = st.sampled_from(VISITS)
+
+T = TypeVar("T")
+
+
+def one_of(data: st.DataObject, found: Sequence[T]) -> T:
+    """Return one of what is there.
+
+    How much that is depends on the server's clock, and what is drawn must not.
+    """
+    return found[data.draw(st.integers(0, 11)) % len(found)]
+
 
 ENDS: dict[str, Outcome | Fault] = {
     "done": Outcome(worked=True, tar_bytes=7, dicoms=1, fingerprint=(1, 2, 3, 4)),
@@ -149,7 +161,7 @@ class Life(RuleBasedStateMachine):
         for _ in range(count):
             if not (waiting := self.messages()):
                 return
-            name, level = data.draw(st.sampled_from(waiting))
+            name, level = one_of(data, waiting)
             message = decoded(self.ledger.client.rpop(name))
             if message[0] == UPDATE_CATALOG.name:
                 self.write_catalog(message, data.draw(st.sampled_from(list(Pages))))
@@ -160,7 +172,7 @@ class Life(RuleBasedStateMachine):
     @rule(data=st.data(), end=st.sampled_from(list(ENDS)))
     def end(self, data: st.DataObject, end: str) -> None:
         """A step ends; its worker may have slept for long."""
-        holder = data.draw(st.sampled_from(self.holders))
+        holder = one_of(data, self.holders)
         self.holders.remove(holder)
         self.settle(holder, ENDS[end])
 
@@ -182,7 +194,7 @@ class Life(RuleBasedStateMachine):
     @rule(data=st.data())
     def publish(self, data: st.DataObject) -> None:
         """A worker asks for its lease before a file appears."""
-        holder = data.draw(st.sampled_from(self.holders))
+        holder = one_of(data, self.holders)
         token = holder.entry.record.token
         if self.ledger.renew_all({holder.visit: token}, self.worker.settings.lease):
             assert not holder.deposed
@@ -193,7 +205,7 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.holders)
     @rule(data=st.data())
     def die(self, data: st.DataObject) -> None:
-        self.holders.remove(data.draw(st.sampled_from(self.holders)))
+        self.holders.remove(one_of(data, self.holders))
 
     # What happens by itself
 
@@ -212,7 +224,7 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.messages())
     @rule(data=st.data(), doubled=st.booleans())
     def message_is_lost_or_doubled(self, data: st.DataObject, doubled: bool) -> None:
-        name, _ = data.draw(st.sampled_from(self.messages()))
+        name, _ = one_of(data, self.messages())
         if doubled:
             self.raw.lpush(name, self.raw.lindex(name, 0))
         else:
@@ -397,6 +409,14 @@ def test_whatever_happens_nobody_is_stuck_lost_or_done_by_two(
         database=None,
     )
     try:
-        run_state_machine_as_test(hypothesis.seed(SEED)(machine), settings=settings)
+        for seed in range(SEED, SEED + 3):
+            try:
+                run_state_machine_as_test(hypothesis.seed(seed)(machine), settings=settings)
+            except FlakyStrategyDefinition:
+                # By the server's clock another rule was possible than the first time:
+                # no finding, but these lives cannot be gone on with.
+                continue
+            return
+        pytest.fail("no three rows of lives could be told again")
     finally:
         raw.close()
