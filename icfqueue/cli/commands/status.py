@@ -30,6 +30,9 @@ STUCK_EVERY = 5.0
 LOOK_AGAIN = 1.0
 """Seconds between two looks of ``--watch`` and ``--wait``."""
 
+PATIENCE = 10.0
+"""Seconds that ``--wait`` gives a worker to show itself: it was often just started."""
+
 
 @click.command()
 @maybe_project_argument
@@ -171,6 +174,7 @@ def _wait(opened: Session, project: str | None) -> None:
 
     said = False
     next_stuck = 0.0
+    seen = time.monotonic()
     while True:
         projects = [project] if project else opened.ledger.projects()
         left = [name for name in projects if not summary(opened.ledger, name).drained]
@@ -183,7 +187,9 @@ def _wait(opened: Session, project: str | None) -> None:
                 return
         if opened.embedded:
             opened.embedded.ensure()
-        if not said and not opened.ledger.workers():
+        if opened.ledger.workers():
+            seen = time.monotonic()
+        elif not said and time.monotonic() - seen > PATIENCE:
             said = True
             click.echo(NOBODY, err=True)
         time.sleep(LOOK_AGAIN)

@@ -197,10 +197,23 @@ def test_waiting_ends_when_nothing_is_left_and_misses_workers_once(
             icfqueue("cancel", "study_1")
 
     monkeypatch.setattr(command.time, "sleep", sleep)
+    monkeypatch.setattr(command, "PATIENCE", 0.0)
     done = icfqueue("status", "study_1", "--wait")
     assert looks == [command.LOOK_AGAIN] * 3
     assert done.err.count("No worker is running") == 1
     assert "4 cancelled" in done.out
+
+
+def test_waiting_gives_a_worker_that_was_just_started_time_to_show_itself(
+    icfqueue: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sleep(_seconds: float) -> None:
+        icfqueue("cancel", "study_1")
+
+    monkeypatch.setattr(command.time, "sleep", sleep)
+    done = icfqueue("status", "study_1", "--wait")
+    assert "4 cancelled" in done.out
+    assert done.err == ""
 
 
 @pytest.mark.parametrize(
