@@ -7,23 +7,11 @@ from typing import Any
 
 import click
 
-from icfqueue.cli.options import where_options
+from icfqueue.cli.options import listening_options, where_options
 
 
 @click.command()
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=9877,
-    show_default=True,
-    help="Port to listen at; 0 takes a free one.",
-)
-@click.option(
-    "--host",
-    default="127.0.0.1",
-    show_default=True,
-    help="Address to listen at; who reaches it can read the names of all projects.",
-)
+@listening_options(9877, "who reaches it can read the names of all projects")
 @where_options
 def metrics(port: int, host: str, **where: Any) -> int:
     """Serve the numbers of the queue to Prometheus; the broker is asked at each scrape.

@@ -8,23 +8,11 @@ from typing import Any
 
 import click
 
-from icfqueue.cli.options import store_dir_option
+from icfqueue.cli.options import listening_options, store_dir_option
 
 
 @click.command()
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=8000,
-    show_default=True,
-    help="Port to listen at; 0 takes a free one.",
-)
-@click.option(
-    "--host",
-    default="127.0.0.1",
-    show_default=True,
-    help="Address to listen at; one that others can reach needs --password-file.",
-)
+@listening_options(8000, "one that others can reach needs --password-file")
 @click.option(
     "--password-file",
     type=click.Path(dir_okay=False, path_type=Path),
