@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from typing import Any
 
 import click
@@ -22,6 +21,7 @@ def metrics(port: int, host: str, **where: Any) -> int:
     import logging
 
     from icfqueue.cli.session import load_settings
+    from icfqueue.cli.shell.serving import until_told
     from icfqueue.core.plain_text import escape_record
     from icfqueue.monitoring.server import serving
 
@@ -29,12 +29,6 @@ def metrics(port: int, host: str, **where: Any) -> int:
     handler = logging.StreamHandler()
     handler.addFilter(escape_record)
     logging.basicConfig(format="%(asctime)s %(message)s", handlers=[handler])
-    # As Ctrl-C: a service manager ends it so.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with serving(chosen, host, port) as address:
-        click.echo(f"metrics are at {address} (Ctrl-C ends it)")
-        try:
-            signal.pause()
-        except KeyboardInterrupt:
-            return 0
-    return 0
+    return until_told(
+        serving(chosen, host, port), lambda address: f"metrics are at {address}"
+    )

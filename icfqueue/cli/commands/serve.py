@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +25,11 @@ def serve(port: int, host: str, password_file: Path | None, **where: Any) -> int
     be changed through it, and no link is followed out of the store. Ctrl-C ends it.
     """
     from icfqueue.cli.session import load_settings
+    from icfqueue.cli.shell.serving import until_told
     from icfqueue.serve.serving import serving
 
     chosen = load_settings(where)
-    # As Ctrl-C: a service manager ends it so.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with serving(chosen, host, port, password_file) as server:
-        click.echo(f"{server.root} is at {server.url}/ (Ctrl-C ends it)")
-        try:
-            signal.pause()
-        except KeyboardInterrupt:
-            return 0
-    return 0
+    return until_told(
+        serving(chosen, host, port, password_file),
+        lambda server: f"{server.root} is at {server.url}/",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -19,3 +20,16 @@ def icfqueue(store: Store, ledger: RedisLedger, valkey: Valkey) -> Iterator[Comm
     yield Commands(store, ledger, [*where, "--store-url", "http://127.0.0.1:9"])
     # Kombu's pools are shared by all applications of a process.
     pools.reset()
+
+
+@pytest.fixture
+def told_to_end(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have a command that serves until it is told to end be told so at once."""
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(signal, "pause", interrupted)
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
