@@ -67,7 +67,7 @@ class Workers:
 
 
 def run(opened: Session, workers: Workers) -> int:
-    return progress.run_and_watch(opened, PROJECT, workers)  # type: ignore[arg-type]
+    return progress.run_and_watch(opened, PROJECT, workers)  # type: ignore[arg-type]  # what is used of them
 
 
 def finish(ledger: RedisLedger, state: State) -> Callable[[], object]:
@@ -174,7 +174,7 @@ def test_a_broker_that_is_away_for_a_moment_is_waited_for(
     workers = Workers(lambda: None, finish(queued, State.DONE))
     monkeypatch.setattr(progress, "AWAY", -1.0)
     said: list[str] = []
-    line = progress._look(opened, PROJECT, workers, said.append)  # type: ignore[arg-type]
+    line = progress._look(opened, PROJECT, workers, said.append)  # type: ignore[arg-type]  # the same
     assert (line.counts[State.DONE], len(asked)) == (1, 3)
     # It is said once, and that it is over.
     assert said == ["waiting: the broker does not answer", "the broker answers"]

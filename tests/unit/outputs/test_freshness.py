@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.guards import CountingGuard, MeddlingGuard
@@ -93,9 +94,9 @@ def test_no_part_of_the_fingerprint_is_compared_for_order(
 ) -> None:
     """Known from the future or from the past: it is not the same."""
     for step in (-1, 1):
-        values = list(now(tarball))
+        values: Any = list(now(tarball))
         values[place] += step
-        other = KnownTarball(tuple(values), RECORDED.md5)  # type: ignore[arg-type]
+        other = KnownTarball(tuple(values), RECORDED.md5)
         guard = CountingGuard()
         assert change_here(store, V, now(tarball), RECORDED, guard, known=other) is None
         assert guard.bytes == len(CONTENT)

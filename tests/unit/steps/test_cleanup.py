@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.faulty_store import FaultyStore
@@ -63,9 +64,9 @@ def job(web: FaultyStore, make_job: Callable[..., Job]) -> Job:
     return made
 
 
-def asked(job: Job, **options: bool) -> Job:
+def asked(job: Job, **options: Any) -> Job:
     none = {"remove_tarball": False, "remove_metadata": False}
-    return replace(job, options=replace(job.options, **{**none, **options}))  # type: ignore[arg-type]
+    return replace(job, options=replace(job.options, **{**none, **options}))
 
 
 def left(job: Job) -> set[str]:
