@@ -10,6 +10,7 @@ from kombu import pools
 from support.command_line import Commands
 from support.valkey import Valkey
 
+from icfqueue.cli.session import Session, session
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.store.directory import Store
 
@@ -33,3 +34,10 @@ def told_to_end(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def opened(store: Store, valkey: Valkey) -> Iterator[Session]:
+    """What a command works with, on this store directory and broker."""
+    with session({"store_dir": store.root, "broker": valkey.broker.url}) as made:
+        yield made
