@@ -6,7 +6,7 @@ on another machine, does what was asked when it was enqueued.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from icfqueue.core.errors import StepError
 from icfqueue.core.visit import Visit
@@ -42,6 +42,43 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
+class Identifiers:
+    """What tells who a person is, among what a tarball would publish; never a value.
+
+    Attributes
+    ----------
+    paths
+        DICOM files with it in their path.
+    tags
+        Different values of published tags with it.
+    kinds
+        Of what it was, in a fixed order: ``name``, ``birth-date``, …
+    accepted_by, accepted_at
+        Who let the visit through all the same, and when (seconds since 1970).
+    """
+
+    paths: int = 0
+    tags: int = 0
+    kinds: tuple[str, ...] = ()
+    accepted_by: str = field(default="", compare=False)
+    accepted_at: float | None = field(default=None, compare=False)
+
+    def __bool__(self) -> bool:
+        return bool(self.kinds)
+
+    def words(self) -> str:
+        """Return it for a person: ``in 2 paths and 1 tag (name, birth date)``."""
+        places = []
+        if self.paths:
+            places.append(f"{self.paths} path{'' if self.paths == 1 else 's'}")
+        if self.tags:
+            places.append(f"{self.tags} tag{'' if self.tags == 1 else 's'}")
+        kinds = ", ".join(self.kinds).replace("-", " ")
+        where = f"in {' and '.join(places)} " if places else ""
+        return f"{where}({kinds})" if self else "none"
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """The result of a step, for the visit's record; None is nothing new.
 
@@ -57,6 +94,8 @@ class Outcome:
         Inode, size (bytes), mtime and ctime (ns) of the tarball that was read.
     note
         What a person may want to know, in a few words; no DICOM value.
+    identifiers
+        What of a person the tarball would publish; None if that was not looked at.
     """
 
     worked: bool
@@ -66,6 +105,7 @@ class Outcome:
     refs: dict[str, str] | None = None
     note: str = ""
     fingerprint: tuple[int, int, int, int] | None = None
+    identifiers: Identifiers | None = None
 
 
 Results = dict[Visit, Outcome | StepError]

@@ -26,8 +26,10 @@ from icfqueue.tarball.dicom_walk import (
     Tags,
     Unknown,
     Walk,
+    personal,
     plain,
 )
+from icfqueue.tarball.identifiers.values import KEYWORDS, Values
 
 __all__ = ["HEAD_ENOUGH", "HEAD_LIMIT", "NAMES", "NeedMore", "TagReader", "read", "scan"]
 
@@ -53,7 +55,13 @@ _UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 
 
 class TagReader:
-    """Reads the tags of one file after the other; knows the layouts of the last ones."""
+    """Reads the tags of one file after the other; knows the layouts of the last ones.
+
+    Parameters
+    ----------
+    values
+        Gets the tags, and the values by which a person is known, if that is wanted.
+    """
 
     KEPT = 12
     """Layouts kept: a series seldom has more than a handful."""
@@ -61,7 +69,8 @@ class TagReader:
     REMEMBERED = 4096
     """Value sets kept; a visit has about as many as it has series."""
 
-    def __init__(self) -> None:
+    def __init__(self, values: Values | None = None) -> None:
+        self._values = values
         self._layouts: list[Layout] = []
         self._said: dict[tuple[bytes, ...], str] = {}
 
@@ -98,6 +107,9 @@ class TagReader:
             if len(self._said) >= self.REMEMBERED:
                 self._said.clear()
             self._said[raw] = said
+            if self._values is not None:
+                self._values.add_raw(personal(raw))
+                self._values.add_tags(said)
         return said
 
     def _locate(self, head: bytes | memoryview, *, whole: bool) -> tuple[bytes, ...] | None:
@@ -120,14 +132,18 @@ class TagReader:
         del self._layouts[self.KEPT :]
         return layout.raw(head)
 
-    @staticmethod
-    def _elsewhere(head: bytes | memoryview, *, whole: bool) -> str | None:
+    def _elsewhere(self, head: bytes | memoryview, *, whole: bool) -> str | None:
         if not plausible(head):
             return None
         if not whole:
             raise NeedMore
-        tags = by_pydicom(bytes(head))
-        return None if tags is None else _json(tags)
+        tags = by_pydicom(bytes(head), self._values)
+        if tags is None:
+            return None
+        said = _json(tags)
+        if self._values is not None:
+            self._values.add_tags(said)
+        return said
 
 
 class NeedMore(Exception):
@@ -178,11 +194,16 @@ def plausible(head: bytes | memoryview) -> bool:
     return False
 
 
-def by_pydicom(content: bytes) -> Tags | None:
+def by_pydicom(content: bytes, values: Values | None = None) -> Tags | None:
     """Return the six tags as pydicom reads them; None if the file is not DICOM.
 
     A file with the prefix is DICOM even if its header is damaged: it then has the tags
     that could be read. A file without it must yield a SOP class or one of the tags.
+
+    Parameters
+    ----------
+    values
+        Gets the values by which a person is known, if that is wanted.
     """
     import io
     import logging
@@ -195,7 +216,7 @@ def by_pydicom(content: bytes) -> Tags | None:
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
     prefixed = content[128:START] == PREFIX
     content = inflated(content)
-    wanted: list[Any] = [*NAMES, "SOPClassUID"]
+    wanted: list[Any] = [*NAMES, "SOPClassUID", *(() if values is None else KEYWORDS)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -206,10 +227,12 @@ def by_pydicom(content: bytes) -> Tags | None:
                 force=not prefixed,
             )
         except Exception:  # noqa: BLE001 - pydicom raises all sorts on damaged files
-            return _salvage(content) if prefixed else None
+            return _salvage(content, values) if prefixed else None
         with config.disable_value_validation():
             tags = {name: _value(found, name) for name in NAMES}
             sop_class = _value(found, "SOPClassUID")
+            if values is not None:
+                values.add_dataset(found, _value)
     if prefixed or any(value != "" for value in tags.values()):
         return tags
     return tags if isinstance(sop_class, str) and _UID.fullmatch(sop_class) else None
@@ -235,12 +258,14 @@ def inflated(content: bytes) -> bytes:
     return bytes(128) + PREFIX + _EXPLICIT + body
 
 
-def _salvage(content: bytes) -> Tags:
+def _salvage(content: bytes, values: Values | None) -> Tags:
     """Return what the walk found before the damage that pydicom cannot pass."""
     walk = Walk(content)
     with suppress(Unknown):
         walk.layout()
     raw = tuple(content[slot[0] : sum(slot)] if slot else b"" for slot in walk.slots)
+    if values is not None:
+        values.add_raw(personal(raw))
     return plain(raw) or dict.fromkeys(NAMES, "")
 
 

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import re
 import struct
-from typing import Any, Final
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
 
 NAMES: Final = (
     "SeriesDescription",
@@ -41,25 +42,40 @@ _CHARSET = 0x00080005
 _LAST = 0x00200011
 _TRANSFER_SYNTAX = 0x00020010
 
-# What each wanted element must be to be read here, in tag order.
+# What each wanted element must be to be read here. Slots are numbered in tag order,
+# together with those of _PERSONAL.
 _WANTED: Final = {
     _CHARSET: (0, b"CS"),
-    0x00080060: (1, b"CS"),  # Modality
-    0x0008103E: (2, b"LO"),  # SeriesDescription
-    0x00180023: (3, b"CS"),  # MRAcquisitionType
-    0x00181030: (4, b"LO"),  # ProtocolName
-    0x00189005: (5, b"SH"),  # PulseSequenceName
-    _LAST: (6, b"IS"),  # SeriesNumber
+    0x00080060: (2, b"CS"),  # Modality
+    0x0008103E: (3, b"LO"),  # SeriesDescription
+    0x00180023: (9, b"CS"),  # MRAcquisitionType
+    0x00181030: (10, b"LO"),  # ProtocolName
+    0x00189005: (11, b"SH"),  # PulseSequenceName
+    _LAST: (12, b"IS"),  # SeriesNumber
 }
-_NAME_OF_SLOT = (
-    "",
-    "Modality",
-    "SeriesDescription",
-    "MRAcquisitionType",
-    "ProtocolName",
-    "PulseSequenceName",
-    "SeriesNumber",
-)
+_NAME_OF_SLOT: Final = {
+    2: "Modality",
+    3: "SeriesDescription",
+    9: "MRAcquisitionType",
+    10: "ProtocolName",
+    11: "PulseSequenceName",
+    12: "SeriesNumber",
+}
+_SLOTS = 13
+
+_PERSONAL: Final = {
+    0x00080050: 1,  # AccessionNumber
+    0x00100010: 4,  # PatientName
+    0x00100020: 5,  # PatientID
+    0x00100030: 6,  # PatientBirthDate
+    0x00101000: 7,  # OtherPatientIDs
+    0x00101002: 8,  # OtherPatientIDsSequence
+}
+"""What tells who a person is, and never leaves this process; see
+:mod:`icfqueue.tarball.identifiers`. Whatever it is, it does not send a file to pydicom."""
+
+_LONGEST_PERSONAL = 1024
+"""Bytes of such a value that are looked at; an id has at most 64 characters."""
 
 # PS3.5, section 7.1.2: these have two reserved bytes and a length of 32 bits.
 LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
@@ -100,8 +116,8 @@ class Layout:
     fixed
         Position and length of each piece that must be the same in another file.
     slots
-        Position and length of the seven values (character set, six tags), in tag order;
-        length 0 for an absent one.
+        Position and length of the values (character set, six tags, and what tells who a
+        person is), in tag order; length 0 for an absent one.
     head
         The file from which this was learnt.
     """
@@ -140,7 +156,7 @@ class Walk:
         self.head = head
         self.size = len(head)
         self.fixed: list[tuple[int, int]] = [(128, 4)]
-        self.slots: list[tuple[int, int] | None] = [None] * 7
+        self.slots: list[tuple[int, int] | None] = [None] * _SLOTS
         self.short = False
         """The file ended within an element."""
         self.syntax = b""
@@ -209,17 +225,13 @@ class Walk:
 
     def _dataset(self, at: int, *, implicit: bool) -> None:
         """Walk the elements of the dataset up to the last wanted one."""
-        head, last, first = self.head, 0x0007FFFF, True
+        last, first = 0x0007FFFF, True
         while True:
             if at == self.size:  # the file ends with the element before
                 raise Unknown
             tag, vr, size, length = self._header(at, implicit=implicit)
             if first:
-                # A file may be written in the other way than it says; pydicom looks
-                # at the first element to find out.
-                letters = bytes(head[at + 4 : at + 6])
-                if implicit and letters.isalpha() and letters.isupper():
-                    raise Unknown
+                self._check_way(at, implicit=implicit)
                 first = False
             if tag <= last:
                 raise Unknown
@@ -236,7 +248,21 @@ class Walk:
                 self.slots[wanted[0]] = (at, length)
                 if tag == _LAST:
                     return
-            at = self._after(at, vr, length, implicit=implicit, deep=0)
+            after = self._after(at, vr, length, implicit=implicit, deep=0)
+            if tag in _PERSONAL:
+                self._need(after)
+                self.slots[_PERSONAL[tag]] = (at, min(after - at, _LONGEST_PERSONAL))
+            at = after
+
+    def _check_way(self, at: int, *, implicit: bool) -> None:
+        """Raise if the first element looks as if the VR were explicit all the same.
+
+        A file may be written in the other way than it says; pydicom looks at the first
+        element to find out.
+        """
+        letters = bytes(self.head[at + 4 : at + 6])
+        if implicit and letters.isalpha() and letters.isupper():
+            raise Unknown
 
     def _header(self, at: int, *, implicit: bool) -> tuple[int, bytes, int, int]:
         """Return tag, VR (empty if implicit), header size and value length."""
@@ -299,12 +325,13 @@ def plain(raw: tuple[bytes, ...]) -> Tags | None:
     Parameters
     ----------
     raw
-        Character set and the six values in tag order, as in the file.
+        The values of a :class:`Layout`, as in the file.
     """
     if raw[0].rstrip(b"\0 ") not in _ASCII_SETS:
         return None
     tags: Tags = dict.fromkeys(NAMES, "")
-    for name, value in zip(_NAME_OF_SLOT[1:], raw[1:], strict=True):
+    for slot, name in _NAME_OF_SLOT.items():
+        value = raw[slot]
         if not value:
             continue
         if not value.isascii() or b"\\" in value or b"\x1b" in value:
@@ -316,3 +343,23 @@ def plain(raw: tuple[bytes, ...]) -> Tags | None:
         else:
             return None
     return tags
+
+
+class Personal(NamedTuple):
+    """What tells who a person is, as it stands in a file; empty where it is absent."""
+
+    charset: bytes
+    accession: bytes
+    name: bytes
+    id: bytes
+    birth_date: bytes
+    other_ids: bytes
+    other_ids_sequence: bytes
+
+
+_personal = itemgetter(0, *_PERSONAL.values())
+
+
+def personal(raw: tuple[bytes, ...]) -> Personal:
+    """Return what tells who a person is of the raw values of a :class:`Layout`."""
+    return Personal(*_personal(raw))

@@ -16,6 +16,8 @@ for a whole one, and one that lists images it cannot deliver fails years later.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 
 from icfqueue.core.errors import BadTarball
 from icfqueue.tarball.header import (
@@ -192,6 +194,10 @@ class Paths:
         if (f"{folder}/{name}" if folder else name) in self._names:
             raise self._refused(path, "is both a file and a folder", _REPACK)
         names.add(name)
+
+    def dicoms(self) -> Mapping[str, AbstractSet[str]]:
+        """Return the names of the DICOM files of each folder, and of those above it."""
+        return self._names
 
     def _harmless(self, folder: str, name: str) -> bool:
         """Tell whether `name` raises no question in a folder that raised none."""

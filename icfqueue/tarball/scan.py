@@ -14,6 +14,7 @@ from icfqueue.core.errors import BadTarball
 from icfqueue.core.guard import UNGUARDED, Guard
 from icfqueue.tarball.dicom_tags import HEAD_ENOUGH, HEAD_LIMIT, NeedMore, TagReader
 from icfqueue.tarball.header import FILE, LATEST, Member
+from icfqueue.tarball.identifiers.watch import Watch
 from icfqueue.tarball.member_paths import Paths
 from icfqueue.tarball.stream import SMALL, TarStream
 
@@ -57,6 +58,7 @@ def index_stream(
     name: str = "the tarball",
     dspath: str = "icf/_dicom.tar",
     places: list[int] | None = None,
+    watch: Watch | None = None,
 ) -> Tarball:
     """Read a tar forwards, once; write the list of its DICOM files.
 
@@ -74,6 +76,8 @@ def index_stream(
         Where the tarball will lie in the dataset.
     places
         Gets, for each DICOM file, the byte of the tar at which its content begins.
+    watch
+        Sees who the images are of, and looks for that among their paths and tags.
 
     Returns
     -------
@@ -85,7 +89,7 @@ def index_stream(
     BadTarball
         It cannot become a dataset; the message names the member.
     """
-    paths, reader = Paths(dspath, tar=name), TagReader()
+    paths, reader = Paths(dspath, tar=name), TagReader(watch.values if watch else None)
     lines: list[str] = []
     dicoms = told = 0
     newest = 0.0
@@ -122,6 +126,8 @@ def index_stream(
     lines.append("\n]\n")
     dicoms_out.write("".join(lines).encode())
     guard.advance(dicoms=dicoms - told)
+    if watch:
+        watch.look(paths.dicoms(), guard)
     return Tarball(tar.size, tar.md5, dicoms, _second(newest))
 
 

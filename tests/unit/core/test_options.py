@@ -36,6 +36,7 @@ def test_a_step_tells_only_what_is_new() -> None:
         "refs": None,
         "note": "",
         "fingerprint": None,
+        "identifiers": None,
     }
 
 

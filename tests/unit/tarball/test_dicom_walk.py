@@ -12,7 +12,8 @@ from support.dicom import dicom, element, headers
 from icfqueue.demo.visits import shipped
 from icfqueue.tarball import dicom_tags
 from icfqueue.tarball.dicom_tags import scan
-from icfqueue.tarball.dicom_walk import NAMES, Layout, Unknown, Walk, plain
+from icfqueue.tarball.dicom_walk import NAMES, Layout, Unknown, Walk, personal, plain
+from icfqueue.tarball.identifiers.values import Values
 
 MR = element(0x00080060, b"CS", b"MR")
 NUMBER = element(0x00200011, b"IS", b"3 ")
@@ -68,7 +69,7 @@ def test_the_walk_stops_at_the_last_of_the_six_tags() -> None:
     assert layout.end == len(content)
     # Without that tag it stops at the first one beyond it.
     beyond = element(0x00280010, b"US", bytes(2))
-    assert Walk(dicom(MR, beyond) + b"rubbish").layout().raw(dicom(MR, beyond))[6] == b""
+    assert Walk(dicom(MR, beyond) + b"rubbish").layout().raw(dicom(MR, beyond))[12] == b""
 
 
 def test_values_stand_in_tag_order_and_absent_ones_are_empty() -> None:
@@ -79,7 +80,63 @@ def test_values_stand_in_tag_order_and_absent_ones_are_empty() -> None:
         NUMBER,
     )
     raw = Walk(content).layout().raw(content)
-    assert raw == (b"ISO_IR 100", b"MR", b"", b"", b"t1", b"", b"3 ")
+    assert raw == of_slots({0: b"ISO_IR 100", 2: b"MR", 10: b"t1", 12: b"3 "})
+
+
+def of_slots(values: dict[int, bytes]) -> tuple[bytes, ...]:
+    return tuple(values.get(slot, b"") for slot in range(13))
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+@pytest.mark.parametrize("undefined", [False, True])
+def test_who_a_person_is_is_read_on_the_way(implicit: bool, undefined: bool) -> None:
+    """Other ids stand in a sequence, whose length may be undefined."""
+
+    def one(tag: int, vr: bytes, value: bytes) -> bytes:
+        return element(tag, vr, value, implicit=implicit)
+
+    inner = one(0x00100020, b"LO", b"OTHER1")
+    if undefined:
+        start = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
+        item = start + inner + struct.pack("<HHI", 0xFFFE, 0xE00D, 0)
+        head = struct.pack("<HH", 0x0010, 0x1002) + (b"" if implicit else b"SQ\0\0")
+        end = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+        sequence = head + struct.pack("<I", 0xFFFFFFFF) + item + end
+    else:
+        item = struct.pack("<HHI", 0xFFFE, 0xE000, len(inner)) + inner
+        sequence = one(0x00101002, b"SQ", item)
+    content = dicom(
+        one(0x00080050, b"SH", b"ACC123"),
+        one(0x00080060, b"CS", b"MR"),
+        one(0x00100010, b"PN", b"Doe^Jane"),
+        one(0x00100020, b"LO", b"PAT001"),
+        one(0x00100030, b"DA", b"19660101"),
+        one(0x00101000, b"LO", b"OLD1\\OLD2 "),
+        sequence,
+        one(0x00200011, b"IS", b"3 "),
+        syntax="1.2.840.10008.1.2" + ("" if implicit else ".1"),
+    )
+    found = personal(Walk(content).layout().raw(content))
+    assert found[:-1] == (
+        *(b"", b"ACC123", b"Doe^Jane", b"PAT001", b"19660101", b"OLD1\\OLD2 "),
+    )
+    assert b"OTHER1" in found.other_ids_sequence
+    values = Values()
+    values.add_raw(found)
+    assert values.found == {
+        *(("accession", "ACC123"), ("name", "Doe^Jane"), ("id", "PAT001")),
+        *(("birth-date", "19660101"), ("other-id", "OLD1"), ("other-id", "OLD2")),
+        ("other-id", "OTHER1"),
+    }
+    by_pydicom = Values()
+    assert dicom_tags.by_pydicom(content, by_pydicom) == scan(content)
+    assert by_pydicom.found == values.found
+
+
+def test_a_value_of_any_length_or_vr_sends_no_file_to_pydicom() -> None:
+    """Of a long one, only the beginning is looked at."""
+    content = dicom(MR, element(0x00100010, b"UT", b"x" * 5000), NUMBER)
+    assert len(personal(Walk(content).layout().raw(content)).name) == 1024
 
 
 def test_a_layout_fits_files_with_the_same_headers_at_the_same_places() -> None:
@@ -90,7 +147,7 @@ def test_a_layout_fits_files_with_the_same_headers_at_the_same_places() -> None:
     layout = Walk(first).layout()
     assert layout.same(first) == layout.saying
     assert layout.same(same) == layout.saying
-    assert layout.raw(same)[2] == b"neck"
+    assert layout.raw(same)[3] == b"neck"
     assert len(same[:-9]) < layout.end
     for content in (longer, other):
         assert layout.same(content) != layout.saying
@@ -155,7 +212,7 @@ def test_sequences_are_not_followed_without_end() -> None:
     ],
 )
 def test_a_number_is_read_where_it_is_surely_one(raw: bytes, number: int) -> None:
-    tags = plain((b"", b"MR ", b"", b"", b"", b"", raw))
+    tags = plain(of_slots({2: b"MR ", 12: raw}))
     assert tags is not None
     assert tags == dict.fromkeys(NAMES, "") | {"Modality": "MR", "SeriesNumber": number}
 
@@ -163,16 +220,13 @@ def test_a_number_is_read_where_it_is_surely_one(raw: bytes, number: int) -> Non
 @pytest.mark.parametrize(
     "raw",
     [
-        *(
-            (b"", b"", b"", b"", b"", b"", number)
-            for number in (b"1.5", b"1234567890", b"x")
-        ),
-        (b"", b"A\\B", b"", b"", b"", b"", b""),
-        (b"", "Schädel".encode(), b"", b"", b"", b"", b""),
-        (b"", b"\x1b$B", b"", b"", b"", b"", b""),
-        (b"GB18030 ", b"MR", b"", b"", b"", b"", b""),
+        *({12: number} for number in (b"1.5", b"1234567890", b"x")),
+        {2: b"A\\B"},
+        {2: "Schädel".encode()},
+        {2: b"\x1b$B"},
+        {0: b"GB18030 ", 2: b"MR"},
     ],
 )
-def test_values_that_may_mean_something_else_are_pydicoms(raw: tuple[bytes, ...]) -> None:
+def test_values_that_may_mean_something_else_are_pydicoms(raw: dict[int, bytes]) -> None:
     """Several of them, other letters, numbers that are none or too long."""
-    assert plain(raw) is None
+    assert plain(of_slots(raw)) is None
