@@ -58,6 +58,10 @@ LOOK_IN_LOG = (
     "look for that time in the worker's and the node's log (out of memory?); "
     "then 'icfqueue retry PROJECT VISIT'"
 )
+ACCEPT = (
+    "if they may be published, 'icfqueue retry PROJECT VISIT --accept-identifiers', else "
+    "put a tarball with other names in its place, then 'icfqueue retry PROJECT VISIT'"
+)
 LOOK_FOR_FILES = (
     "the visit is tried again; if that does not help, 'icfqueue run PROJECT VISIT "
     "--force'. Mount options that help are in the documentation for administrators"
@@ -74,6 +78,10 @@ CAUSES: dict[str, Cause] = {
     "gzip": Cause("the tarball is compressed", "unpack it to a plain tar"),
     "no-tar": Cause("the file is no tarball", "look at it with `file`, obtain it again"),
     "two-tars": Cause("data follow the tarball's end mark", "pack it again as one tar"),
+    "identifiers": Cause(
+        "paths or tags tell who a person is",
+        "look; accept it, or change the names",
+    ),
     "no-dicom": Cause("no member is a DICOM file", "look at it with `tar -tvf`"),
     "bad-name": Cause("a member's name cannot be in a dataset", "pack it again without it"),
     "changed": Cause("not the tarball that outputs were made from", _FORCE),

@@ -13,6 +13,7 @@
     ├── StepError                    a step of a visit did not succeed
     │   ├── PermanentError           trying again cannot help
     │   │   ├── BadTarball           the tarball cannot become a dataset
+    │   │   ├── IdentifiersFound     paths or tags tell who a person is, and the site holds
     │   │   ├── BadMetadata          a published metadata file is not what it must be
     │   │   ├── TarballChanged       not the tarball that the outputs were made from
     │   │   ├── AccessDenied         401: concerns every visit of the project; or 403
@@ -184,6 +185,14 @@ class BadTarball(PermanentError):
     ) -> None:
         super().__init__(message, **words)
         self.may_grow = may_grow
+
+
+class IdentifiersFound(PermanentError):
+    """Paths or tags tell who a person is, and the site holds such visits."""
+
+    default_cause = "identifiers"
+    default_hint = causes.ACCEPT
+    found: Any = None  # an Identifiers: what was found, without any value
 
 
 class BadMetadata(PermanentError):

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from icfqueue.core.configured.patterns import fault_of
 from icfqueue.core.configured.sources import (
     CONFIG_FILE,
     config_files,
@@ -190,6 +191,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="Bytes of the disk that a download leaves free."),
     ] = 1 << 30
 
+    identifiers: Annotated[
+        Literal["off", "warn", "hold"],
+        Meta(
+            description="What is done about visits whose member paths or published tags "
+            "tell who a person is: `off`, nobody looks; `warn`, they are flagged; `hold`, "
+            "they fail before anything appears."
+        ),
+    ] = "warn"
+    identifier_patterns: Annotated[
+        list[str],
+        Meta(
+            description="Regular expressions (RE2) of what is an identifier at this site, "
+            "looked for in member paths and published tags as they are."
+        ),
+    ] = msgspec.field(default_factory=list)
+
     task_events: Annotated[
         bool,
         Meta(
@@ -356,6 +373,8 @@ def _faults(found: Settings) -> Iterator[tuple[str, str]]:
         yield "store_url", "must not have a user or password in it; DataLad has those"
     if unknown := ", ".join(sorted(set(found.stall) - set(STALL))):
         yield "stall", f"there is no step {unknown}"
+    if found.identifier_patterns and (fault := fault_of(found.identifier_patterns)):
+        yield "identifier_patterns", fault
     for name in Settings.__struct_fields__:
         value = getattr(found, name)
         numbers = value.values() if isinstance(value, dict) else [value]

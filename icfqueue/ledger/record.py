@@ -13,8 +13,8 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import Any
 
-from icfqueue.core.errors import Cancelled, LeaseLost, StepError
-from icfqueue.core.options import Options, Outcome
+from icfqueue.core.errors import Cancelled, IdentifiersFound, LeaseLost, StepError
+from icfqueue.core.options import Identifiers, Options, Outcome
 from icfqueue.core.steps import NAMES
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.retry_policy import Fail, RetryIn
@@ -109,14 +109,15 @@ class Record:
         Fields of a newer release, kept for it.
     token
         Proof of the lease, known to its holder alone; empty if nobody holds it.
-    tar_bytes, tar_md5
-        Size of the tarball, and its MD5 in hex.
-    dicoms
-        How many DICOM files it holds.
+    tar_bytes, tar_md5, dicoms
+        Size of the tarball, its MD5 in hex, and how many DICOM files it holds.
     refs
         Ref name to commit, as in the deposit.
     error
         The last error: step, kind, type, message and hint.
+    identifiers
+        What of a person the tarball would publish, and who accepted that: numbers and
+        kinds, no value. None if nobody looked.
     """
 
     visit: Visit
@@ -136,6 +137,7 @@ class Record:
     refs: dict[str, str] | None = None
     error: dict[str, str] | None = None
     fingerprint: tuple[int, int, int, int] | None = None
+    identifiers: Identifiers | None = None
     unknown: Unknown | None = None
 
     @property
@@ -197,7 +199,9 @@ class Record:
         version
             The one that the record gets when this is written.
         """
-        return record_json.write_more(version, self.options, self.fingerprint, self.unknown)
+        return record_json.write_more(
+            version, self.options, self.fingerprint, self.identifiers, self.unknown
+        )
 
     @classmethod
     def from_json(
@@ -229,6 +233,7 @@ class Record:
                 for s in read.known.steps
             ),
             fingerprint=read.more.fingerprint if read.more else None,
+            identifiers=read.more.identifiers if read.more else None,
             unknown=read.unknown,
             **fields,
         )
@@ -248,6 +253,7 @@ def enqueued(record: Record, options: Options, priority: int, now: float) -> Rec
         generation=record.generation + 1,
         fingerprint=record.fingerprint,
         tar_md5=record.tar_md5 if record.fingerprint else None,
+        identifiers=None if options.force or not record.fingerprint else record.identifiers,
     )
 
 
@@ -316,6 +322,9 @@ def check_held(record: Record, token: str, generation: int) -> None:
         raise LeaseLost(f"the lease of {record.visit} ran out; another worker may have it")
 
 
+_TOLD = ("tar_bytes", "tar_md5", "dicoms", "refs", "fingerprint", "identifiers")
+
+
 def finished(record: Record, outcome: Outcome, now: float) -> Record:
     """Return the record after the running step succeeded; the next one is queued."""
     changed = replace(
@@ -323,11 +332,7 @@ def finished(record: Record, outcome: Outcome, now: float) -> Record:
         token="",
         began=None,
         error=None,
-        tar_bytes=_newer(outcome.tar_bytes, record.tar_bytes),
-        tar_md5=_newer(outcome.tar_md5, record.tar_md5),
-        dicoms=_newer(outcome.dicoms, record.dicoms),
-        refs=_newer(outcome.refs, record.refs),
-        fingerprint=_newer(outcome.fingerprint, record.fingerprint),
+        **{name: told for name in _TOLD if (told := getattr(outcome, name)) is not None},
     ).at(state=State.DONE, seconds=_seconds(record, now))
     if changed.position == len(NAMES):
         return replace(changed, finished_at=_ended(record, now))
@@ -341,6 +346,8 @@ def failed(
     current = record.steps[record.position]
     seconds = _seconds(record, now)
     changed = replace(record, token="", began=None, error=error.to_dict())
+    if isinstance(error, IdentifiersFound):
+        changed = replace(changed, identifiers=error.found)
     if isinstance(decision, RetryIn):
         changed = replace(changed, due=now + decision.seconds)
         return changed.at(state=State.WAITING, faults=current.faults + 1, seconds=seconds)
@@ -390,7 +397,3 @@ def _seconds(record: Record, now: float) -> float:
 def _ended(record: Record, now: float) -> float:
     """Return `now`, or when the visit began if that is later by another clock."""
     return max(now, record.started_at or 0.0, record.queued_at or 0.0)
-
-
-def _newer(new_value: Any, old: Any) -> Any:
-    return old if new_value is None else new_value

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from icfqueue.core import steps
@@ -215,18 +215,32 @@ class Producer:
         found = self.ledger.update_many(changes)
         return [entry.record for entry in found.values() if entry]
 
-    def retry(self, visits: Iterable[Visit], states: Iterable[State]) -> list[Visit]:
-        """Let those of `visits` that are in `states` go on from where they stopped."""
+    def retry(
+        self, visits: Iterable[Visit], states: Iterable[State], *, accepted_by: str = ""
+    ) -> list[Visit]:
+        """Let those of `visits` that are in `states` go on from where they stopped.
+
+        Parameters
+        ----------
+        accepted_by
+            Who accepts the identifiers that were found in them; nobody if empty.
+        """
         wanted = set(states)
         now = self.ledger.now()
         again = []
+
+        def resumed(found: Record) -> Record | None:
+            if found.state not in wanted:
+                return None
+            if accepted_by and found.identifiers:
+                said = replace(found.identifiers, accepted_by=accepted_by, accepted_at=now)
+                found = replace(found, identifiers=said)
+            return record.resumed(found, now)
+
         for visit in visits:
             # One that cannot be read is left alone: the caller sees which were not done.
             with suppress(UnreadableRecord):
-                changed = self.ledger.update(
-                    visit,
-                    lambda r: record.resumed(r, now) if r.state in wanted else None,
-                )
+                changed = self.ledger.update(visit, resumed)
                 if changed:
                     again.append(changed)
         for project in {changed.visit.project for changed in again}:

@@ -189,6 +189,8 @@ def visit_json(record: Record | Unreadable) -> dict[str, Any]:
         "dicoms": record.dicoms,
         "tar_bytes": record.tar_bytes,
         "refs": record.refs or {},
+        "identifiers": _identifiers(record),
+        "identifiers_accepted": _accepted(record),
         "steps": [
             {
                 "step": name,
@@ -201,6 +203,22 @@ def visit_json(record: Record | Unreadable) -> dict[str, Any]:
         ],
         "error": record.error,
     }
+
+
+def _identifiers(record: Record) -> dict[str, Any] | None:
+    """Return what was found of a person; None if nobody looked."""
+    found = record.identifiers
+    if found is None:
+        return None
+    return {"paths": found.paths, "tags": found.tags, "kinds": list(found.kinds)}
+
+
+def _accepted(record: Record) -> dict[str, Any] | None:
+    """Return who accepted that, and when; None if nobody did."""
+    found = record.identifiers
+    if found is None or not found.accepted_by:
+        return None
+    return {"by": found.accepted_by, "at": iso(found.accepted_at)}
 
 
 def _unreadable_json(found: Unreadable) -> dict[str, Any]:
@@ -217,6 +235,8 @@ def _unreadable_json(found: Unreadable) -> dict[str, Any]:
         "dicoms": None,
         "tar_bytes": None,
         "refs": {},
+        "identifiers": None,
+        "identifiers_accepted": None,
         "steps": [{"step": name, **pending} for name in NAMES],
         "error": error_of(found),
     }
@@ -238,6 +258,7 @@ CSV_FIELDS = (
     "error_type",
     "error_message",
     "error_cause",
+    "identifiers",
 )
 
 
@@ -270,6 +291,7 @@ def visit_row(record: Record | Unreadable) -> dict[str, Any]:
         "error_type": error.get("type", ""),
         "error_message": error.get("message", ""),
         "error_cause": error.get("cause", ""),
+        "identifiers": " ".join(record.identifiers.kinds) if record.identifiers else "",
     }
 
 

@@ -23,6 +23,7 @@ from typing import Any, Final, NamedTuple
 
 from icfqueue.core.errors import TarballChanged
 from icfqueue.core.guard import Guard
+from icfqueue.core.options import Identifiers
 from icfqueue.core.visit import Visit
 from icfqueue.outputs.freshness import touched
 from icfqueue.store.directory import Store
@@ -61,13 +62,17 @@ class Listing(NamedTuple):
 
 
 class Index(NamedTuple):
-    """The content of ``index.json``; one that is older knows no `offsets`."""
+    """The content of ``index.json``; one that is older knows no `offsets`.
+
+    Nor does it know `identifiers`, as where nobody looked for them.
+    """
 
     tarball: Tarball
     fingerprint: Fingerprint
     settled: bool
     listing: Listing
     offsets: Listing | None = None
+    identifiers: Identifiers | None = None
 
 
 def index_path(store: Store, visit: Visit) -> Path:
@@ -98,9 +103,15 @@ def read(store: Store, visit: Visit) -> Index | None:
             bool(found.get("settled", False)),
             Listing(**found["listing"]),
             Listing(**found["offsets"]) if "offsets" in found else None,
+            _identifiers(found),
         )
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
+
+
+def _identifiers(found: dict[str, Any]) -> Identifiers | None:
+    told = found.get("identifiers")
+    return Identifiers(told["paths"], told["tags"], tuple(told["kinds"])) if told else None
 
 
 def _fingerprint(store: Store, visit: Visit, found: dict[str, Any]) -> Fingerprint:
@@ -200,5 +211,11 @@ def dump(index: Index) -> str:
             "settled": index.settled,
             "listing": index.listing._asdict(),
             **({"offsets": index.offsets._asdict()} if index.offsets else {}),
+            **({} if index.identifiers is None else _told(index.identifiers)),
         }
     )
+
+
+def _told(found: Identifiers) -> dict[str, Any]:
+    told = {"paths": found.paths, "tags": found.tags, "kinds": found.kinds}
+    return {"identifiers": told}

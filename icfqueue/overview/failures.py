@@ -24,7 +24,16 @@ PATTERNS = 100
 """Ways to fail that are told apart within one cause, to find the one that is typical."""
 
 NOT_BY_RETRY = frozenset(
-    {"bug", "changed", "deposit", "foreign", "metadata", "unknown", UNREADABLE}
+    {
+        "bug",
+        "changed",
+        "deposit",
+        "foreign",
+        "identifiers",
+        "metadata",
+        "unknown",
+        UNREADABLE,
+    }
 )
 """Causes for which to go on from the failed step does not help, whatever is done before."""
 

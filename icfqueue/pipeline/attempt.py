@@ -195,6 +195,7 @@ class Attempt:
             KnownTarball.of(found.fingerprint, found.tar_md5),
             vouched=found.begun,
             md5=found.tar_md5,
+            identifiers=found.identifiers,
         )
 
     def _settle(self, results: Mapping[Visit, Outcome | Fault]) -> Ending:

@@ -15,18 +15,21 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from icfqueue.core.causes import ACCEPT
 from icfqueue.core.errors import (
     BadTarball,
+    IdentifiersFound,
     NotInStore,
     PermanentError,
     TarballChanged,
     TarballTouched,
 )
-from icfqueue.core.options import Outcome
+from icfqueue.core.options import Identifiers, Outcome
 from icfqueue.core.visit import Visit
 from icfqueue.outputs import freshness, metadata_files, tarball_index
 from icfqueue.outputs.completeness import Recorded, count_of_dicoms
@@ -36,6 +39,7 @@ from icfqueue.store.beneath.walk import HIDDEN
 from icfqueue.store.disk import disk_trouble
 from icfqueue.store.fingerprint import Fingerprint
 from icfqueue.store.settling import is_settled
+from icfqueue.tarball.identifiers.watch import Watch
 from icfqueue.tarball.scan import Counted, Tarball, index_stream
 
 MOST_WAIT = 15.0
@@ -54,6 +58,8 @@ def run(job: Job) -> Outcome:
     ------
     BadTarball
         It cannot become a dataset.
+    IdentifiersFound
+        It would tell who a person is, and the site holds such visits.
     TarballChanged
         It is not the one that the published metadata were made from.
     NotInStore
@@ -75,9 +81,10 @@ def run(job: Job) -> Outcome:
         if done:
             return done
         known = tarball_index.read(job.store, job.visit)
-        if known and known.fingerprint == now and _listed(job, known):
-            return _outcome(known, worked=False)
-        return _outcome(_index(job, tarball, now), worked=True)
+        if known and known.fingerprint == now and _is_of_use(job, known):
+            _check_nobody(job, known.identifiers)
+            return _outcome(job, known, worked=False)
+        return _outcome(job, _index(job, tarball, now), worked=True)
 
 
 @contextmanager
@@ -99,14 +106,43 @@ def _readable(visit: Visit) -> Iterator[None]:
         raise freshness.touched(visit) from error
 
 
-def _outcome(index: Index, *, worked: bool) -> Outcome:
-    tarball = index.tarball
+def _is_of_use(job: Job, known: Index) -> bool:
+    """Tell whether what an earlier attempt left need not be made anew."""
+    looked = known.identifiers is not None or job.settings.identifiers == "off"
+    return looked and _listed(job, known)
+
+
+def _check_nobody(job: Job, found: Identifiers | None) -> None:
+    """Raise if the site holds visits that tell who a person is, and this one does.
+
+    What somebody has accepted is just what was found then: anything else is held again.
+    """
+    known = job.identifiers
+    if job.settings.identifiers != "hold" or not found:
+        return
+    if known is not None and known.accepted_by and known == found:
+        return
+    tarball = shlex.quote(str(job.store.path(job.visit, job.visit.tarball)))
+    error = IdentifiersFound(
+        f"identifiers of a person {found.words()}",
+        hint=f"look at its paths, `tar -tf {tarball}`, and at the tags of its images; "
+        f"{ACCEPT}",
+    )
+    error.found = found
+    raise error
+
+
+def _outcome(job: Job, index: Index, *, worked: bool) -> Outcome:
+    tarball, found = index.tarball, index.identifiers
+    if found is not None and job.identifiers == found:
+        found = job.identifiers  # it also says who accepted it
     return Outcome(
         worked,
         tar_bytes=tarball.size,
         tar_md5=tarball.md5,
         dicoms=tarball.dicoms,
         fingerprint=index.fingerprint if index.settled else None,
+        identifiers=found,
     )
 
 
@@ -123,7 +159,7 @@ def _published(job: Job, tarball: Path, now: Fingerprint) -> Outcome | None:
         raise _changed(visit, change)
     dicoms = count_of_dicoms(store, visit, job.options.store_url)
     known = Tarball(told.size, told.md5, dicoms, 0)
-    return _outcome(Index(known, now, settled, Listing(0, "")), worked=False)
+    return _outcome(job, Index(known, now, settled, Listing(0, "")), worked=False)
 
 
 def _is_known(job: Job, now: Fingerprint) -> bool:
@@ -199,6 +235,14 @@ def _listed(job: Job, known: Index) -> bool:
     return any(Listing.of(store, path) == known.listing for path in paths)
 
 
+def _watch(job: Job) -> Watch | None:
+    """Return what looks for identifiers, if the site wants that."""
+    chosen = job.settings
+    if chosen.identifiers == "off":
+        return None
+    return Watch(job.visit, chosen.identifier_patterns)
+
+
 def _index(job: Job, tarball: Path, before: Fingerprint) -> Index:
     """Read the tarball and leave both files in the work folder."""
     store, visit, guard = job.store, job.visit, job.guard
@@ -212,6 +256,7 @@ def _index(job: Job, tarball: Path, before: Fingerprint) -> Index:
                 os.posix_fadvise(source.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
             settled = is_settled(source.fileno(), out.fileno())
             counted, places = Counted(out), list[int]()
+            watch = _watch(job)
             try:
                 found = index_stream(
                     source,
@@ -220,16 +265,21 @@ def _index(job: Job, tarball: Path, before: Fingerprint) -> Index:
                     name=visit.tarball,
                     dspath=visit.dspath,
                     places=places,
+                    watch=watch,
                 )
             except BadTarball as error:
                 _check_at_rest(job, tarball, before, out.fileno(), error)
                 raise
         if store.fingerprint(tarball) != before:
             raise _being_written(job, f"{visit.storepath} changed while it was read")
+        identifiers = watch.found if watch else None
+        # Before anything appears. The list, which has the paths, goes with the scratch.
+        _check_nobody(job, identifiers)
         listed = Listing(counted.size, counted.md5.hexdigest())
         text = json.dumps(places, separators=(",", ":")).encode()
         offsets.write_bytes(text)
-        index = Index(found, before, settled, listed, Listing.of_bytes(text))
+        told = Listing.of_bytes(text)
+        index = Index(found, before, settled, listed, told, identifiers)
         note.write_text(tarball_index.dump(index) + "\n")
         store.publish_all(
             [

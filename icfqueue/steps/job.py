@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from icfqueue.core.errors import NotSeen, StepError
 from icfqueue.core.guard import UNGUARDED, Guard
-from icfqueue.core.options import Options
+from icfqueue.core.options import Identifiers, Options
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
 from icfqueue.dataset.annex_keys import KeySource
@@ -30,6 +30,8 @@ class Job:
         Whether an earlier step is done, by the record: what it left must be there.
     md5
         Of the tarball (hex), as an earlier step of this run told it.
+    identifiers
+        What was found in the tarball before, and whether somebody accepted it.
     """
 
     visit: Visit
@@ -42,6 +44,7 @@ class Job:
     known: KnownTarball | None = None
     vouched: bool = False
     md5: str | None = None
+    identifiers: Identifiers | None = None
 
     def unseen(self, error: StepError) -> StepError:
         """Return the error for something that is not there, or not the newest.

@@ -80,7 +80,7 @@ def add_visits(
             amount(record.tar_bytes),
             duration(status.worked_seconds(record)),
             status.last_worker(record),
-            below=[_error_line(record)] if errors and record.error else (),
+            below=_lines_below(record) if errors else (),
         )
 
 
@@ -97,6 +97,7 @@ def visit_alone(record: Record) -> RenderableType:
         "MD5": record.tar_md5,
         "DICOMs": None if record.dicoms is None else str(record.dicoms),
         **(record.refs or {}),
+        "identifiers": _identifiers(record),
     }
     known = {name: value for name, value in facts.items() if value}
     width = max(map(len, known), default=0)
@@ -115,6 +116,25 @@ def visit_alone(record: Record) -> RenderableType:
         tries, time = str(step.attempts or ""), _precisely(step.seconds)
         steps.add(name, state, tries, time, step.worker or "")
     return Group(head, *told, Text(), steps, *_error_alone(record))
+
+
+def _lines_below(record: Record) -> list[Text]:
+    """Return what is said below the line of a visit: its error, or that it is flagged."""
+    if record.error:
+        return [_error_line(record)]
+    if record.identifiers:
+        return [cell(f"identifiers: {_identifiers(record)}", "yellow")]
+    return []
+
+
+def _identifiers(record: Record) -> str:
+    """Return what was found of a person, and who accepted that; empty for nothing."""
+    found = record.identifiers
+    if not found:
+        return ""
+    by = found.accepted_by
+    accepted = f", accepted by {by} at {status.iso(found.accepted_at)}" if by else ""
+    return f"{found.words()}{accepted}"
 
 
 def _error_line(record: Record) -> Text:

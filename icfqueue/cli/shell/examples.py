@@ -36,6 +36,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "retry": (
         "icfqueue retry study_1",
         "icfqueue retry study_1 'sub-01*' --cause network --cause store-busy",
+        "icfqueue retry study_1 visit_1 --accept-identifiers",
     ),
     "cancel": ("icfqueue cancel study_1", "icfqueue cancel study_1 'sub-01*'"),
     "verify": (

@@ -90,6 +90,10 @@ def _can(mode: int) -> str:
     return "read" if mode & stat.S_IROTH else "change"
 
 
+_AS_JSON = {"stall": "'{\"fetch\": 600}'", "identifier_patterns": "'[\"PAT[0-9]{6}\"]'"}
+"""Settings that are no plain value: in the environment they are JSON, as here."""
+
+
 def of_environment(names: Iterable[str]) -> dict[str, tuple[str, Any]]:
     """Return what ``ICFQUEUE_…`` variables set, each with the variable's name.
 
@@ -110,13 +114,14 @@ def of_environment(names: Iterable[str]) -> dict[str, tuple[str, Any]]:
     for variable in os.environ:
         if variable.startswith("ICFQUEUE_") and variable not in known:
             _check_no_typo(variable, known)
-    if "stall" in found:
+    for name in _AS_JSON.keys() & found.keys():
+        variable, text = found[name]
         try:
-            found["stall"] = found["stall"][0], msgspec.json.decode(found["stall"][1])
+            found[name] = variable, msgspec.json.decode(text)
         except msgspec.DecodeError:
             raise UsageError(
-                "setting stall: ICFQUEUE_STALL is no JSON",
-                hint="for example ICFQUEUE_STALL='{\"fetch\": 600}'",
+                f"setting {name}: {variable} is no JSON",
+                hint=f"for example {variable}={_AS_JSON[name]}",
             ) from None
     return found
 

@@ -21,7 +21,7 @@ import msgspec
 from icfqueue.core import errors
 from icfqueue.core.causes import UNKNOWN
 from icfqueue.core.errors import UnreadableRecord
-from icfqueue.core.options import Options
+from icfqueue.core.options import Identifiers, Options
 from icfqueue.core.priority import MAX_PRIORITY
 from icfqueue.core.steps import NAMES
 from icfqueue.core.visit import Visit
@@ -79,6 +79,7 @@ class More(msgspec.Struct):
     schema: int
     v: str
     fingerprint: Fingerprint | None = None
+    identifiers: Identifiers | None = None
     superdataset: bool | None = None
     """An option that older releases do not know."""
 
@@ -240,12 +241,15 @@ def write_more(
     version: str,
     options: Options,
     fingerprint: Fingerprint | None,
+    identifiers: Identifiers | None,
     unknown: Unknown | None,
 ) -> str:
     """Return ``m`` for the given version of a record; empty if there is nothing to say."""
     fields: dict[str, Any] = dict(unknown.more) if unknown else {}
     if fingerprint is not None:
         fields["fingerprint"] = fingerprint
+    if identifiers is not None:
+        fields["identifiers"] = asdict(identifiers)
     if not options.superdataset:
         fields[_NEW_OPTION] = False
     if not fields:

@@ -99,7 +99,7 @@ def remedy(path: Path, hidden: str) -> str | None:
 
 def _words(place: Path, above: Path, found: os.stat_result) -> str:
     """Return whose `place` is, and the command that mends it."""
-    owner, group = _user(found.st_uid), _group(found.st_gid)
+    owner, group = user_name(found.st_uid), _group(found.st_gid)
     quoted = shlex.quote(str(place))
     rights = "g+rwxs" if stat.S_ISDIR(found.st_mode) else "g+rw"
     command = f"chmod {rights} {quoted}"
@@ -112,7 +112,7 @@ def _words(place: Path, above: Path, found: os.stat_result) -> str:
     )
 
 
-def _user(number: int) -> str:
+def user_name(number: int) -> str:
     """Return a user's name, or the number: no name may be known on this machine."""
     try:
         return pwd.getpwuid(number).pw_name

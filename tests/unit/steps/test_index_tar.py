@@ -23,9 +23,11 @@ from support.datasets import TAGS
 from support.guards import CountingGuard, MeddlingGuard, MindingGuard
 from support.reading import counted_opens
 
+from benchmarks.identifiers import LATIN, Person, image
 from icfqueue.core.errors import (
     BadTarball,
     Cancelled,
+    IdentifiersFound,
     NotInStore,
     NotSeen,
     PermanentError,
@@ -34,6 +36,7 @@ from icfqueue.core.errors import (
     TarballTouched,
     TransientError,
 )
+from icfqueue.core.options import Identifiers
 from icfqueue.demo.visits import NEWEST, shipped, write_tar
 from icfqueue.outputs import tarball_index
 from icfqueue.outputs.freshness import KnownTarball
@@ -474,3 +477,66 @@ def test_a_tarball_that_fetch_left_is_only_not_seen_yet(
 ) -> None:
     with pytest.raises(NotSeen, match="an earlier step left it there"):
         index_tar.run(replace(make_job("gone"), vouched=True))
+
+
+# --- identifiers ----------------------------------------------------------------------
+
+JANE = Person(LATIN, "Placeholder^Jane")
+
+
+def with_jane(job: Job, **chosen: Any) -> Job:
+    """Return a job whose tarball has a name in a path."""
+    members = [("study_1_v1/jane/1.dcm", image(JANE, "t1"))]
+    return filled(replace(job, settings=structs.replace(job.settings, **chosen)), *members)
+
+
+def test_what_tells_who_a_person_is_is_counted_and_noted(make_job: MakeJob) -> None:
+    job = with_jane(make_job("v1"))
+    found = Identifiers(1, 0, ("name",))
+    assert index_tar.run(job).identifiers == found
+    noted = tarball_index.read(job.store, job.visit)
+    assert noted is not None
+    assert noted.identifiers == found
+    # Not done again, and still known.
+    again = index_tar.run(job)
+    assert (again.worked, again.identifiers) == (False, found)
+
+
+def test_where_nobody_is_that_is_noted_too(job: Job) -> None:
+    assert index_tar.run(job).identifiers == Identifiers()
+
+
+def test_a_held_visit_fails_before_anything_appears(make_job: MakeJob) -> None:
+    job = with_jane(make_job("v1"), identifiers="hold")
+    with pytest.raises(IdentifiersFound, match=r"in 1 path \(name\)") as caught:
+        index_tar.run(job)
+    assert caught.value.found == Identifiers(1, 0, ("name",))
+    assert caught.value.cause == "identifiers"
+    assert tarball_index.read(job.store, job.visit) is None
+    work = job.store.work_dir(job.visit)
+    assert not [path for path in work.rglob("*") if path.is_file()]
+
+
+def test_an_index_that_nobody_looked_at_is_made_anew(make_job: MakeJob) -> None:
+    """As one of the release before, or from when the setting was another."""
+    job = with_jane(make_job("v1"), identifiers="off")
+    assert index_tar.run(job).identifiers is None
+    assert not index_tar.run(job).worked
+    job = with_jane(job, identifiers="warn")
+    assert index_tar.run(job).identifiers
+    # It need not be read again to be held.
+    with pytest.raises(IdentifiersFound):
+        index_tar.run(
+            replace(job, settings=structs.replace(job.settings, identifiers="hold"))
+        )
+
+
+def test_only_what_was_accepted_goes_on(make_job: MakeJob) -> None:
+    job = with_jane(make_job("v1"), identifiers="hold")
+    accepted = Identifiers(1, 0, ("name",), "ada", 7.0)
+    told = index_tar.run(replace(job, identifiers=accepted)).identifiers
+    assert told is not None
+    assert (told.accepted_by, told.accepted_at) == ("ada", 7.0)
+    for other in (replace(accepted, paths=2), replace(accepted, accepted_by="")):
+        with pytest.raises(IdentifiersFound):
+            index_tar.run(replace(job, identifiers=other))

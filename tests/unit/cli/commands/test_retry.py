@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 import pytest
 from support.command_line import Commands
-from support.records import a_record
+from support.records import a_record, failed_with
 
 from icfqueue.core.causes import CAUSES
-from icfqueue.core.errors import NothingYet, UsageError
+from icfqueue.core.errors import IdentifiersFound, NothingYet, UsageError
+from icfqueue.core.options import Identifiers
+from icfqueue.core.visit import Visit
 from icfqueue.ledger.record import State
+from icfqueue.store.beneath.sharing import user_name
 
 
 @pytest.fixture
@@ -92,3 +97,29 @@ def test_only_what_failed_for_a_cause_goes_on(icfqueue: Commands) -> None:
 def test_a_cause_that_there_is_not_is_wrong_usage(icfqueue: Commands) -> None:
     with pytest.raises(click.BadParameter, match=r"did you mean 'network'\?"):
         icfqueue("retry", "study_1", "--cause", "netwrk")
+
+
+def test_who_accepts_identifiers_is_noted_and_others_are_left_alone(
+    icfqueue: Commands,
+) -> None:
+    error = IdentifiersFound("identifiers of a person in 2 paths (name)")
+    error.found = Identifiers(2, 0, ("name",))
+    held = failed_with(Visit("study_1", "held"), error)
+    icfqueue.ledger.put_many([(None, held)])
+    done = icfqueue("retry", "study_1", "held", "failed", "--accept-identifiers")
+    assert done.out.startswith("study_1: 1 visit goes on\n")
+    assert "left alone (not failed by identifiers): failed" in done.out
+    found = icfqueue.records()["held"]
+    assert found.state == State.QUEUED
+    assert found.identifiers is not None
+    assert found.identifiers == error.found
+    assert found.identifiers.accepted_by == user_name(os.getuid())
+    assert icfqueue.records()["failed"].state == State.FAILED
+
+
+@pytest.mark.parametrize("words", [("--cause", "network"), ("--state", "waiting")])
+def test_identifiers_are_accepted_of_visits_that_failed_for_them_alone(
+    icfqueue: Commands, words: tuple[str, ...]
+) -> None:
+    with pytest.raises(UsageError, match="failed for 'identifiers' alone"):
+        icfqueue("retry", "study_1", "--accept-identifiers", *words)

@@ -12,6 +12,7 @@ from support.records import NOW, a_record, failed_with
 from icfqueue.cli.display.terminal import show
 from icfqueue.cli.display.visits import add_visits, visit_alone, visit_columns
 from icfqueue.core.errors import BadTarball, TarballChanged
+from icfqueue.core.options import Identifiers
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.ledger import Unreadable
 from icfqueue.ledger.record import Record, State
@@ -93,3 +94,13 @@ def test_an_error_of_an_older_release_has_its_class_for_a_cause() -> None:
     del error["cause"]
     assert "  BadTarball: x" in table(replace(found, error=error))
     assert printed(visit_alone(replace(found, error=error)))[-2] == "x"
+
+
+def test_a_visit_that_tells_who_a_person_is_is_flagged() -> None:
+    found = Identifiers(12, 1, ("name", "birth-date"), "ada", NOW)
+    done = replace(a_record(State.DONE), identifiers=found)
+    said = "in 12 paths and 1 tag (name, birth date), accepted by ada at 2023-11-14T22"
+    assert f"  identifiers: {said}:13:20.250+00:00" in table(done)
+    assert any(said in line for line in printed(visit_alone(done), 200))
+    nobody = replace(done, identifiers=Identifiers())
+    assert "identifiers" not in "".join(table(nobody) + printed(visit_alone(nobody)))

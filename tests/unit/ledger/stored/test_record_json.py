@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from icfqueue.core.errors import UnreadableRecord
-from icfqueue.core.options import Options, Outcome
+from icfqueue.core.options import Identifiers, Options, Outcome
 from icfqueue.core.steps import NAMES
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
@@ -230,7 +230,7 @@ def test_steps_and_states_are_those_of_the_record() -> None:
 
 
 def test_the_fields_are_those_of_the_record() -> None:
-    ours = set(Record.__dataclass_fields__) - {"fingerprint", "unknown"}
+    ours = set(Record.__dataclass_fields__) - {"fingerprint", "identifiers", "unknown"}
     assert set(record_json.Known.__struct_fields__) == ours == KNOWN_TO_ALL
 
 
@@ -263,3 +263,28 @@ def test_a_size_that_no_record_holds_is_not_known() -> None:
     found = made().with_size(2**62)
     assert found.tar_bytes is None
     assert read(found.to_json()) == replace(found, fingerprint=None)
+
+
+FOUND = Identifiers(3, 1, ("name", "birth-date"), "ada", 5.0)
+
+
+def test_identifiers_are_in_the_part_that_older_releases_do_not_read() -> None:
+    found = made(identifiers=FOUND)
+    assert json.loads(found.to_json()) == json.loads(made().to_json())
+    again = read(found.to_json(), found.more_json("7"))
+    assert again.identifiers == FOUND
+    assert again.identifiers is not None
+    assert again.identifiers.accepted_by == "ada"
+    assert again.identifiers.accepted_at == 5.0
+    # After a worker that does not know them nothing is known.
+    assert read(found.to_json(), found.more_json("7"), version="8").identifiers is None
+
+
+def test_identifiers_stay_with_the_tarball_that_they_were_found_in() -> None:
+    found = made(identifiers=FOUND)
+    again = record.enqueued(found, Options("https://x"), 0, 9.0)
+    assert again.identifiers == FOUND
+    forced = record.enqueued(found, Options("https://x", force=True), 0, 9.0)
+    assert forced.identifiers is None
+    other = record.enqueued(replace(found, fingerprint=None), Options("https://x"), 0, 9.0)
+    assert other.identifiers is None
