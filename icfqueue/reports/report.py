@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from icfqueue.core.errors import StepError, UsageError
+from icfqueue.core.options import Identifiers
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.record import Record
 from icfqueue.reports import series_rows
@@ -41,6 +42,8 @@ class Report:
         Of all series together.
     untold
         Visits whose series are not known, with the reason.
+    flagged
+        What of a person is in paths and tags of visits, by visit id; no value.
     """
 
     project: str
@@ -52,6 +55,7 @@ class Report:
     work: Work
     usage: Usage
     untold: Mapping[Visit, StepError] = field(default_factory=dict)
+    flagged: Mapping[str, Identifiers] = field(default_factory=dict)
 
 
 def make_report(
@@ -77,7 +81,10 @@ def make_report(
             f"no series of {project} are known",
             hint=f"'icfqueue run {project}'",
         )
-    return report_on(told, work_of(records), usage_of(store, project), like)
+    known = list(records)
+    made = report_on(told, work_of(known), usage_of(store, project), like)
+    flagged = {one.visit.id: one.identifiers for one in known if one.identifiers}
+    return replace(made, flagged=flagged)
 
 
 def report_on(
@@ -155,6 +162,15 @@ def as_json(report: Report) -> dict[str, Any]:
         "failures": [
             {"cause": group.cause, "count": group.count, "example": group.example}
             for group in report.work.failures
+        ],
+        "identifiers": [
+            {
+                "visit": visit,
+                "paths": found.paths,
+                "tags": found.tags,
+                "kinds": list(found.kinds),
+            }
+            for visit, found in report.flagged.items()
         ],
         "unknown": [visit.id for visit in report.untold],
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +70,8 @@ def report(
     settings = load_settings(where)
     store = Store.of(settings)
     store.check_is_there()
-    records = _records(where, project) if form == "html" else []
+    # Differences, as CSV, come without a queue.
+    records = _records(where, project) if form != "csv" else []
     made = make_report(store, project, records, like)
     if form == "json":
         click.echo(json.dumps(as_json(made), indent=2))
@@ -117,6 +119,8 @@ def _publish(where: dict[str, Any], made: Report) -> None:
 
     with session(where) as opened:
         settings, store = opened.settings, opened.store
+        # Whoever reads the catalog need not be told where a name is to be found.
+        made = replace(made, flagged={})
         text = page(made, links_within(store, settings.store_url, made))
         target = publish_report(settings, store, opened.ledger, made.project, text)
     _tell(made, target)

@@ -86,6 +86,8 @@ def _parts(report: Report, links: Links) -> Iterator[str]:
     if report.work.counts:
         yield from _section("Work", _work(report))
     yield from _section("Disk and wire", _disk(report))
+    if report.flagged:
+        yield from _section("Identifiers", _flagged(report, links.name))
     if report.untold:
         rows = [(links.name(v.id), escape(e.message)) for v, e in report.untold.items()]
         unknown = [table("Table of the visits not known", ("visit", "why"), rows)]
@@ -223,6 +225,16 @@ def _work(report: Report) -> Iterator[str]:
         ]
         heads = ("cause", "visits", "for example", "what to do")
         yield table("Table of failures by cause", heads, rows, numbers=("visits",))
+
+
+def _flagged(report: Report, link: Callable[[str], str]) -> Iterator[str]:
+    yield "<p>Member paths or published tags of these visits tell who a person is.</p>"
+    rows = [
+        (link(visit), f"{found.paths:,}", f"{found.tags:,}", escape(", ".join(found.kinds)))
+        for visit, found in report.flagged.items()
+    ]
+    heads = ("visit", "paths", "tags", "of what kind")
+    yield table("Table of flagged visits", heads, rows, numbers=("paths", "tags"))
 
 
 def _disk(report: Report) -> Iterator[str]:

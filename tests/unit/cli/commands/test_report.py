@@ -5,14 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.command_line import Commands
 from support.metadata import write_metadata
+from support.records import a_record
 
 from icfqueue.core.errors import UsageError
+from icfqueue.core.options import Identifiers
 from icfqueue.core.visit import Visit
+from icfqueue.ledger.record import State
 
 
 @pytest.fixture
@@ -80,3 +84,20 @@ def test_a_visit_that_cannot_be_read_ends_it_with_1(icfqueue: Commands) -> None:
     assert done.code == 1
     assert done.err.startswith("v9: ")
     assert Path("study_1_report.html").exists()
+
+
+def test_what_tells_who_a_person_is_is_in_ones_own_report_alone(
+    icfqueue: Commands,
+) -> None:
+    """Whoever reads the catalog need not be told where a name is to be found."""
+    found = Identifiers(2, 0, ("name",))
+    made = replace(a_record(State.DONE), visit=Visit("study_1", "v2"), identifiers=found)
+    icfqueue.ledger.put_many([(None, made)])
+    icfqueue("report", "study_1")
+    assert "Table of flagged visits" in Path("study_1_report.html").read_text()
+    told = json.loads(icfqueue("report", "study_1", "--format", "json").out)
+    flag = {"visit": "v2", "paths": 2, "tags": 0, "kinds": ["name"]}
+    assert told["identifiers"] == [flag]
+    icfqueue("report", "study_1", "--publish")
+    target = icfqueue.store.catalog_dir("study_1") / "report.html"
+    assert "Table of flagged visits" not in target.read_text()

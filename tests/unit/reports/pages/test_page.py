@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from icfqueue.core.options import Identifiers
 from icfqueue.reports.pages.page import Links, page
 from icfqueue.reports.report import Report
 from icfqueue.reports.work import Effort, Failures, Work
@@ -108,3 +109,12 @@ def test_visits_are_linked_to_their_pages(made: Report) -> None:
 
 def test_where_all_are_as_usual_that_is_said(made: Report) -> None:
     assert "all visits are as usual" in page(replace(made, differing={}), NOWHERE)
+
+
+def test_flagged_visits_have_a_table_of_numbers_and_kinds(made: Report) -> None:
+    assert "Table of flagged visits" not in page(made, NOWHERE)
+    flagged = {"v2": Identifiers(1200, 3, ("name", "birth-date"))}
+    text = page(replace(made, flagged=flagged), NOWHERE)
+    assert "Table of flagged visits" in text
+    for words in ("1,200", "name, birth-date"):
+        assert words in text
