@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TypeVar
@@ -28,7 +29,9 @@ def until_told(server: AbstractContextManager[T], words: Callable[[T], str]) -> 
         try:
             # Whoever reads this may end it before it waits.
             click.echo(f"{words(given)} (Ctrl-C ends it)")
-            signal.pause()
+            # One that comes just before a sleep is seen after it: hence no endless one.
+            while True:
+                time.sleep(1.0)
         except KeyboardInterrupt:
             return 0
     return 0
