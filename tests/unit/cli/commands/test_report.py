@@ -63,6 +63,25 @@ def test_programs_get_the_visits_that_differ(icfqueue: Commands) -> None:
     assert list(Path().iterdir()) == []
 
 
+def test_standard_output_gets_the_page_and_nothing_else(icfqueue: Commands) -> None:
+    done = icfqueue("report", "study_1", "-o", "-")
+    assert done.code == 0
+    assert done.out.startswith("<!doctype html>")
+    assert done.out.endswith("</html>\n")
+    assert 'href="http://127.0.0.1:9/study_1/catalog/index.html#/dataset/' in done.out
+    rows = icfqueue("report", "study_1", "--format", "csv")
+    assert icfqueue("report", "study_1", "--format", "csv", "-o", "-").out == rows.out
+    assert list(Path().iterdir()) == []
+
+
+def test_a_file_for_rows_is_refused_with_the_command_that_makes_one(
+    icfqueue: Commands,
+) -> None:
+    with pytest.raises(UsageError, match="leave out -o") as caught:
+        icfqueue("report", "study_1", "--format", "csv", "-o", "my rows.csv")
+    assert caught.value.hint == "`icfqueue report study_1 --format csv > 'my rows.csv'`"
+
+
 def test_what_cannot_be_done_is_refused(icfqueue: Commands) -> None:
     with pytest.raises(UsageError, match="leave out"):
         icfqueue("report", "study_1", "--publish", "-o", "x.html")
