@@ -149,7 +149,7 @@ def disk(here: Sequence[Taken], clone: float | None) -> Chart:
     """Return what lies on the disk by kind; what a clone moves is said."""
     with _drawn("disk", rows=len(here)) as (axes, drawn):
         names = [one.kind for one in here]
-        texts = [f"{bytes_in_words(one.bytes)}, {one.files:,} files" for one in here]
+        texts = [f"{bytes_in_words(one.bytes)}, {_files(one.files)}" for one in here]
         _bars(axes, names, [max(1, one.bytes) for one in here], texts)
         axes.set_xscale("log")
         axes.set_xlabel("bytes")
@@ -166,6 +166,10 @@ def bytes_in_words(size: float) -> str:
             return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.1f} PB"
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count:,} files"
 
 
 def _against_size(
