@@ -119,12 +119,23 @@ def _write(settings: Settings, store: Store, made: Report, target: Path) -> None
     from icfqueue.reports.publishing import links_from, write
 
     known = None if target == STDOUT else target
-    text = page(made, links_from(store, settings.store_url, made, known))
+    links = links_from(store, settings.store_url, made, known)
+    text = page(made, links)
     if known is None:
         click.echo(text, nl=False)
     else:
         write(target, text)
         _tell(made, target)
+    if not links.pages:
+        _tell_why_unlinked(store, settings.store_url, made.project)
+
+
+def _tell_why_unlinked(store: Store, store_url: str, project: str) -> None:
+    from icfqueue.catalog.published_report import of_another_store
+
+    if why := of_another_store(store, project, store_url):
+        click.echo(f"nothing is linked: {why.message}", err=True)
+        click.echo(f"  {why.hint}", err=True)
 
 
 def _publish(where: dict[str, Any], made: Report) -> None:
