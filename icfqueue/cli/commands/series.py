@@ -16,6 +16,7 @@ from icfqueue.cli.options import (
 from icfqueue.cli.session import load_settings
 
 HEADS = ("visit", "series", "description", "protocol", "modality", "images", "size")
+IMPORTANCE = {"series": 80, "images": 70, "size": 60, "modality": 50, "protocol": 40}
 
 
 @click.command()
@@ -69,13 +70,7 @@ def series(project: str, visit: str | None, form: str, **where: Any) -> int:
             lines,
             right="series images size",
             cut="description",
-            importance={
-                "series": 80,
-                "images": 70,
-                "size": 60,
-                "modality": 50,
-                "protocol": 40,
-            },
+            importance=IMPORTANCE,
         )
     for untold, error in told.untold.items():
         click.secho(f"{untold.id}: {error.message}", fg="red", err=True)
