@@ -127,6 +127,8 @@ def _kind(hint: Any) -> str:
         return " or ".join(_kind(one) for one in get_args(hint) if one is not type(None))
     if get_origin(hint) is dict:
         return f"table of step to {_values(get_args(hint)[1])[0]}"
+    if get_origin(hint) is list:
+        return f"list of {_kind(get_args(hint)[0])}"
     names = {str: "text", int: "whole number", float: "number", bool: "true or false"}
     named = {"Path": "path", "Secret": "text, never shown"}
     return names.get(hint) or named.get(hint.__name__, hint.__name__)
@@ -135,6 +137,8 @@ def _kind(hint: Any) -> str:
 def _default(field: Any) -> str:
     if field.default_factory is not msgspec.NODEFAULT:
         made = field.default_factory()
+        if not made:
+            return "none"
         return ", ".join(f"`{name}` {value:g}" for name, value in made.items())
     value = field.default
     if value is None:
@@ -358,6 +362,7 @@ def _classes() -> dict[str, type[Any]]:
         "Record": record.Record,
         "StepRecord": record.StepRecord,
         "Options": hints["options"],
+        "Identifiers": get_args(hints["identifiers"])[0],
     }
 
 
