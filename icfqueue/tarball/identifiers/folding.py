@@ -18,7 +18,6 @@ _ASCII: Final = bytes(
     else 32
     for code in range(128)
 ) + bytes(128)
-_SEPARATOR = re.compile(r"[^\w/\n]|_")
 
 _UMLAUTS: Final = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa"})
 _LETTERS: Final = str.maketrans(
@@ -50,14 +49,34 @@ def fold(text: str, *, umlauts: bool) -> str:
     """
     if text.isascii():
         return text.encode("ascii").translate(_ASCII).decode("ascii")
-    text = unicodedata.normalize("NFC", text).casefold()
-    if umlauts:
-        text = text.translate(_UMLAUTS)
-    text = unicodedata.normalize("NFKD", text)
-    text = "".join(sign for sign in text if unicodedata.category(sign) not in _DROPPED)
-    text = unicodedata.normalize("NFC", text.translate(_LETTERS).casefold())
-    return _SEPARATOR.sub(" ", text)
+    # Only what is not ASCII is looked at letter by letter, and the same letters once.
+    known: dict[str, str] = {}
 
+    def folded(found: re.Match[str]) -> str:
+        run = found[0]
+        if run not in known:
+            known[run] = _fold_run(run, umlauts=umlauts)
+        return known[run]
+
+    text = _OTHERS.sub(folded, unicodedata.normalize("NFC", text).casefold())
+    for sign in _SEPARATORS:
+        text = text.replace(sign, " ")
+    return _OTHER_SEPARATORS.sub(" ", text)
+
+
+def _fold_run(run: str, *, umlauts: bool) -> str:
+    """Return letters that are not ASCII, in lower case, made alike."""
+    if umlauts:
+        run = run.translate(_UMLAUTS)
+    run = unicodedata.normalize("NFKD", run)
+    run = "".join(sign for sign in run if unicodedata.category(sign) not in _DROPPED)
+    return unicodedata.normalize("NFC", run.translate(_LETTERS).casefold())
+
+
+_OTHERS = re.compile(r"[^\x00-\x7f]+")
+_SEPARATORS: Final = "._-,+=()"
+"""Those that paths have by the thousand; the others are looked for after them."""
+_OTHER_SEPARATORS = re.compile(r"[^\w/\n ]")
 
 _DROPPED = frozenset(("Mn", "Cf"))
 """Accents, and signs that are not seen."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 from icfqueue.tarball.dicom_walk import Personal
@@ -139,8 +140,15 @@ def _texts(value: bytes, charset: bytes, *, person: bool = False) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+_COMMON_SETS: Final = {b"ISO_IR 100": "latin-1", b"ISO_IR 192": "utf-8"}
+"""Read without pydicom, whose import takes longer than most visits."""
+
+
 def _declared(value: bytes, charset: bytes, *, person: bool) -> str:
     """Return `value` by its SpecificCharacterSet (PS3.3, section C.12.1.1.2)."""
+    if codec := _COMMON_SETS.get(charset.strip(b"\0 ")):
+        with suppress(UnicodeDecodeError):
+            return value.decode(codec)
     from pydicom.charset import convert_encodings, decode_bytes
     from pydicom.valuerep import TEXT_VR_DELIMS, PersonName
 

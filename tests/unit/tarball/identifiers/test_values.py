@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from support.dicom import dicom, element
 
@@ -73,6 +76,24 @@ def test_of_a_damaged_header_counts_what_stands_before_the_damage() -> None:
     damaged = content + b"\x18\0\x30\x10LO\xff\xff"
     assert dicom_tags.TagReader(values).read(damaged)
     assert ("name", "Doe^Jane") in values.found
+
+
+def test_common_character_sets_need_no_pydicom() -> None:
+    """Its import takes longer than most visits."""
+    code = (
+        "import sys; from icfqueue.tarball.identifiers.values import of_raw;"
+        "from icfqueue.tarball.dicom_walk import Personal;"
+        "raw = Personal(b'ISO_IR 100', b'', 'Müller'.encode('latin-1'), *[b''] * 4);"
+        "print(*dict(of_raw(raw)).values(), 'pydicom' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-X", "utf8", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        encoding="utf-8",
+    )
+    assert done.stdout == "Müller False\n"
 
 
 def test_images_that_say_the_same_are_looked_at_once() -> None:
