@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import os
 from typing import Any
 
 import click
 
 from icfqueue import __version__
 from icfqueue.cli.shell.again import PLACE, PROJECT
+from icfqueue.cli.shell.colours import colours
 from icfqueue.cli.shell.examples import examples_of
 from icfqueue.cli.shell.loudness import loudness_options
 
@@ -76,9 +76,8 @@ class InOrder(click.Group):
         parent: click.Context | None = None,
         **extra: Any,
     ) -> click.Context:
-        """Return the context, in which NO_COLOR (https://no-color.org) is obeyed."""
-        if os.environ.get("NO_COLOR"):
-            extra.setdefault("color", False)
+        """Return the context, in which NO_COLOR and FORCE_COLOR are obeyed."""
+        extra.setdefault("color", colours())
         return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:

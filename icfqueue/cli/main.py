@@ -39,16 +39,14 @@ def main() -> None:
 
 def complain(error: IcfqueueError) -> int:
     """Print what went wrong and what to do; return the exit code."""
-    import click
-
     from icfqueue.cli.group import cli
     from icfqueue.cli.shell.again import whole
+    from icfqueue.cli.shell.folding import say
 
-    color = False if os.environ.get("NO_COLOR") else None
-    click.secho(f"icfqueue: {error.message}", fg="red", err=True, color=color)
+    say(f"icfqueue: {error.message}", err=True, colour="red")
     if error.hint:
         hint = for_visit(error.hint, cli.project)
-        click.echo(f"  {whole(hint, cli.place)}", err=True)
+        say(whole(hint, cli.place), 2, err=True)
     return error.exit_code
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from icfqueue.cli.session import Session
+from icfqueue.cli.shell.folding import say
 from icfqueue.core.errors import UsageError
-from icfqueue.core.plain_text import escaped
 
 if TYPE_CHECKING:
     from icfqueue.core.options import Options
@@ -74,9 +74,9 @@ def chosen_visits(
     _tell_near_misses(found.near_misses)
     for name, why in found.left_out[:_TOLD]:
         # `repr` escapes what is not printable.
-        click.secho(f"left out: {name[:_WIDTH]!r} ({why})", fg="yellow", err=True)
+        say(f"left out: {name[:_WIDTH]!r} ({why})", err=True, colour="yellow")
     if more := found.more_left_out + len(found.left_out[_TOLD:]):
-        click.secho(f"left out: {more} more", fg="yellow", err=True)
+        say(f"left out: {more} more", err=True, colour="yellow")
     found.check_found()
     return found
 
@@ -89,8 +89,8 @@ def _tell_near_misses(misses: Sequence[NearMiss]) -> None:
     for why, alike in by_reason.items():
         names = ", ".join(miss.name for miss in alike[:_NEAR])
         more = f" and {len(alike) - _NEAR} more" if alike[_NEAR:] else ""
-        click.secho(escaped(f"not taken: {names}{more}: {why}"), fg="yellow", err=True)
-        click.echo(escaped(f"  {alike[0].remedy}"), err=True)
+        say(f"not taken: {names}{more}: {why}", err=True, colour="yellow")
+        say(alike[0].remedy, 2, err=True)
 
 
 def _lines(listed: Path) -> list[str]:
@@ -116,11 +116,21 @@ def counted(count: int, what: str) -> str:
 
 def tell_plans(plans: Sequence[Plan]) -> None:
     """Print what would be done, and why."""
-    for plan in plans:
-        click.echo(f"{plan.visit.id}\t{plan.deed}\t{plan.why}")
+    from icfqueue.cli.display.fitting import Column
+    from icfqueue.cli.rows import print_table
+    from icfqueue.operations.enqueue import Deed
+
+    columns = (Column("visit"), Column("to do"), Column("why", prose=True))
+    print_table(
+        columns,
+        [
+            (plan.visit.id, "process" if plan.deed == Deed.ENQUEUE else "nothing", plan.why)
+            for plan in plans
+        ],
+    )
     counts = Counter(plan.deed for plan in plans)
     words = ", ".join(f"{count} {deed}" for deed, count in counts.items())
-    click.echo(f"{counted(len(plans), 'visit')}: {words}; nothing was changed")
+    say(f"{counted(len(plans), 'visit')}: {words}; nothing was changed")
 
 
 def tell_enqueued(project: str, done: Enqueued) -> None:
@@ -132,7 +142,7 @@ def tell_enqueued(project: str, done: Enqueued) -> None:
         words.append(f"{done.up_to_date} up to date")
     if done.unreadable:
         words.append(f"{done.unreadable} left alone, whose records cannot be read")
-    click.echo(f"{project}: {', '.join(words)}")
+    say(f"{project}: {', '.join(words)}")
 
 
 def tell_left_alone(wanted: Iterable[Visit], done: Iterable[Visit], why: str) -> None:
@@ -140,4 +150,4 @@ def tell_left_alone(wanted: Iterable[Visit], done: Iterable[Visit], why: str) ->
     others = set(done)
     names = [visit.id for visit in wanted if visit not in others]
     if names:
-        click.echo(f"left alone ({why}): {', '.join(names)}")
+        say(f"left alone ({why}): {', '.join(names)}")

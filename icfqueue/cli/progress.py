@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TypeVar
 
-import click
 import redis
 
 from icfqueue.broker.embedded import EmbeddedServer
@@ -22,8 +21,8 @@ from icfqueue.cli.live.news import BrokerNews, Reasons
 from icfqueue.cli.live.view import View
 from icfqueue.cli.session import Session
 from icfqueue.cli.shell.again import this_again
+from icfqueue.cli.shell.folding import say
 from icfqueue.core.errors import Unreachable
-from icfqueue.core.plain_text import escaped
 from icfqueue.ledger.record import State
 from icfqueue.operations.status import ProjectSummary, stuck, summary
 from icfqueue.operations.worker_process import WorkerProcess
@@ -44,7 +43,7 @@ def workers_of(opened: Session, jobs: int) -> Iterator[WorkerProcess]:
         concurrency=jobs,
         broker=opened.broker,
         quiet=True,
-        say=partial(click.echo, err=True),
+        say=partial(say, err=True),
     )
     try:
         yield force
@@ -66,10 +65,10 @@ def run_and_watch(opened: Session, project: str, force: WorkerProcess) -> int:
     try:
         _follow(opened, project, force)
     except KeyboardInterrupt:
-        click.echo("Stopping: what runs may finish … (Ctrl-C again: at once)", err=True)
+        say("Stopping: what runs may finish … (Ctrl-C again: at once)", err=True)
         _stop(force)
         left = summary(opened.ledger, project)
-        click.echo(
+        say(
             f"Stopped with {left.counts[State.DONE]} of {left.visits} visits done. "
             f"To go on: {this_again('run', project)}",
             err=True,
@@ -164,7 +163,7 @@ def when_accepted(opened: Session, do: Callable[[], T]) -> T:
             if not is_refusal(error):
                 raise
         if words := broker.news():
-            click.echo(words, err=True)
+            say(words, err=True)
         time.sleep(1.0)
 
 
@@ -182,11 +181,11 @@ def _report(opened: Session, before: ProjectSummary, began: float) -> int:
     done = opened.ledger.visits(project, [State.DONE])
     run = Run(before, line, time.monotonic() - began, done[0] if done else None)
     if words := amount_line(run):
-        click.echo(f"  {words}")
+        say(words, 2)
     left = stuck(opened.ledger, project)
     among = opened.ledger.visits(project, [State.FAILED]) + [one.visit for one in left]
     groups = by_cause(opened.ledger, project, among=among)
     print_causes(tables.console(stderr=True), groups, project, run_again=True)
     for words in access_lines(opened.store, opened.settings, run):
-        click.echo(f"  {escaped(words)}")
+        say(words, 2)
     return tables.exit_code(opened.ledger, project) or int(bool(left))

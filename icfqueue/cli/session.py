@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import click
-
+from icfqueue.cli.shell.folding import say
 from icfqueue.cli.shell.loudness import verbose
 from icfqueue.core.errors import NothingYet
 
@@ -145,7 +144,7 @@ def session(
         made = Session(chosen, store, address, client, embedded)
         if verbose():
             said = f"store directory {store.root}, store URL {chosen.store_url}, broker "
-            click.echo(f"{said}{address.shown}", err=True)
+            say(f"{said}{address.shown}", err=True)
         made.ledger.check_layout()
         # Not sooner: it imports redis, which is done while the embedded server starts.
         from icfqueue.pipeline.health.store_watch import StoreWatch

@@ -52,7 +52,7 @@ def size(count: float) -> str:
     that may differ by a byte, all digits are given instead.
     """
     if count < _KILO:
-        return f"{count:.0f} bytes"
+        return f"{count:.0f} byte{'' if round(count) == 1 else 's'}"
     for unit in ("kB", "MB", "GB"):
         count /= _KILO
         if count < _KILO - 0.05:

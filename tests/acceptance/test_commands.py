@@ -184,7 +184,7 @@ def test_settings_come_from_a_file_in_the_folder(
         text=True,
         check=True,
     )
-    assert "visit_01\tenqueue\tnew" in done.stdout
+    assert "visit_01  process  new" in done.stdout
     (folder / "icfqueue.toml").write_text("stroe_dir = 'x'\n")
     done = subprocess.run(
         ["icfqueue", "status"],

@@ -8,6 +8,7 @@ import click
 
 from icfqueue.cli.options import project_argument, where_options
 from icfqueue.cli.session import session
+from icfqueue.cli.shell.folding import say
 
 
 @click.command()
@@ -25,8 +26,8 @@ def catalog(project: str, **where: Any) -> int:
         results = rebuild_catalog(opened.settings, opened.store, opened.ledger, project)
         bad = {v: r for v, r in results.items() if isinstance(r, StepError)}
         for visit, error in bad.items():
-            click.secho(f"{visit.id}: {error.message}", fg="red", err=True)
-            click.echo(f"  {error.hint}", err=True)
+            say(f"{visit.id}: {error.message}", err=True, colour="red")
+            say(error.hint, 2, err=True)
         where_is = opened.store.catalog_dir(project) / "index.html"
         click.echo(f"{project}: {len(results) - len(bad)} visits in {where_is}")
     return int(bool(bad))

@@ -9,6 +9,7 @@ import click
 
 from icfqueue.cli.options import credential_option, store_url_option
 from icfqueue.cli.session import load_settings
+from icfqueue.cli.shell.folding import say
 
 
 @click.command()
@@ -38,9 +39,9 @@ def clone(project: str, rest: tuple[str, ...], **where: Any) -> int:
             wanted = clones.wanted_dataset(remote, project, visit, chosen.credential)
     folder = target or Path(wanted.name)
     if clones.clone(wanted, folder):
-        click.echo(f"cloned into {folder}; an image comes by 'datalad get PATH' there")
+        say(f"cloned into {folder}; an image comes by 'datalad get PATH' there")
     else:
-        click.echo(f"cloned into {folder}; it has no images in tarballs")
+        say(f"cloned into {folder}; it has no images in tarballs")
     return 0
 
 

@@ -56,20 +56,18 @@ def config(what: str, form: str, *, changed: bool, **where: Any) -> int:
 
 
 def _print(found: list[Explained]) -> None:
-    from rich.table import Table
+    from icfqueue.cli.display.columns import Columns
+    from icfqueue.cli.display.fitting import Column
+    from icfqueue.cli.display.terminal import cell, console, show
+    from icfqueue.core.settings import DEFAULT
 
-    from icfqueue.cli.tables import cell, console
-
-    table = Table(box=None, pad_edge=False, padding=(0, 1))
-    table.add_column("setting", no_wrap=True)
-    table.add_column("value", overflow="fold")
-    table.add_column("from", overflow="fold")
+    table = Columns([Column("setting"), Column("from"), Column("value", prose=True)])
     for one in found:
         value = masked(one.value)
-        text = value if isinstance(value, str) else json.dumps(value)
-        style = "dim" if one.source == "default" else ""
-        table.add_row(cell(one.name), cell(text, style), cell(one.source, style))
-    console().print(table)
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        style = "dim" if one.source == DEFAULT else ""
+        table.add(one.name, cell(one.source, style), cell(text, style))
+    show(console(), table)
 
 
 def masked(value: Any) -> Any:

@@ -10,6 +10,7 @@ import click
 
 from icfqueue.cli.options import where_options
 from icfqueue.cli.session import load_settings
+from icfqueue.cli.shell.folding import say
 from icfqueue.core.steps import QUEUES
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def deploy(kind: str, output: Path | None, **asked: Any) -> int:
     else:
         _write(made, output)
     for line in (*plan.words, *place.cautions(kind)):
-        click.echo(line, err=True)
+        say(line, err=True)
     return 0
 
 

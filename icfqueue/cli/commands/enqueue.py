@@ -9,6 +9,7 @@ import click
 from icfqueue.cli.options import visit_arguments, where_options, work_options
 from icfqueue.cli.planning import chosen_visits, options_of, tell_enqueued, tell_plans
 from icfqueue.cli.session import session
+from icfqueue.cli.shell.folding import say
 
 
 @click.command()
@@ -27,7 +28,5 @@ def enqueue(project: str, visits: tuple[str, ...], **wanted: Any) -> int:
         done = opened.producer.enqueue(plans, options, wanted["priority"])
         tell_enqueued(project, done)
         if done.enqueued and not opened.ledger.workers():
-            click.echo(
-                "No worker is running: start 'icfqueue worker' where the work is done."
-            )
+            say("No worker is running: start 'icfqueue worker' where the work is done.")
         return int(bool(found.left_out))

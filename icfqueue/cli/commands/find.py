@@ -40,6 +40,7 @@ def find(expression: str, project: str | None, form: str, **where: Any) -> int:
     not be searched.
     """
     from icfqueue.cli import rows
+    from icfqueue.cli.shell.folding import say
     from icfqueue.reports.search import search
     from icfqueue.store.directory import Store
 
@@ -67,16 +68,19 @@ def find(expression: str, project: str | None, form: str, **where: Any) -> int:
     else:
         click.echo("no visit has such a series")
     for name in told.without:
-        click.echo(f"{name} was left out: it has no table of its series yet", err=True)
+        said = f"{name} was left out: it has no table of its series yet"
+        say(said, err=True)
         click.echo(f"  icfqueue catalog {name}", err=True)
     for name in told.closed:
-        click.echo(f"{name} was left out: you may not read its table", err=True)
+        said = f"{name} was left out: you may not read its table"
+        say(said, err=True)
     return int(bool(told.without or told.closed))
 
 
 def _print_table(found: list[dict[str, Any]]) -> None:
     from icfqueue.cli import rows
     from icfqueue.cli.display.amounts import amount
+    from icfqueue.cli.display.fitting import Column
 
     lines = [
         (
@@ -89,10 +93,12 @@ def _print_table(found: list[dict[str, Any]]) -> None:
         )
         for one in found
     ]
-    heads = ("project", "visit", "series", "images", "size", "command")
-    rows.print_table(
-        heads,
-        lines,
-        right="series images size",
-        importance={"series": 70, "images": 60, "size": 50},
+    columns = (
+        Column("project"),
+        Column("visit"),
+        Column("series", 70, right=True),
+        Column("images", 60, right=True),
+        Column("size", 50, right=True),
+        Column("command", paste=True),
     )
+    rows.print_table(columns, lines)

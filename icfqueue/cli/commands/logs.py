@@ -9,6 +9,7 @@ import click
 
 from icfqueue.cli.options import visit_arguments, where_options
 from icfqueue.cli.session import session
+from icfqueue.cli.shell.folding import say
 
 if TYPE_CHECKING:
     from icfqueue.ledger.telling.events import Event
@@ -83,8 +84,8 @@ def tell(event: Event, form: str, *, whole: bool) -> None:
         }
         click.echo(msgspec.json.encode(shown))
         return
-    colour = "red" if event.kind in RED else "yellow" if event.kind in YELLOW else None
-    click.secho(_line(event, whole=whole), fg=colour)
+    colour = "red" if event.kind in RED else "yellow" if event.kind in YELLOW else ""
+    say(_line(event, whole=whole), colour=colour)
 
 
 def _line(event: Event, *, whole: bool) -> str:

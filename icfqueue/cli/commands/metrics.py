@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from icfqueue.cli.options import where_options
+from icfqueue.cli.shell.folding import say
 
 
 @click.command()
@@ -44,7 +45,7 @@ def metrics(port: int, host: str, **where: Any) -> int:
     # As Ctrl-C: a service manager ends it so.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with serving(chosen, host, port) as address:
-        click.echo(f"metrics are at {address} (Ctrl-C ends it)")
+        say(f"metrics are at {address} (Ctrl-C ends it)")
         try:
             signal.pause()
         except KeyboardInterrupt:

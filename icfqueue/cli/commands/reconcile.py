@@ -9,6 +9,7 @@ import click
 from icfqueue.cli.options import project_argument, where_options
 from icfqueue.cli.session import session
 from icfqueue.cli.shell.again import ours
+from icfqueue.cli.shell.folding import say
 
 
 @click.command()
@@ -26,9 +27,9 @@ def reconcile(project: str, **where: Any) -> int:
     with session(where) as opened:
         found = records.reconcile(opened.settings, opened.store, opened.ledger, project)
         for visit, why in found.left.items():
-            click.echo(f"{visit.id}: {why}")
+            say(f"{visit.id}: {why}")
         for visit, what in found.differing.items():
-            click.echo(f"{visit.id}: {what}")
+            say(f"{visit.id}: {what}")
         click.echo(
             f"{project}: {len(found.restored)} records made anew, "
             f"{len(found.known)} were there, {len(found.left)} visits not complete"

@@ -10,6 +10,7 @@ import click
 
 from icfqueue.cli.options import project_argument, where_options
 from icfqueue.cli.session import load_settings, session
+from icfqueue.cli.shell.folding import say
 from icfqueue.core.errors import NothingYet, UsageError
 
 if TYPE_CHECKING:
@@ -85,8 +86,8 @@ def report(
     else:
         _write(settings, store, made, output or Path(f"{project}_report.html"))
     for visit, error in made.untold.items():
-        click.secho(f"{visit.id}: {error.message}", fg="red", err=True)
-        click.echo(f"  {error.hint}", err=True)
+        say(f"{visit.id}: {error.message}", err=True, colour="red")
+        say(error.hint, 2, err=True)
     return int(bool(made.untold))
 
 
@@ -126,4 +127,4 @@ def _publish(where: dict[str, Any], made: Report) -> None:
 
 def _tell(made: Report, target: Path) -> None:
     differ = f"{len(made.differing)} of {len(made.scans)} visits differ"
-    click.echo(f"{made.project}: {differ}; the report is in {target}")
+    say(f"{made.project}: {differ}; the report is in {target}")

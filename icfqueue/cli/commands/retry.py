@@ -10,6 +10,7 @@ from icfqueue.cli.options import cause_option, visit_arguments, where_options
 from icfqueue.cli.planning import counted, tell_left_alone
 from icfqueue.cli.session import session
 from icfqueue.cli.shell.again import ours
+from icfqueue.cli.shell.folding import say
 
 
 @click.command()
@@ -40,5 +41,5 @@ def retry(
         tell_left_alone(wanted if visits else chosen, again, f"not {state}{by}")
         if again and not opened.ledger.workers():
             here = ours("run", project, *visits)
-            click.echo(f"No worker is running: start 'icfqueue worker', or use `{here}`.")
+            say(f"No worker is running: start 'icfqueue worker', or use `{here}`.")
         return 0

@@ -18,6 +18,7 @@ from icfqueue.cli.options import (
 )
 from icfqueue.cli.planning import chosen_visits, options_of, tell_enqueued, tell_plans
 from icfqueue.cli.session import Session, session
+from icfqueue.cli.shell.folding import say
 
 if TYPE_CHECKING:
     from icfqueue.core.visit import Visit
@@ -53,7 +54,7 @@ def run(
     from icfqueue.cli.shell.notices import notices
     from icfqueue.cli.shell.umask import warn_of_umask
 
-    with session(wanted, wait=partial(click.echo, err=True)) as opened:
+    with session(wanted, wait=partial(say, err=True)) as opened:
         warn_of_umask(opened.store.root)
         found = chosen_visits(opened, project, visits, wanted)
         with (

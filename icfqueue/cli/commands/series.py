@@ -31,6 +31,8 @@ def series(project: str, visit: str | None, form: str, **where: Any) -> int:
     """
     from icfqueue.cli import rows
     from icfqueue.cli.display.amounts import amount
+    from icfqueue.cli.display.fitting import Column
+    from icfqueue.cli.shell.folding import say
     from icfqueue.core.visit import Visit, expand, is_glob, visit_named
     from icfqueue.reports import series_rows
     from icfqueue.store.directory import Store
@@ -62,15 +64,16 @@ def series(project: str, visit: str | None, form: str, **where: Any) -> int:
             )
             for row in told.rows
         ]
-        heads = ("visit", "series", "description", "modality", "images", "size")
-        rows.print_table(
-            heads,
-            lines,
-            right="series images size",
-            cut="description",
-            importance={"series": 80, "images": 70, "size": 60, "modality": 50},
+        columns = (
+            Column("visit"),
+            Column("series", 80, right=True),
+            Column("description", prose=True),
+            Column("modality", 50),
+            Column("images", 70, right=True),
+            Column("size", 60, right=True),
         )
+        rows.print_table(columns, lines)
     for untold, error in told.untold.items():
-        click.secho(f"{untold.id}: {error.message}", fg="red", err=True)
-        click.echo(f"  {error.hint}", err=True)
+        say(f"{untold.id}: {error.message}", err=True, colour="red")
+        say(error.hint, 2, err=True)
     return int(bool(told.untold))

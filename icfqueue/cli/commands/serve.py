@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from icfqueue.cli.options import store_dir_option
+from icfqueue.cli.shell.folding import say
 
 
 @click.command()
@@ -44,7 +45,7 @@ def serve(port: int, host: str, password_file: Path | None, **where: Any) -> int
     # As Ctrl-C: a service manager ends it so.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with serving(chosen, host, port, password_file) as server:
-        click.echo(f"{server.root} is at {server.url}/ (Ctrl-C ends it)")
+        say(f"{server.root} is at {server.url}/ (Ctrl-C ends it)")
         try:
             signal.pause()
         except KeyboardInterrupt:

@@ -15,6 +15,7 @@ from icfqueue.cli.options import (
     where_options,
 )
 from icfqueue.cli.session import Session, session
+from icfqueue.cli.shell.folding import say
 from icfqueue.core.errors import NothingYet, UsageError
 
 if TYPE_CHECKING:
@@ -150,8 +151,8 @@ def _tell_refusal(opened: Session) -> None:
     from icfqueue.broker.refusals import refused_writes
 
     if found := refused_writes(opened.client):
-        click.secho(f"icfqueue: the broker {found.found}", fg="red", err=True)
-        click.echo(f"  {found.remedy}", err=True)
+        say(f"icfqueue: the broker {found.found}", err=True, colour="red")
+        say(found.remedy, 2, err=True)
 
 
 def _tell_nobody_works(opened: Session, project: str | None) -> None:
@@ -163,7 +164,7 @@ def _tell_nobody_works(opened: Session, project: str | None) -> None:
         return
     projects = [project] if project else opened.ledger.projects()
     if any(not summary(opened.ledger, name).drained for name in projects):
-        click.secho(NOBODY, fg="yellow", err=True)
+        say(NOBODY, err=True, colour="yellow")
 
 
 NOBODY = "No worker is running: start 'icfqueue worker', or use 'icfqueue run'."
@@ -191,5 +192,5 @@ def _wait(opened: Session, project: str | None) -> None:
             seen = time.monotonic()
         elif not said and time.monotonic() - seen > PATIENCE:
             said = True
-            click.echo(NOBODY, err=True)
+            say(NOBODY, err=True)
         time.sleep(LOOK_AGAIN)

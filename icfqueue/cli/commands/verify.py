@@ -10,7 +10,7 @@ import click
 from icfqueue.cli.options import visit_arguments, where_options
 from icfqueue.cli.session import session
 from icfqueue.cli.shell.again import whole
-from icfqueue.core.plain_text import escaped
+from icfqueue.cli.shell.folding import say
 
 
 @click.command()
@@ -79,13 +79,13 @@ def verify(
 def _tell(line: dict[str, Any]) -> None:
     words = line["proof"] or (line["state"] or "no record")
     colour = "green" if line["good"] else "red"
-    words = escaped(words) if line["good"] else "not as it should be"
-    click.secho(f"{line['visit']}: {words}", fg=colour)
+    words = words if line["good"] else "not as it should be"
+    say(f"{line['visit']}: {words}", colour=colour)
     for found in line["differences"]:
         _tell_difference(found)
 
 
 def _tell_difference(found: dict[str, Any]) -> None:
-    hint = f"\n    {whole(found['hint'])}" if found["hint"] else ""
-    # Names of files and members are among it.
-    click.echo(escaped(f"  {found['where']}: {found['what']}{hint}"))
+    say(f"{found['where']}: {found['what']}", 2)
+    if found["hint"]:
+        say(whole(found["hint"]), 4)

@@ -10,6 +10,7 @@ import click
 
 from icfqueue.cli.options import log_format_option, where_options
 from icfqueue.cli.session import load_settings
+from icfqueue.cli.shell.folding import say
 from icfqueue.core.steps import QUEUES
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def worker(
         queues=parse_queues(queues),
         stop_at=end_of_time(walltime, chosen.grace),
         loglevel=loglevel,
-        say=partial(click.secho, fg="red", err=True),
+        say=partial(say, err=True, colour="red"),
     )
     return force.run()
 

@@ -106,7 +106,7 @@ class ProjectView:
         if not found:
             return [Text("No visit is so.", style="dim")] if self.listed else []
         # On a screen that changes each visit keeps its place better with a line alone.
-        parts = self._visits(found, below_lines=2 if room is None else 1)
+        parts = self._visits(found, below_lines=None if room is None else 1)
         if room is not None and not self.wanted.causes and self.wanted.among is None:
             left = sum(line.counts[one] for one in self.wanted.states) - len(found)
             if left > 0:
@@ -174,7 +174,7 @@ class ProjectView:
         self,
         found: list[Record | Unreadable],
         *,
-        below_lines: int = 2,
+        below_lines: int | None = None,
         errors: bool = True,
     ) -> list[RenderableType]:
         table = visit_columns(below_lines)

@@ -8,7 +8,8 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from icfqueue.cli.display.amounts import amount
-from icfqueue.cli.display.columns import Column, Columns
+from icfqueue.cli.display.columns import Columns
+from icfqueue.cli.display.fitting import Column
 from icfqueue.cli.display.terminal import COLOURS, cell
 from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.record import State

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-import click
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.text import Text
 
-from icfqueue.cli.display.terminal import console
+from icfqueue.cli.display.terminal import Line, cell, console
 from icfqueue.cli.live.frame import amounts, counts, frame, rate
-from icfqueue.core.plain_text import escaped
+from icfqueue.cli.shell.colours import DUMB
+from icfqueue.cli.shell.folding import say
 from icfqueue.core.steps import NAMES
 from icfqueue.overview.picture import Picture
 from icfqueue.overview.standstill import Reason
@@ -50,7 +50,7 @@ class Display(Protocol):
 @contextmanager
 def shown() -> Iterator[Display]:
     """Yield what shows a project: in a terminal frames, elsewhere a line now and then."""
-    if not sys.stdout.isatty():
+    if not sys.stdout.isatty() or os.environ.get("TERM") in DUMB:
         yield Lines()
         return
     where = console()
@@ -94,7 +94,7 @@ class Frames:
 
     def say(self, words: str) -> None:
         """Say something that stays, above the frames."""
-        self._where.print(Text(words))
+        self._where.print(Line(cell(words)))
 
 
 class Lines:
@@ -122,7 +122,7 @@ class Lines:
 
     def say(self, words: str) -> None:
         """Print a line."""
-        click.echo(escaped(words))
+        say(words)
 
 
 def line_of(picture: Picture) -> str:

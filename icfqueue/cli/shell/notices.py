@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-import click
+from icfqueue.cli.shell.folding import say
 
 if TYPE_CHECKING:
     from icfqueue.cli.session import Session
@@ -36,7 +36,7 @@ def notices(
     from icfqueue.monitoring.notify import Notifier
     from icfqueue.monitoring.watch import Watch
 
-    notifier = Notifier(url, command, partial(click.secho, fg="yellow", err=True))
+    notifier = Notifier(url, command, partial(say, err=True, colour="yellow"))
     watch = Watch(opened.ledger, project)
     ends = threading.Event()
     thread = threading.Thread(target=_look, args=(watch, notifier, ends), daemon=True)

@@ -147,12 +147,16 @@ def test_plans_are_told_with_the_reason_and_counted(
 ) -> None:
     v, w = Visit(PROJECT, "v"), Visit(PROJECT, "w")
     planning.tell_plans(
-        [Plan(v, Deed.ENQUEUE, "new"), Plan(w, Deed.UP_TO_DATE, "every output is there")]
+        [
+            Plan(v, Deed.ENQUEUE, "new"),
+            Plan(w, Deed.UP_TO_DATE, "complete: every output is there"),
+        ]
     )
     assert capsys.readouterr().out.splitlines() == [
-        "v\tenqueue\tnew",
-        "w\tup to date\tevery output is there",
-        "2 visits: 1 enqueue, 1 up to date; nothing was changed",
+        "visit  to do    why",
+        "v      process  new",
+        "w      nothing  complete: every output is there",
+        "2 visits: 1 to be processed, 1 up to date; nothing was changed",
     ]
 
 

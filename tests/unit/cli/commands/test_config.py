@@ -45,7 +45,7 @@ def test_the_table_can_have_what_differs_alone(
 ) -> None:
     monkeypatch.setenv("ICFQUEUE_LEASE", "7")
     lines = icfqueue.plain("config", "show", "--changed").out.splitlines()
-    assert [line.split() for line in lines[1:]] == [["lease", "7.0", "ICFQUEUE_LEASE"]]
+    assert [line.split() for line in lines[1:]] == [["lease", "ICFQUEUE_LEASE", "7.0"]]
     assert len(icfqueue.plain("config", "show").out.splitlines()) > 25
 
 

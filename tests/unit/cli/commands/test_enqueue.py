@@ -45,8 +45,9 @@ def test_a_dry_run_says_what_and_why_and_changes_nothing(icfqueue: Commands) -> 
     done = icfqueue("enqueue", "study_1", "--dry-run")
     assert done.code == 0
     assert done.out.splitlines() == [
-        "visit_01\tenqueue\tnew",
-        "1 visit: 1 enqueue; nothing was changed",
+        "visit     to do    why",
+        "visit_01  process  new",
+        "1 visit: 1 to be processed; nothing was changed",
     ]
     assert icfqueue.ledger.projects() == []
 
@@ -82,10 +83,10 @@ def test_what_is_recorded_goes_on_where_no_tarball_is_here(icfqueue: Commands) -
     """As after Ctrl-C while it was downloaded."""
     icfqueue.ledger.put_many([(None, a_record(state)) for state in State])
     done = icfqueue("enqueue", "study_1", "--dry-run")
-    planned = dict(line.split("\t")[:2] for line in done.out.splitlines()[:-1])
+    planned = dict(line.split()[:2] for line in done.out.splitlines()[1:-1])
     assert planned == {
-        **dict.fromkeys(("queued", "running", "waiting"), "leave"),
-        **dict.fromkeys(("failed", "cancelled", "done"), "enqueue"),
+        **dict.fromkeys(("queued", "running", "waiting"), "nothing"),
+        **dict.fromkeys(("failed", "cancelled", "done"), "process"),
     }
 
 
