@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from io import StringIO
 from urllib.parse import urlsplit
 
 from icfqueue.core.errors import IcfqueueError
@@ -57,7 +58,11 @@ def _foreign(error: Exception) -> int | None:
     if isinstance(error, click.exceptions.Abort):
         return INTERRUPTED
     if isinstance(error, click.ClickException):
-        error.show()
+        from icfqueue.cli.shell.folding import say
+
+        complaint = StringIO()
+        error.show(file=complaint)
+        say(complaint.getvalue().rstrip(), err=True)
         return error.exit_code
     if isinstance(error, BrokenPipeError):
         # The reader of a pipe went away, as `| head` does.

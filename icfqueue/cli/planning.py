@@ -63,7 +63,7 @@ def chosen_visits(
     listed = _lines(wanted["visits_file"]) if wanted["visits_file"] else None
     if wanted["remote"] and sys.stderr.isatty():
         # It may take minutes, and nothing else is seen of it.
-        click.echo(f"Listing {opened.settings.store_url}/{project}/ …", err=True)
+        say(f"Listing {opened.settings.store_url}/{project}/ …", err=True)
     found = select_visits(
         Sources(opened.store, opened.ledger, opened.remote),
         project,

@@ -8,7 +8,10 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import click
+
 from icfqueue.cli.display.fitting import Column, Layout, Piece
+from icfqueue.cli.shell.colours import colours
 from icfqueue.cli.shell.folding import width_of_terminal
 from icfqueue.core.plain_text import escaped
 
@@ -37,7 +40,7 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Non
     texts = [[_cell(text) for text in row] for row in rows]
     layout = Layout(columns, texts, width_of_terminal(sys.stdout))
     for line in layout.heads():
-        sys.stdout.write(_line(line))
+        click.secho(_line(line), bold=True, nl=False, color=colours())
     for row in texts:
         sys.stdout.writelines(map(_line, layout.lines(row)))
 

@@ -82,6 +82,9 @@ def load_settings(where: dict[str, Any]) -> Settings:
 
     chosen = settings.load(**given_settings(where))
     keep_secrets()
+    if verbose():
+        where_is = f"store directory {chosen.store_dir}, store URL {chosen.store_url}"
+        say(where_is, err=True)
     return chosen
 
 
@@ -143,8 +146,7 @@ def session(
         opened.callback(client.close)
         made = Session(chosen, store, address, client, embedded)
         if verbose():
-            said = f"store directory {store.root}, store URL {chosen.store_url}, broker "
-            say(f"{said}{address.shown}", err=True)
+            say(f"broker {address.shown}", err=True)
         made.ledger.check_layout()
         # Not sooner: it imports redis, which is done while the embedded server starts.
         from icfqueue.pipeline.health.store_watch import StoreWatch

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from icfqueue.core.plain_text import size
 from icfqueue.core.steps import EXPORT_REPO, UPDATE_CATALOG
 from icfqueue.ledger.roster import Sign
 
@@ -213,4 +214,4 @@ def _more(signs: Sequence[Sign]) -> str:
 
 
 def _bytes(number: int | None) -> str:
-    return "unknown" if number is None else f"{number / 1e9:,.1f} GB"
+    return "unknown" if number is None else size(number)

@@ -29,5 +29,5 @@ def catalog(project: str, **where: Any) -> int:
             say(f"{visit.id}: {error.message}", err=True, colour="red")
             say(error.hint, 2, err=True)
         where_is = opened.store.catalog_dir(project) / "index.html"
-        click.echo(f"{project}: {len(results) - len(bad)} visits in {where_is}")
+        say(f"{project}: {len(results) - len(bad)} visits in {where_is}")
     return int(bool(bad))

@@ -26,6 +26,7 @@ MASK = "…"
     type=click.Choice(["table", "json"]),
     default="table",
     show_default=True,
+    help="A table for people, or JSON for programs.",
 )
 @click.option("--changed", is_flag=True, help="Only what differs from the defaults.")
 @where_options

@@ -25,8 +25,20 @@ SHORTEST = 120
 """Seconds of the shortest walltime: workers are told a minute before its end."""
 
 _SITE = [
-    click.option("--visits", type=click.IntRange(min=1), default=10_000, show_default=True),
-    click.option("--visit-size", metavar="SIZE", default="10GB", show_default=True),
+    click.option(
+        "--visits",
+        type=click.IntRange(min=1),
+        default=10_000,
+        show_default=True,
+        help="How many visits there are.",
+    ),
+    click.option(
+        "--visit-size",
+        metavar="SIZE",
+        default="10GB",
+        show_default=True,
+        help="Of a visit's tarball.",
+    ),
     click.option(
         "--image-size",
         metavar="SIZE",

@@ -20,6 +20,7 @@ BESIDE = 5
 @click.option("--credential", metavar="NAME", help="DataLad credential for the store.")
 @click.option(
     "--project",
+    metavar="PROJECT",
     callback=project_meant,
     help="Also try to list this project at the store URL.",
 )

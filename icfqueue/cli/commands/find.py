@@ -26,6 +26,7 @@ from icfqueue.cli.shell.completers import complete_projects
     type=click.Choice(["table", "csv", "json"]),
     default="table",
     show_default=True,
+    help="A table for people; csv and json for programs.",
 )
 @store_dir_option
 def find(expression: str, project: str | None, form: str, **where: Any) -> int:
@@ -66,11 +67,11 @@ def find(expression: str, project: str | None, form: str, **where: Any) -> int:
     elif found:
         _print_table(found)
     else:
-        click.echo("no visit has such a series")
+        say("no visit has such a series")
     for name in told.without:
         said = f"{name} was left out: it has no table of its series yet"
         say(said, err=True)
-        click.echo(f"  icfqueue catalog {name}", err=True)
+        say(f"icfqueue catalog {name}", 2, err=True)
     for name in told.closed:
         said = f"{name} was left out: you may not read its table"
         say(said, err=True)

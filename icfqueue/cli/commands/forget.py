@@ -32,5 +32,5 @@ def forget(project: str, visits: tuple[str, ...], *, force: bool, **where: Any) 
         done = records.forget(opened.store, opened.ledger, named, force=force)
         for visit, why in done.left.items():
             say(f"{visit.id}: left alone, {why}", err=True)
-        click.echo(f"{project}: {counted(len(done.gone), 'record')} removed")
+        say(f"{project}: {counted(len(done.gone), 'record')} removed")
         return int(bool(done.left))

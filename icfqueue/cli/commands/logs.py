@@ -46,7 +46,7 @@ def logs(project: str, visits: tuple[str, ...], form: str, **where: Any) -> int:
             tell(event, form, whole=False)
     if not told:
         words = f" {' '.join(visits)}" if visits else ""
-        click.echo(
+        say(
             f"No event of {project}{words} is kept (any more); "
             f"'icfqueue status {project}' tells where it stands.",
             err=True,

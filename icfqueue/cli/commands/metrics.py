@@ -27,7 +27,7 @@ from icfqueue.cli.shell.folding import say
 )
 @where_options
 def metrics(port: int, host: str, **where: Any) -> int:
-    """Serve the numbers of the queue to Prometheus; the broker is asked at each scrape.
+    """Serve the numbers of the queue to Prometheus, which asks for them now and then.
 
     A broker that does not answer is icfqueue_up 0. One of them is enough for a broker,
     with workers or without, and it may be started anew at any time. Ctrl-C ends it.

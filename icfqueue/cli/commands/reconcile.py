@@ -30,10 +30,10 @@ def reconcile(project: str, **where: Any) -> int:
             say(f"{visit.id}: {why}")
         for visit, what in found.differing.items():
             say(f"{visit.id}: {what}")
-        click.echo(
+        say(
             f"{project}: {len(found.restored)} records made anew, "
             f"{len(found.known)} were there, {len(found.left)} visits not complete"
         )
         if found.left:
-            click.echo(f"To go on with these: {ours('enqueue', project)}")
+            say(f"To go on with these: {ours('enqueue', project)}")
     return 0

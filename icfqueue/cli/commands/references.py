@@ -32,5 +32,5 @@ def references(project: str, visits: tuple[str, ...], **where: Any) -> int:
             say(f"{told.visit.id}: left out, {told.why_not}", err=True)
         else:
             written += 1
-    click.echo(f"{project}: references of {written} visits written")
+    say(f"{project}: references of {written} visits written")
     return int(missed > 0)

@@ -36,7 +36,7 @@ def retry(
         chosen = of_causes(opened.ledger, wanted, causes) if causes else wanted
         again = opened.producer.retry(chosen, [State(state)])
         word = "goes" if len(again) == 1 else "go"
-        click.echo(f"{project}: {counted(len(again), 'visit')} {word} on")
+        say(f"{project}: {counted(len(again), 'visit')} {word} on")
         by = f" by {' or '.join(causes)}" if causes else ""
         tell_left_alone(wanted if visits else chosen, again, f"not {state}{by}")
         if again and not opened.ledger.workers():

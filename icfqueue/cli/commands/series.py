@@ -20,14 +20,15 @@ from icfqueue.cli.session import load_settings
     type=click.Choice(["table", "csv", "json"]),
     default="table",
     show_default=True,
+    help="A table for people; csv and json for programs.",
 )
 @store_dir_option
 def series(project: str, visit: str | None, form: str, **where: Any) -> int:
-    """List the series of all visits of PROJECT, or of one VISIT, or of a glob of them.
+    """List the series of all visits of PROJECT, or of one VISIT.
 
-    Number, description, protocol, modality, images and bytes of each, and the path in
-    the tarball of its first image. The exit code is 1 if a visit's metadata cannot be
-    read.
+    VISIT may also be a pattern, as 'sub-01*'. Number, description, protocol, modality,
+    images and bytes of each, and the path in the tarball of its first image. The exit
+    code is 1 if a visit's metadata cannot be read.
     """
     from icfqueue.cli import rows
     from icfqueue.cli.display.amounts import amount

@@ -49,6 +49,7 @@ PATIENCE = 10.0
     type=click.Choice(["table", "json", "csv"]),
     default="table",
     show_default=True,
+    help="A table for people; json and csv for programs.",
 )
 @click.option("--watch", is_flag=True, help="Show it again every second, until Ctrl-C.")
 @click.option("--wait", is_flag=True, help="Wait until nothing is left to be done.")
@@ -70,9 +71,10 @@ def status(
 ) -> int:
     """Tell where everything stands: all projects, one PROJECT, or VISITs of it.
 
-    One VISIT is shown with all that is known of it; several, also by a glob as 'sub-01*',
-    have a line each. Of a project with many visits the causes of failures are shown, and
-    single visits if they are asked for: by --state, --cause, --all or a glob.
+    One VISIT is shown with all that is known of it; several, also by a pattern as
+    'sub-01*', have a line each. Of a project with many visits the causes of failures are
+    shown, and single visits if they are asked for: by --state, --cause, --all or a
+    pattern.
 
     The exit code is 1 if a visit that is shown failed.
     """

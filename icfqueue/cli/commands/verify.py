@@ -31,6 +31,7 @@ from icfqueue.cli.shell.folding import say
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
+    help="Lines for people, or JSON for programs.",
 )
 @click.option("--credential", metavar="NAME", help="DataLad credential for the store.")
 @where_options
@@ -72,7 +73,7 @@ def verify(
                 _tell_difference(found)
             count = sum(line["good"] for line in report["visits"])
             all_of_them = len(report["visits"])
-            click.echo(f"{project}: {count} of {all_of_them} visits as they should be")
+            say(f"{project}: {count} of {all_of_them} visits as they should be")
         return 3 if report["unreachable"] else int(not report["good"])
 
 

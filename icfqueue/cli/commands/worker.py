@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
     default="info",
     show_default=True,
+    help="How much the workers write into their log.",
 )
 @log_format_option
 @where_options

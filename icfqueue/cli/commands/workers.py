@@ -40,6 +40,7 @@ COLUMNS = (
     type=click.Choice(["table", "json"]),
     default="table",
     show_default=True,
+    help="A table for people, or JSON for programs.",
 )
 @where_options
 def workers(form: str, **where: Any) -> int:

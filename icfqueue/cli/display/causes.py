@@ -73,7 +73,7 @@ def causes(
             found.append(Line(cell(" ".join(group.message.split())), INDENT))
         hint = _AND_RETRY.sub("", group.hint) if group.retry_helps else group.hint
         if hint and hint != group.remedy:
-            found.append(to_paste(whole(hint), INDENT, "dim"))
+            found.append(Line(cell(whole(hint), "dim"), INDENT))
         if group.retry_helps:
             word = "now" if group.transient else "then"
             command = _retry(group, project, run_again=run_again)

@@ -23,6 +23,9 @@ GAP = 2
 INDENT = 2
 """Blanks before what goes on below a row."""
 
+MOST = 0.5
+"""Share of the rows for which a table is made."""
+
 PROSE = 30
 """Characters of a column in which prose is still easy to read."""
 
@@ -102,7 +105,7 @@ class Layout:
         self.columns = columns
         self.room = room
         self._lengths = [
-            {cells(row[place]) for row in rows} for place in range(len(columns))
+            [cells(row[place]) for row in rows] for place in range(len(columns))
         ]
         self.widths = [self._width(place) for place in range(len(columns))]
         self.below: list[int] = []
@@ -133,22 +136,30 @@ class Layout:
         if self.columns[last].prose:
             self.widths[last] = min(self.widths[last], PROSE)
         self._choose(room)
+        # If but a few rows are too long, the others need not suffer for it.
+        self._shrink(room, MOST)
         for place in [one for one in self.chosen if self._may_go_below(one)]:
             if self._taken() > room:
                 self.below.append(place)
                 self.widths[place] = 0
                 self._choose(room)
-        for place in self.chosen:
-            others = self._taken() - self.widths[place]
-            if others + self.widths[place] > room:
-                head = cells(self.columns[place].head)
-                fit = [one for one in self._lengths[place] if one <= room - others]
-                self.widths[place] = max([head, *fit])
+        self._shrink(room, 0)
         # There may be room again for others.
         self._choose(room)
         if last in self.chosen and self.columns[last].prose:
             others = self._taken() - self.widths[last]
             self.widths[last] = max(self.widths[last], room - others)
+
+    def _shrink(self, room: int, share: float) -> None:
+        """Have ids that are too long stand alone, if at least a share of them is not."""
+        for place in self.chosen:
+            others = self._taken() - self.widths[place]
+            if others + self.widths[place] <= room or self._may_go_below(place):
+                continue
+            lengths = [one for one in self._lengths[place] if one]
+            fit = [one for one in lengths if one <= room - others]
+            if len(fit) >= share * len(lengths):
+                self.widths[place] = max([cells(self.columns[place].head), *fit])
 
     def _choose(self, room: int) -> None:
         weights = [column.importance for column in self.columns]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +11,7 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import Segment
 from rich.text import Text
 
-from icfqueue.cli.shell.colours import colours
+from icfqueue.cli.shell.colours import DUMB, colours
 from icfqueue.cli.shell.folding import fold
 from icfqueue.core.plain_text import escaped
 from icfqueue.ledger.record import State
@@ -42,7 +43,8 @@ def console(*, stderr: bool = False) -> Console:
     is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
     system: Literal["auto", "standard"] | None = None
     if wished or (wished is None and is_terminal):
-        system = "auto" if is_terminal else "standard"
+        dumb = os.environ.get("TERM") in DUMB
+        system = "auto" if is_terminal and not dumb else "standard"
     return Console(
         stderr=stderr,
         width=None if is_terminal else WIDE,

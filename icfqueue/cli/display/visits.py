@@ -135,7 +135,7 @@ def _error_alone(record: Record) -> list[RenderableType]:
     head.append(cell(f"  ({error['kind']} {error['type']} in {error['step']})", "dim"))
     parts: list[RenderableType] = [Text(), Line(head), Line(cell(error["message"]))]
     if error["hint"]:
-        parts.append(to_paste(whole(error["hint"])))
+        parts.append(Line(cell(whole(error["hint"]))))
     said = "icfqueue retry" in error["hint"]
     if record.state == State.FAILED and cause not in NOT_BY_RETRY and not said:
         command = ours("retry", record.visit.project, record.visit.id)

@@ -13,14 +13,23 @@ import click
 from icfqueue.cli.shell.colours import colours
 from icfqueue.core.plain_text import escaped
 
+_BREAKABLE = re.compile(r"[!-~]+|.")
+"""A part of an id or a path, or another sign."""
+
 USUAL = 80
 """Characters of a line where a terminal does not say how many it has."""
+
+_PROGRAMS = (
+    "icfqueue|datalad|git|pip|mv|mkdir|chmod|chgrp|rm|tar|umask"
+    "|gunzip|bunzip2|unxz|unzstd|unlz4|unzip|uncompress"
+)
+"""Those that remedies name without quotes."""
 
 _COMMAND = re.compile(
     # A quote after a letter is an apostrophe.
     r"(?:[(\[]*(?:`[^`]+`|(?<!\w)'[^']+'(?!\w)))[^\s`']*"
     # Without quotes a command goes on to the end, as in "get it again: mv a b && gunzip b".
-    r"|(?:(?<=: )|^)(?:icfqueue|pip|mv|mkdir|chmod|chgrp|rm|git|datalad|tar) (?!.*`).*$"
+    rf"|(?:(?<=: )|^)(?:{_PROGRAMS}) (?=[a-z0/'.~-])(?!.*`).*$"
     r"|\S+"
 )
 """What stays in one line: a command, else a word."""
@@ -59,7 +68,8 @@ def _pieces(match: re.Match[str], room: int) -> Iterator[tuple[int, int]]:
     if word.isascii() or " " in word or cells(word) <= room:
         yield start, end
     else:
-        yield from ((place, place + 1) for place in range(start, end))
+        for piece in _BREAKABLE.finditer(match.string, start, end):
+            yield piece.span()
 
 
 def folded(text: str, room: int) -> list[str]:
@@ -79,7 +89,13 @@ def lines_for(text: str, where: TextIO, indent: int = 0) -> str:
     room = width_of_terminal(where)
     several = text.splitlines() or [""]
     if room is not None:
-        several = [one for line in several for one in folded(line, max(1, room - indent))]
+        room = max(1, room - indent)
+        # What has room stays as it is, with blanks at its begin.
+        several = [
+            one
+            for line in several
+            for one in ([line] if cells(line) <= room else folded(line, room))
+        ]
     return "\n".join(margin + line for line in several)
 
 

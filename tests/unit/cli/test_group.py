@@ -47,6 +47,24 @@ def test_every_command_says_what_it_does(name: str) -> None:
         assert done.stdout.startswith(f"Usage: cli {name}")
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_says_what_it_does(name: str) -> None:
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    options = [one for one in command.params if isinstance(one, click.Option)]
+    assert not [one.name for one in options if not one.help]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_has_an_example_and_fits_80_columns(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = CliRunner().invoke(cli, [name, "--help"]).stdout.splitlines()
+    assert any(line.startswith(f"    icfqueue {name}") for line in lines)
+    assert max(map(len, lines)) <= 80
+
+
 def test_the_version_is_that_of_the_package() -> None:
     done = CliRunner().invoke(cli, ["--version"])
     assert done.stdout == f"icfqueue, version {__version__}\n"

@@ -39,6 +39,7 @@ def test_at_a_terminal_prose_has_lines_of_its_own(
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("NO_COLOR", "1")
     rows.print_table(HEADS, LINES)
     assert printed(capsys)[:4] == [
         "visit     images  description",

@@ -131,7 +131,7 @@ def test_one_store_may_have_another_path_on_each_machine() -> None:
 def test_a_full_disk_is_an_error() -> None:
     found = told(a_sign(1), a_sign(2, disk_free=GB // 2))["free disk"]
     assert found.bad
-    assert "0.5 GB for node02:7" in found.found
+    assert "500.0 MB for node02:7" in found.found
 
 
 def test_versions_of_a_worker_that_has_just_started_are_not_compared() -> None:

@@ -35,6 +35,7 @@ class Tty(io.StringIO):
         ("again: mkdir -p a && rm b", ["again:", "mkdir -p a && rm b"]),
         ("v" * 30 + " w", ["v" * 30, "w"]),
         ("档案结束于成员内部", ["档案结束于", "成员内部"]),
+        ("sub-0001-0002/档案结束", ["sub-0001-0002/", "档案结束"]),
     ],
 )
 def test_words_and_commands_stay_whole(text: str, lines: list[str]) -> None:
@@ -50,7 +51,7 @@ def test_only_at_a_terminal_are_there_more_lines(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("COLUMNS", "12")
     assert lines_for("one two three", Tty(), 2) == "  one two\n  three"
     assert lines_for("one two three", io.StringIO(), 2) == "  one two three"
-    assert lines_for("one\ntwo", Tty()) == "one\ntwo"
+    assert lines_for("one\n  two", Tty()) == "one\n  two"
 
 
 @pytest.mark.parametrize(
