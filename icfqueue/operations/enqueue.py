@@ -123,7 +123,7 @@ class Producer:
     def _tarball_differs(self, visit: Visit, found: Record, options: Options) -> str:
         here = self.store.fingerprint(self.store.path(visit, visit.tarball))
         if options.store_url != found.options.store_url:
-            return "the dataset is to name another store URL"
+            return "its dataset names another store URL"
         if here and here.size != found.tar_bytes:
             return "the tarball has changed"
         if here and here != found.fingerprint:

@@ -7,6 +7,7 @@ and many visits.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -98,12 +99,18 @@ def icfqueue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Icfqueue]:
     folder = tmp_path_factory.mktemp("widths") / "store"
     (folder / PROJECT).mkdir(parents=True)
     with Valkey() as broker:
-        _fill(Store(folder), RedisLedger(broker.client()))
+        ledger = RedisLedger(broker.client())
+        _fill(Store(folder), ledger)
         more = {
             "ICFQUEUE_BROKER_URL": broker.url,
             "ICFQUEUE_STORE_URL": "http://127.0.0.1:9",
         }
+        ends = threading.Event()
+        alive = threading.Thread(target=_live, args=(ledger, ends))
+        alive.start()
         yield Icfqueue(folder, more)
+        ends.set()
+        alive.join()
 
 
 def _fill(store: Store, ledger: RedisLedger) -> None:
@@ -114,6 +121,13 @@ def _fill(store: Store, ledger: RedisLedger) -> None:
         state = states[number % len(states)]
         found.append(replace(a_record(state), visit=Visit(PROJECT, name)))
     assert all(ledger.put_many([(None, one) for one in found]))
+    for one in failed:
+        write_metadata(store, one, SeriesDescription=DESCRIPTION, SeriesNumber=1)
+    study.add_visits(store, PROJECT, failed, "https://x", Settings(store_dir=store.root))
+
+
+def _live(ledger: RedisLedger, ends: threading.Event) -> None:
+    """Say that the worker lives, until the end: after half a minute it would be gone."""
     now = ledger.now()
     job = JobSign(
         project=PROJECT, visit=FAILED[0], step="fetch", since=now, bytes=2_500_000
@@ -129,9 +143,8 @@ def _fill(store: Store, ledger: RedisLedger) -> None:
         jobs=(job, job),
     )
     ledger.roster.say(sign)
-    for one in failed:
-        write_metadata(store, one, SeriesDescription=DESCRIPTION, SeriesNumber=1)
-    study.add_visits(store, PROJECT, failed, "https://x", Settings(store_dir=store.root))
+    while not ends.wait(2):
+        ledger.roster.say(sign)
 
 
 def without_blanks(text: str) -> str:
@@ -193,6 +206,15 @@ def test_a_pipe_has_colours_if_they_are_forced_and_no_line_is_broken(
         assert same[0] == same[1]
     said = icfqueue("status", PROJECT, "--all").stdout.splitlines()
     assert f"  cut: {ERRORS[0]}" in said
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_verbose_says_where_all_is_beside_what_is_printed(
+    icfqueue: Icfqueue, name: str
+) -> None:
+    said = icfqueue(*COMMANDS[name].words, "-v").stderr
+    where = "settings files: " if name == "config" else f"store directory {icfqueue.store}"
+    assert where in said
 
 
 @pytest.mark.parametrize("name", COMMANDS)

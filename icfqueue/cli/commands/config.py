@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 import click
 
 from icfqueue.cli.options import where_options
+from icfqueue.cli.shell.folding import say
+from icfqueue.cli.shell.loudness import verbose
 
 if TYPE_CHECKING:
     from icfqueue.core.settings import Explained
@@ -38,8 +40,12 @@ def config(what: str, form: str, *, changed: bool, **where: Any) -> int:
     """
     del what
     from icfqueue.cli.session import given_settings
+    from icfqueue.core.configured.sources import config_files
     from icfqueue.core.settings import DEFAULT, explain
 
+    if verbose():
+        files = ", ".join(str(path.absolute()) for path in config_files())
+        say(f"settings files: {files or 'none'}", err=True)
     found = [
         one
         for one in explain(**given_settings(where))

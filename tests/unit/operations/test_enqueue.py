@@ -173,7 +173,7 @@ def test_a_complete_visit_is_up_to_date_until_something_is_missing(
         with without(name):
             assert plan(in_process_queue, done).why == "the dataset is missing"
     assert plan(in_process_queue, done, store_url="https://other").why.startswith(
-        "the dataset is to"
+        "its dataset names another"
     )
     assert (
         plan(in_process_queue, done, remove_tarball=True).why
