@@ -69,7 +69,7 @@ def run_and_watch(opened: Session, project: str, force: WorkerProcess) -> int:
         _stop(force)
         left = summary(opened.ledger, project)
         say(
-            f"Stopped with {left.counts[State.DONE]} of {left.visits} visits done. "
+            f"Stopped with {left.counts[State.DONE]} of {left.visits} visits done.\n"
             f"To go on: {this_again('run', project)}",
             err=True,
         )

@@ -134,7 +134,7 @@ def test_ctrl_c_stops_in_order_and_says_how_to_go_on(
     assert workers.calls == ["start", "stop"]
     said = capsys.readouterr().err
     assert "Stopping: what runs may finish" in said
-    assert "Stopped with 0 of 1 visits done. To go on: icfqueue run study_1" in said
+    assert "Stopped with 0 of 1 visits done.\nTo go on: icfqueue run study_1" in said
 
 
 def test_a_second_ctrl_c_ends_at_once(
