@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from icfqueue.cli.options import where_options
+from icfqueue.cli.options import format_option, where_options
 from icfqueue.cli.shell.folding import say
 from icfqueue.cli.shell.loudness import verbose
 
@@ -22,14 +22,7 @@ MASK = "…"
 
 @click.command()
 @click.argument("what", type=click.Choice(["show"]))
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="A table for people, or JSON for programs.",
-)
+@format_option("table", "json")
 @click.option("--changed", is_flag=True, help="Only what differs from the defaults.")
 @where_options
 def config(what: str, form: str, *, changed: bool, **where: Any) -> int:

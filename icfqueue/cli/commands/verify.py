@@ -7,7 +7,12 @@ from typing import Any
 
 import click
 
-from icfqueue.cli.options import visit_arguments, where_options
+from icfqueue.cli.options import (
+    credential_option,
+    format_option,
+    visit_arguments,
+    where_options,
+)
 from icfqueue.cli.session import session
 from icfqueue.cli.shell.again import whole
 from icfqueue.cli.shell.folding import say
@@ -25,15 +30,8 @@ from icfqueue.cli.shell.folding import say
 @click.option(
     "--audit-only", is_flag=True, help="Compare what is recorded; clone and get nothing."
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="Lines for people, or JSON for programs.",
-)
-@click.option("--credential", metavar="NAME", help="DataLad credential for the store.")
+@format_option("text", "json")
+@credential_option
 @where_options
 def verify(
     project: str,

@@ -9,7 +9,7 @@ import click
 
 from icfqueue.cli.display.amounts import amount
 from icfqueue.cli.display.fitting import Column
-from icfqueue.cli.options import where_options
+from icfqueue.cli.options import format_option, where_options
 from icfqueue.cli.planning import counted
 from icfqueue.cli.session import session
 from icfqueue.cli.shell.folding import say
@@ -34,14 +34,7 @@ COLUMNS = (
 
 
 @click.command()
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="A table for people, or JSON for programs.",
-)
+@format_option("table", "json")
 @where_options
 def workers(form: str, **where: Any) -> int:
     """Tell which workers live: where, since when, and what each is doing.
