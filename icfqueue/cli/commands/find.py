@@ -31,7 +31,7 @@ def find(expression: str, project: str | None, form: str, **where: Any) -> int:
 
     Each visit is printed with the command that clones it. All projects of the store
     directory are searched that have a catalog. The exit code is 1 if a project could
-    not be searched.
+    not be searched. A search that takes longer than a minute is given up.
     """
     from icfqueue.cli import rows
     from icfqueue.cli.shell.folding import say
@@ -62,7 +62,7 @@ def find(expression: str, project: str | None, form: str, **where: Any) -> int:
     else:
         say("no visit has such a series")
     for name in told.without:
-        said = f"{name} was left out: it has no table of its series yet"
+        said = f"{name} was left out: its table of series is missing or damaged"
         say(said, err=True)
         say(f"icfqueue catalog {name}", 2, err=True)
     for name in told.closed:
