@@ -6,6 +6,7 @@ quoted as the format of the file asks. The same arguments give the same bytes.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import shlex
@@ -23,6 +24,9 @@ from icfqueue.pipeline.heartbeat import LAST_WORD
 
 MARGIN = 30
 """Seconds beyond what a worker takes to stop, before it is killed."""
+
+MOST_ELEMENTS = 1000
+"""Elements of a job array that Slurm takes where nobody raised its ``MaxArraySize``."""
 
 COMPOSE_PROCESSES = {"fetch": 2, "index": 4, "export": 2, "catalog": 1}
 """Of the worker of each queue, where all are on one machine."""
@@ -74,6 +78,12 @@ class Place:
 
     def cautions(self, kind: str) -> Iterator[str]:
         """Yield what makes workers fail that are started by files of this kind."""
+        if kind == "compose":
+            if self.broker:
+                yield (
+                    f"note: compose brings a broker of its own; {self.broker} is not used"
+                )
+            return
         parts = urlsplit(self.broker or "")
         host = parts.hostname or ""
         near = host in {"", "localhost", "::1"} or host.startswith("127.")
@@ -128,10 +138,10 @@ def slurm(place: Place, plan: Plan) -> list[File]:
         _made(
             "worker.slurm",
             f"worker{_suffix(group)}.slurm",
+            submit=_submit(f"worker{_suffix(group)}.slurm", arrays(group, plan.waves)),
             words=_comment(plan.words),
             job=f"icfqueue{_suffix(group)}",
-            array=f"1-{group.workers * plan.waves}"
-            + (f"%{group.workers}" if plan.waves > 1 else ""),
+            array=arrays(group, plan.waves)[0],
             processes=str(group.processes),
             memory=f"{_mebibytes(group)}M",
             time=clock(plan.seconds),
@@ -144,6 +154,43 @@ def slurm(place: Place, plan: Plan) -> list[File]:
         )
         for group in plan.groups
     ]
+
+
+def arrays(group: Group, waves: int) -> list[str]:
+    """Return the job arrays of a group as ``--array`` has them, the largest first.
+
+    Raises
+    ------
+    UsageError
+        The workers that follow one another are more than an array has elements.
+    """
+    if waves > MOST_ELEMENTS:
+        raise UsageError(
+            f"--walltime: {waves:,} workers would follow one another",
+            hint=f"give each more time: at most {MOST_ELEMENTS:,} may",
+        )
+    most = MOST_ELEMENTS // waves
+    full, rest = divmod(group.workers, most)
+    return [
+        f"1-{workers * waves}" + (f"%{workers}" if waves > 1 else "")
+        for workers in [most] * full + [rest] * (rest > 0)
+    ]
+
+
+def _submit(file: str, wanted: list[str]) -> str:
+    """Return the commands that submit a script as so many job arrays."""
+    first = [array for array in wanted if array == wanted[0]]
+    sbatch = f"sbatch {file}"
+    if len(first) > 1:
+        sbatch = f"for part in $(seq {len(first)}); do {sbatch}; done"
+    lines = [sbatch, *(f"sbatch --array={array} {file}" for array in wanted[len(first) :])]
+    commands = "".join(f"#   {line}\n" for line in lines)
+    if len(wanted) == 1:
+        return commands
+    return (
+        f"{commands}# Several, for Slurm takes {MOST_ELEMENTS:,} elements unless told "
+        "otherwise\n# (scontrol show config | grep MaxArraySize).\n"
+    )
 
 
 def htcondor(place: Place, plan: Plan) -> list[File]:
@@ -173,6 +220,8 @@ def htcondor(place: Place, plan: Plan) -> list[File]:
 def systemd(place: Place, plan: Plan) -> list[File]:
     """Return for each group a unit of a user and one of the system."""
     made = []
+    several = any(group.workers > 1 for group in plan.groups)
+    variables = _with_broker(place) if several else list(place.variables())
     for kind in ("user", "system"):
         for group in plan.groups:
             unit = f"icfqueue-worker{_suffix(group)}"
@@ -187,7 +236,7 @@ def systemd(place: Place, plan: Plan) -> list[File]:
                     else f"each of {group.workers} machines",
                     variables="\n".join(
                         f"Environment={_systemd(f'{name}={value}')}"
-                        for name, value in place.variables()
+                        for name, value in variables
                     ),
                     # Here '$' begins a name, too (systemd.service(5)).
                     program=_systemd(place.program).replace("$", "$$"),
@@ -213,7 +262,7 @@ def apptainer(place: Place, plan: Plan) -> list[File]:
                 if len(plan.groups) == 1
                 else f"{group.workers} of the nodes",
                 "variables": variables,
-                "store": shlex.quote(place.store_dir),
+                "binds": " ".join(f"--bind {shlex.quote(path)}" for path in _binds(place)),
                 "processes": str(group.processes),
                 "queues": ",".join(group.queues),
             },
@@ -245,6 +294,8 @@ def compose(place: Place, plan: Plan) -> list[File]:
             "compose.yaml",
             "compose.yaml",
             words=_comment(plan.words),
+            store=_compose_path(place.store_dir),
+            enqueuer=plan.groups[0].name or "worker",
             store_url=_compose(place.settings.store_url),
             stop=str(place.stop),
             workers="".join(workers),
@@ -269,6 +320,18 @@ def _with_broker(place: Place) -> list[tuple[str, str]]:
             hint="--broker redis://icfqueue-worker@HOST:6379/0 (ops/valkey/valkey.conf)",
         )
     return list(place.variables())
+
+
+def _binds(place: Place) -> list[str]:
+    """Return what an image's workers must see of the machine."""
+    paths = [place.store_dir]
+    if place.settings.broker_ca_file:
+        paths.append(str(place.settings.broker_ca_file.absolute()))
+    for path in paths:
+        if set(path) & set(":,"):
+            # Both part the words of the option (apptainer-run(1)).
+            raise UsageError(f"--bind of Apptainer has no ':' and no ',' in a path: {path}")
+    return paths
 
 
 def _suffix(group: Group) -> str:
@@ -308,6 +371,21 @@ def _systemd(text: str) -> str:
 def _compose(url: str) -> str:
     """Quote a URL within the default of a variable (compose specification), in YAML."""
     return quote(url, safe=":/%@[]!&()*+,;=~")
+
+
+def _compose_path(path: str) -> str:
+    """Return the default of ``ICFQUEUE_STORE``, in YAML.
+
+    Raises
+    ------
+    UsageError
+        There is a brace in it, which would end the default.
+    """
+    if "}" in path:
+        raise UsageError(f"compose.yaml cannot name {path}, for there is a '}}' in it")
+    # What JSON quotes is quoted for YAML, too; '$$' is a dollar sign of compose.
+    dollars = path.replace("$", "$$")
+    return json.dumps(f"${{ICFQUEUE_STORE:-{dollars}}}", ensure_ascii=False)
 
 
 def _made(template: str, path: str, **values: str) -> File:

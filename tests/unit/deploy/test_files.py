@@ -138,6 +138,78 @@ def test_where_workers_are_followed_by_others_so_many_work_at_a_time() -> None:
     assert f"max_materialize = {count}\nqueue {3 * count}\n" in condor.text
 
 
+@pytest.mark.parametrize(
+    ("workers", "waves"), [(1, 1), (1000, 1), (1001, 1), (2500, 1), (701, 5), (3, 900)]
+)
+def test_slurms_arrays_have_as_many_elements_as_it_takes(
+    workers: int, waves: int, tmp_path: Path
+) -> None:
+    """The commands in the head submit all of them, no array of more than a thousand."""
+    wanted = replace(plan.plain(workers, 4, QUEUES, 600.0), waves=waves)
+    (file,) = files.slurm(place(), wanted)
+    (tmp_path / file.path).write_text(file.text)
+    commands = [line[4:] for line in file.text.splitlines() if line.startswith("#   ")]
+    # The option comes before what the script itself says (sbatch(1)).
+    told = subprocess.run(
+        [
+            *("bash", "-ec"),
+            'sbatch() { case "$1" in --array=*) echo "${1#--array=}";; '
+            "*) sed -n 's/^#SBATCH --array=//p' \"$1\";; esac; }\n" + "\n".join(commands),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    arrays = [re.fullmatch(r"1-(\d+)(?:%(\d+))?", one) for one in told.stdout.split()]
+    elements = [int(one[1]) for one in arrays if one]
+    assert sum(elements) == workers * waves
+    assert max(elements) <= 1000
+    if waves > 1:
+        assert sum(int(one[2]) for one in arrays if one) == workers
+    assert ("MaxArraySize" in file.text) is (len(elements) > 1)
+
+
+def test_workers_that_follow_one_another_without_end_are_refused() -> None:
+    with pytest.raises(UsageError, match="1,001 workers would follow one another"):
+        files.arrays(ONE.groups[0], 1001)
+
+
+def test_htcondor_shows_others_no_password_and_starts_a_failed_worker_again() -> None:
+    (file,) = files.htcondor(place(), ONE)
+    handed_on = re.search(r"^getenv\s*=\s*(.*)$", file.text, re.MULTILINE)
+    assert handed_on
+    assert "PASSWORD" not in handed_on[1]
+    assert re.search(r"^max_retries\s*=\s*5$", file.text, re.MULTILINE)
+
+
+def test_apptainers_workers_see_the_certificate_too() -> None:
+    (file,) = files.apptainer(place(broker_ca_file=Path("/etc/icf/ca.pem")), ONE)
+    assert "--bind /data/icf --bind /etc/icf/ca.pem icfqueue.sif" in file.text
+    with pytest.raises(UsageError, match="no ':'"):
+        files.apptainer(place("/data/a:b"), ONE)
+
+
+@pytest.mark.parametrize(
+    ("path", "default"),
+    [("/data/icf", "/data/icf"), ('/data/my "store": $x', '/data/my "store": $$x')],
+)
+def test_compose_takes_the_store_of_the_command_unless_told_otherwise(
+    path: str, default: str
+) -> None:
+    (file,) = files.compose(place(path), ONE)
+    (volume,) = yaml.safe_load(file.text)["x-service"]["volumes"]
+    assert volume["source"] == f"${{ICFQUEUE_STORE:-{default}}}"
+    with pytest.raises(UsageError, match="cannot name"):
+        files.compose(place("/data/{a}"), ONE)
+
+
+def test_compose_says_that_it_has_a_broker_of_its_own() -> None:
+    (said,) = place().cautions("compose")
+    assert "broker.example.org:6379/0 is not used" in said
+    assert PASSWORD not in said
+
+
 def test_the_environment_of_htcondor_is_quoted() -> None:
     (file,) = files.htcondor(place("""/data/it's "my" store"""), ONE)
     found = re.search(r'^environment\s*=\s*"(.*)"$', file.text, re.MULTILINE)
@@ -182,6 +254,8 @@ def test_workers_on_other_machines_need_a_broker() -> None:
         with pytest.raises(UsageError, match="need a broker") as found:
             files.KINDS[kind](alone, ONE)
         assert "--broker redis://" in found.value.hint
+    with pytest.raises(UsageError, match="need a broker"):
+        files.systemd(alone, plan.plain(2, 4, QUEUES, 600.0))
     assert files.systemd(alone, ONE)
     assert files.compose(alone, ONE)
 
