@@ -243,7 +243,7 @@ def notify_options(function: F) -> F:
                 "--notify",
                 metavar="URL",
                 help="POST a JSON message there when a visit fails, and when the project "
-                "drains or stalls.",
+                "drains or stalls. If the address is a secret, use the setting notify.",
             ),
             click.option(
                 "--exec",
