@@ -10,20 +10,14 @@ import json
 import math
 import re
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import quote
 
-from icfqueue.broker.connection import configured
 from icfqueue.core.errors import UsageError
-from icfqueue.core.settings import Settings
+from icfqueue.deploy.place import Place
 from icfqueue.deploy.plan import Group, Plan, clock
-from icfqueue.pipeline.heartbeat import LAST_WORD
-
-MARGIN = 30
-"""Seconds beyond what a worker takes to stop, before it is killed."""
 
 MOST_ELEMENTS = 1000
 """Elements of a job array that Slurm takes where nobody raised its ``MaxArraySize``."""
@@ -38,98 +32,6 @@ class File:
 
     path: str
     text: str
-
-
-@dataclass(frozen=True)
-class Place:
-    """What the files name.
-
-    Attributes
-    ----------
-    settings
-        Broker and store.
-    program
-        Path of ``icfqueue`` on the machines of the workers.
-    """
-
-    settings: Settings
-    program: str
-
-    @property
-    def store_dir(self) -> str:
-        """The store directory, from the top."""
-        return str(Path(self.settings.store_dir).absolute())
-
-    @property
-    def broker(self) -> str | None:
-        """The broker's address with its user and without a password."""
-        broker = configured(self.settings)
-        if broker is None:
-            return None
-        parts = urlsplit(broker.url)
-        login, _, host = parts.netloc.rpartition("@")
-        user = login.partition(":")[0]
-        netloc = f"{user}@{host}" if user else host
-        # redis-py takes a password from there, too.
-        asked = [pair for pair in parse_qsl(parts.query, True) if pair[0] != "password"]
-        query = f"?{urlencode(asked)}" if asked else ""
-        # Not by urlunsplit, which leaves out the slashes before a socket.
-        return f"{parts.scheme}://{netloc}{parts.path}{query}"
-
-    def cautions(self, kind: str) -> Iterator[str]:
-        """Yield what makes workers fail that are started by files of this kind."""
-        if kind == "compose":
-            if self.broker:
-                yield (
-                    f"note: compose brings a broker of its own; {self.broker} is not used"
-                )
-            return
-        parts = urlsplit(self.broker or "")
-        host = parts.hostname or ""
-        near = host in {"", "localhost", "::1"} or host.startswith("127.")
-        if self.broker and near and kind in {"slurm", "htcondor", "apptainer"}:
-            yield (
-                f"caution: other machines do not reach the broker at {self.broker}; name "
-                "it as they do, with --broker redis://icfqueue-worker@HOST:6379/0"
-            )
-        if (parts.username or "").removeprefix("icfqueue-") in {
-            "producer",
-            "reader",
-            "monitor",
-        }:
-            yield (
-                f"caution: the broker's user {parts.username} may take no work; that of "
-                "workers is icfqueue-worker"
-            )
-
-    @property
-    def stop(self) -> int:
-        """Seconds that a worker is given to hand over what it has."""
-        return math.ceil(self.settings.grace + LAST_WORD + MARGIN)
-
-    def variables(self) -> Iterator[tuple[str, str]]:
-        """Yield what the workers' environment tells them; no password is among it."""
-        yield "ICFQUEUE_STORE_DIR", self.store_dir
-        yield "ICFQUEUE_STORE_URL", self.settings.store_url
-        if self.broker:
-            yield "ICFQUEUE_BROKER_URL", self.broker
-        if self.settings.broker_ca_file:
-            yield "ICFQUEUE_BROKER_CA_FILE", str(self.settings.broker_ca_file.absolute())
-        if self.settings.credential:
-            yield "ICFQUEUE_CREDENTIAL", self.settings.credential
-
-
-def check_for_files(place: Place) -> None:
-    """Raise if a value cannot stand in a line of a file.
-
-    Raises
-    ------
-    UsageError
-        There is a line's end, or another sign that is not printed, in it.
-    """
-    for name, value in (*place.variables(), ("--program", place.program)):
-        if not value.isprintable():
-            raise UsageError(f"{name}: {value!r} cannot stand in a file")
 
 
 def slurm(place: Place, plan: Plan) -> list[File]:
@@ -297,6 +199,12 @@ def compose(place: Place, plan: Plan) -> list[File]:
             store=_compose_path(place.store_dir),
             enqueuer=plan.groups[0].name or "worker",
             store_url=_compose(place.settings.store_url),
+            more="".join(
+                f"    {name}: {json.dumps(value.replace('$', '$$'))}\n"
+                for name, value in place.others()
+                # A file of this machine, which no container sees.
+                if name != "ICFQUEUE_CATALOG_LOGO"
+            ),
             stop=str(place.stop),
             workers="".join(workers),
         )
@@ -324,9 +232,8 @@ def _with_broker(place: Place) -> list[tuple[str, str]]:
 
 def _binds(place: Place) -> list[str]:
     """Return what an image's workers must see of the machine."""
-    paths = [place.store_dir]
-    if place.settings.broker_ca_file:
-        paths.append(str(place.settings.broker_ca_file.absolute()))
+    files = (place.settings.broker_ca_file, place.settings.catalog_logo)
+    paths = [place.store_dir, *(str(file.absolute()) for file in files if file)]
     for path in paths:
         if set(path) & set(":,"):
             # Both part the words of the option (apptainer-run(1)).

@@ -143,7 +143,7 @@ def deploy(kind: str, output: Path | None, **asked: Any) -> int:
     compose (all on one machine).
     """
     from icfqueue.deploy.files import KINDS as MAKERS
-    from icfqueue.deploy.files import Place, check_for_files
+    from icfqueue.deploy.place import Place, check_for_files
 
     place = Place(load_settings(asked), _program(asked["program"]))
     check_for_files(place)

@@ -16,8 +16,8 @@ from icfqueue.core.errors import UsageError
 from icfqueue.core.settings import Secret, Settings
 from icfqueue.core.steps import QUEUES
 from icfqueue.deploy import files, plan
-from icfqueue.deploy.files import Place
 from icfqueue.deploy.model import Site
+from icfqueue.deploy.place import Place
 
 ODD = """/data/it's "my" store $HOME `id` %h \\ ;x"""
 PASSWORD = "hunter2"
@@ -47,44 +47,6 @@ def test_no_password_is_in_a_file_and_the_same_words_give_the_same_bytes(
         assert not re.search(r"@\w+@", file.text.replace("worker@broker", ""))
         assert file.text.endswith("\n")
         assert not re.search(r"[ \t]$", file.text, re.MULTILINE)
-
-
-def test_the_user_of_the_broker_stays_in_its_address() -> None:
-    assert place().broker == "redis://me@broker.example.org:6379/0"
-    bare = Settings(broker_url=Secret("rediss://broker.example.org/1"))
-    assert Place(bare, "x").broker == "rediss://broker.example.org/1"
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        (f"redis://h/0?password={PASSWORD}", "redis://h/0"),
-        (f"redis://u@h/0?db=1&password={PASSWORD}", "redis://u@h/0?db=1"),
-        ("unix:///run/icf/valkey.sock?db=0", "redis+socket:///run/icf/valkey.sock"),
-    ],
-)
-def test_a_password_or_a_socket_at_the_end_of_an_address_is_known(
-    url: str, shown: str
-) -> None:
-    """redis-py takes them from there."""
-    told = Place(Settings(broker_url=Secret(url)), "x").broker
-    assert told is not None
-    assert told.startswith(shown)
-    assert PASSWORD not in told
-
-
-@pytest.mark.parametrize(
-    ("url", "words"),
-    [
-        ("redis://127.0.0.1:6379/0", "do not reach the broker"),
-        ("redis://icfqueue-producer@h/0", "icfqueue-producer may take no work"),
-        ("redis://icfqueue-worker@h/0", ""),
-    ],
-)
-def test_what_would_keep_workers_from_working_is_told(url: str, words: str) -> None:
-    (said,) = [*Place(Settings(broker_url=Secret(url)), "x").cautions("slurm")] or [""]
-    assert words in said
-    assert bool(words) is bool(said)
 
 
 def test_htcondor_reads_no_name_of_its_own_out_of_a_path() -> None:
@@ -204,12 +166,6 @@ def test_compose_takes_the_store_of_the_command_unless_told_otherwise(
         files.compose(place("/data/{a}"), ONE)
 
 
-def test_compose_says_that_it_has_a_broker_of_its_own() -> None:
-    (said,) = place().cautions("compose")
-    assert "broker.example.org:6379/0 is not used" in said
-    assert PASSWORD not in said
-
-
 def test_the_environment_of_htcondor_is_quoted() -> None:
     (file,) = files.htcondor(place("""/data/it's "my" store"""), ONE)
     found = re.search(r'^environment\s*=\s*"(.*)"$', file.text, re.MULTILINE)
@@ -258,9 +214,3 @@ def test_workers_on_other_machines_need_a_broker() -> None:
         files.systemd(alone, plan.plain(2, 4, QUEUES, 600.0))
     assert files.systemd(alone, ONE)
     assert files.compose(alone, ONE)
-
-
-def test_what_cannot_stand_in_a_line_is_refused() -> None:
-    with pytest.raises(UsageError, match="ICFQUEUE_STORE_DIR"):
-        files.check_for_files(place("/data/x\nExecStartPre=/bin/evil"))
-    files.check_for_files(place(ODD))
