@@ -312,7 +312,8 @@ def notify_options(function: F) -> F:
                 "--notify",
                 metavar="URL",
                 help="POST a JSON message there when a visit fails, and when the project "
-                "is finished or stands still.",
+                "is finished or stands still. If the address is a secret, use the setting "
+                "notify.",
             ),
             click.option(
                 "--exec",

@@ -190,6 +190,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="Bytes of the disk that a download leaves free."),
     ] = 1 << 30
 
+    notify: Annotated[
+        Secret | None,
+        Meta(
+            description="Address that gets a JSON message by HTTP POST when a visit fails, "
+            "and when a project drains or stalls: `--notify`, but in no list of processes. "
+            "Sent by `run`, `status --wait` and `events --follow`."
+        ),
+    ] = None
+
     task_events: Annotated[
         bool,
         Meta(

@@ -97,7 +97,7 @@ class Record:
     queued_at
         When it was last enqueued.
     started_at, finished_at
-        When its first step began, and when it was done, failed or cancelled.
+        When work on it began since then, and when it was done, failed or cancelled.
     due
         When a waiting visit is tried again.
     began
@@ -264,6 +264,8 @@ def resumed(record: Record, now: float) -> Record:
         due=None,
         began=None,
         queued_at=now,
+        # As after being enqueued: times follow one another.
+        started_at=None,
         finished_at=None,
     )
     return changed.at(state=State.QUEUED, faults=0, crashes=0)

@@ -13,8 +13,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from icfqueue.core.settings import Settings
 from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.record import ACTIVE, State
+from icfqueue.overview.observer import Observer
+from icfqueue.overview.standstill import Standstill
 
 STALLED = 120.0
 """Seconds without an event and without a step at work after which a project stalls."""
@@ -50,6 +53,8 @@ class Watch:
 
     Parameters
     ----------
+    settings
+        Which store may be the reason that nothing moves.
     project
         The only one that is looked at; None: all.
     stalled
@@ -59,10 +64,12 @@ class Watch:
     def __init__(
         self,
         ledger: Ledger,
+        settings: Settings,
         project: str | None = None,
         stalled: float = STALLED,
     ) -> None:
         self._ledger = ledger
+        self._settings = settings
         self._project = project
         self._stalled = stalled
         self._last = ledger.events.now()
@@ -127,16 +134,14 @@ class Watch:
 
     def _standstill(self, name: str, counts: Mapping[State, int]) -> dict[str, Any]:
         """Return the message about a project that does not move."""
-        if self._ledger.roster.signs() or self._ledger.workers():
-            code, why = "still", "nothing has happened in it for a while"
-        else:
-            code, why = "workers", "no worker is running"
+        picture = Observer(self._ledger, name).look()
+        weightiest = Standstill(self._ledger, self._settings).reasons(picture)[0]
         return _message(
             "project.stalled",
             name,
             counts=_counts(counts),
-            code=code,
-            reason=why,
+            code=weightiest.code,
+            reason=weightiest.plain or weightiest.text,
             see=f"icfqueue status {name}",
         )
 

@@ -46,7 +46,7 @@ def config(what: str, form: str, *, changed: bool, **where: Any) -> int:
     ]
     if form == "json":
         shown = [
-            {"name": one.name, "value": masked(one.value), "source": one.source}
+            {"name": one.name, "value": as_shown(one), "source": one.source}
             for one in found
         ]
         click.echo(json.dumps(shown, indent=2))
@@ -63,11 +63,20 @@ def _print(found: list[Explained]) -> None:
 
     table = Columns([Column("setting"), Column("from"), Column("value", prose=True)])
     for one in found:
-        value = masked(one.value)
+        value = as_shown(one)
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         style = "dim" if one.source == DEFAULT else ""
         table.add(one.name, cell(one.source, style), cell(text, style))
     show(console(), table)
+
+
+def as_shown(one: Explained) -> Any:
+    """Return the value of a setting as it may be shown."""
+    if one.name == "notify" and one.value is not None:
+        # All behind the host may be a password.
+        parts = urlsplit(one.value.reveal())
+        return f"{parts.scheme}://{parts.hostname}/{MASK}" if parts.hostname else MASK
+    return masked(one.value)
 
 
 def masked(value: Any) -> Any:

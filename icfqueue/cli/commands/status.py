@@ -96,7 +96,7 @@ def status(
             if watch:
                 return _watch(opened, asked)
             code = tables.once(opened.ledger, asked, form)
-            _tell_nobody_works(opened, project)
+            _tell_of_workers(opened, project)
             return code
     except NothingYet as nothing:
         if project:
@@ -151,17 +151,25 @@ def _tell_refusal(opened: Session) -> None:
         say(found.remedy, 2, err=True)
 
 
-def _tell_nobody_works(opened: Session, project: str | None) -> None:
-    """Say so if there is work to be done and no worker to do it."""
+def _tell_of_workers(opened: Session, project: str | None) -> None:
+    """Say so if there is work to be done and no worker to do it, or those differ."""
+    from icfqueue.cli.shell.again import whole
     from icfqueue.operations.status import summary
+    from icfqueue.overview.fleet import other_bytes
 
+    signs = opened.ledger.roster.signs()
+    if differ := other_bytes(signs):
+        click.secho(f"Workers differ: {differ}.", fg="yellow", err=True)
+        click.echo(f"  {whole(COMPARED)}", err=True)
     # Workers of the release before are in the second list alone.
-    if opened.ledger.roster.signs() or opened.ledger.workers():
+    if signs or opened.ledger.workers():
         return
     projects = [project] if project else opened.ledger.projects()
     if any(not summary(opened.ledger, name).drained for name in projects):
         say(NOBODY, err=True, colour="yellow")
 
+
+COMPARED = "'icfqueue doctor --fleet' tells what helps"
 
 NOBODY = "No worker is running: start 'icfqueue worker', or use 'icfqueue run'."
 

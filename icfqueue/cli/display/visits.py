@@ -90,8 +90,7 @@ def visit_alone(record: Record) -> RenderableType:
     head = cell(f"{record.visit}  ")
     head.append(record.state.value, style=COLOURS[record.state])
     facts = {
-        "queued": status.iso(record.queued_at),
-        "started": status.iso(record.started_at),
+        **_begin(record),
         "finished": status.iso(record.finished_at),
         "next try": status.iso(record.due),
         "tarball": _exactly(record.tar_bytes),
@@ -116,6 +115,15 @@ def visit_alone(record: Record) -> RenderableType:
         tries, time = str(step.attempts or ""), _precisely(step.seconds)
         steps.add(name, state, tries, time, step.worker or "")
     return Group(Line(head), *told, Text(), steps, *_error_alone(record))
+
+
+def _begin(record: Record) -> dict[str, str | None]:
+    """Return when the visit was enqueued and begun, as these followed one another."""
+    queued, started = status.iso(record.queued_at), status.iso(record.started_at)
+    if started and queued and (record.started_at or 0.0) < (record.queued_at or 0.0):
+        # A release before this one kept the first begin of a visit that is tried again.
+        return {"first started": started, "queued again": queued}
+    return {"queued": queued, "started": started}
 
 
 def _error_line(record: Record) -> Text:

@@ -28,8 +28,10 @@ def notices(
     Parameters
     ----------
     url, command
-        What ``--notify`` and ``--exec`` were given.
+        What ``--notify`` and ``--exec`` were given; without the former the setting counts.
     """
+    if url is None and opened.settings.notify:
+        url = opened.settings.notify.reveal()
     if not url and not command:
         yield
         return
@@ -37,7 +39,7 @@ def notices(
     from icfqueue.monitoring.watch import Watch
 
     notifier = Notifier(url, command, partial(say, err=True, colour="yellow"))
-    watch = Watch(opened.ledger, project)
+    watch = Watch(opened.ledger, opened.settings, project)
     ends = threading.Event()
     thread = threading.Thread(target=_look, args=(watch, notifier, ends), daemon=True)
     thread.start()

@@ -8,6 +8,7 @@ import json
 
 import click
 import pytest
+from msgspec import structs
 from support.command_line import Commands
 from support.records import a_record, troubled_project
 from support.schema import check_status
@@ -82,6 +83,19 @@ def test_work_without_a_worker_is_told_of(icfqueue: Commands) -> None:
     icfqueue.ledger.roster.gone("host:1")
     icfqueue.ledger.worker_lives("of-an-older-release:1")
     assert icfqueue("status").err == ""
+
+
+def test_workers_that_would_write_other_deposits_are_told_of(icfqueue: Commands) -> None:
+    """For as long as they live; on standard error, so that no program reads it."""
+    for number in (1, 2):
+        sign = Sign(name=f"n{number}:1", host=f"n{number}", pid=1, since=0.0)
+        sign = structs.replace(sign, queues=("export",), sample=f"{number}" * 64)
+        icfqueue.ledger.roster.say(sign)
+    first, second = icfqueue("status", "study_1").err.splitlines()
+    assert first.startswith("Workers differ: sample 11111111 on n1:1; sample 22222222 on")
+    assert "doctor --fleet" in second
+    icfqueue.ledger.roster.gone("n2:1")
+    assert icfqueue("status", "study_1").err == ""
 
 
 def test_unknown_projects_and_visits_are_wrong_usage(icfqueue: Commands) -> None:

@@ -14,6 +14,7 @@ from support.records import NOW, a_record
 from icfqueue.core.errors import UsageError
 from icfqueue.ledger import record
 from icfqueue.ledger.record import State
+from icfqueue.monitoring.notify import Notifier
 
 
 def test_waiting_for_a_project_sends_its_end_to_a_program(
@@ -36,6 +37,33 @@ def test_waiting_for_a_project_sends_its_end_to_a_program(
     assert done.code == 0
     (message,) = [json.loads(line) for line in (tmp_path / "got").read_text().splitlines()]
     assert (message["event"], message["project"]) == ("project.drained", "study_1")
+
+
+def test_the_setting_sends_them_too_and_goes_to_no_program(
+    icfqueue: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By whatever command waits; one that does not is none the worse for it."""
+    got: list[tuple[str, str]] = []
+
+    def posted(self: Notifier, text: str) -> str:
+        got.append((self._url, json.loads(text)["event"]))
+        return ""
+
+    monkeypatch.setattr(Notifier, "_posted", posted)
+    monkeypatch.setenv("ICFQUEUE_NOTIFY", "https://hooks.example.org/geheim")
+    icfqueue.ledger.put_many([(None, a_record(State.QUEUED))])
+    assert icfqueue("status", "study_1").code == 0
+    assert got == []
+
+    def sleep(_: float) -> None:
+        visit = a_record(State.QUEUED).visit
+        icfqueue.ledger.update(visit, lambda found: record.cancelled(found, NOW))
+
+    monkeypatch.setattr("icfqueue.cli.commands.status._wait", lambda *_: sleep(0))
+    command = f"sh -c 'cat > /dev/null; env > {tmp_path}/env'"
+    assert icfqueue("status", "study_1", "--wait", "--exec", command).code == 0
+    assert got == [("https://hooks.example.org/geheim", "project.drained")]
+    assert "geheim" not in (tmp_path / "env").read_text()
 
 
 def test_they_go_with_waiting(icfqueue: Commands) -> None:
