@@ -85,6 +85,6 @@ class Asked:
         be named where there are no others.
         """
         needless = [] if self.others else ["visits", "visits_file"]
-        if not (self.names and self.others):
+        if self.visits is None or not self.others:
             needless.append("remote")
         return this_again("run", self.project, without=needless)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+import click
 import pytest
+from click.testing import CliRunner
 from support.records import a_record
 
 from icfqueue.cli.live import asked as module
 from icfqueue.cli.live.asked import Asked
+from icfqueue.cli.options import visit_arguments, work_options
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.keys import visit_key
 from icfqueue.ledger.record import State
@@ -51,6 +57,46 @@ def test_what_nobody_can_read_is_not_waited_for(full: RedisLedger) -> None:
     full.client.hset(visit_key(QUEUED), "r", "{")
     assert [one.visit for one in asked.stuck()] == [QUEUED]
     assert [group.cause for group in asked.failures()] == ["unreadable"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "others", "again"),
+    [
+        (["study_1"], True, "icfqueue run study_1"),
+        (["study_1", "--remote", "--jobs", "2"], True, "icfqueue run study_1 --jobs 2"),
+        (["study_1", "v*", "--remove-tarball"], True, None),
+        (["study_1", "v1", "v2"], False, "icfqueue run study_1"),
+        (["study_1", "v1", "--remote"], False, "icfqueue run study_1"),
+        # Without the names it would do more; without --remote perhaps less.
+        (["study_1", "v1", "--remote"], True, None),
+        (["study_1", "--visits-file", "list"], True, None),
+        (["study_1", "--visits-file", "list", "--remote"], False, "icfqueue run study_1"),
+    ],
+)
+def test_the_command_to_go_on_is_the_shortest_that_does(
+    ledger: RedisLedger,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    typed: list[str],
+    again: str | None,
+    *,
+    others: bool,
+) -> None:
+    """None stands for what was typed."""
+
+    monkeypatch.chdir(tmp_path)
+    Path("list").touch()
+
+    @click.command()
+    @visit_arguments
+    @click.option("--jobs", default=1)
+    @work_options
+    def run(project: str, visits: tuple[str, ...], **_: Any) -> None:
+        named = [DONE] if visits or "--visits-file" in typed else None
+        click.echo(Asked(ledger, project, named, visits, others).again())
+
+    done = CliRunner().invoke(run, typed, catch_exceptions=False)
+    assert done.stdout.strip() == (again or shlex.join(["icfqueue", "run", *typed]))
 
 
 def test_many_visits_named_are_not_read_at_every_look(
