@@ -24,14 +24,14 @@ def clone(project: str, rest: tuple[str, ...], **where: Any) -> int:
     whole URL of a dataset can be given, or the path of one that is in a store directory
     here: STORE/PROJECT, or STORE/PROJECT/VISIT.
     """
-    from icfqueue.client import clones
+    from icfqueue.client import clones, local_datasets
 
     chosen = load_settings(where)
     if "::" in project or "://" in project:
         wanted = clones.wanted_url(project, chosen.credential)
         target = _target(rest)
     elif _is_folder(project):
-        wanted = clones.wanted_path(Path(project))
+        wanted = local_datasets.wanted_path(Path(project))
         target = _target(rest)
     else:
         visit = rest[0] if rest and not _is_folder(rest[0]) else None

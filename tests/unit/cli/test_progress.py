@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,11 +10,11 @@ import pytest
 import redis
 from support.in_process_queue import InProcessQueue
 from support.records import a_record, troubled_project
-from support.valkey import Valkey, out_of_memory
+from support.valkey import out_of_memory
 
 from icfqueue.cli import progress
 from icfqueue.cli.live.asked import Asked
-from icfqueue.cli.session import Session, session
+from icfqueue.cli.session import Session
 from icfqueue.core.errors import Unreachable
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.keys import visit_key
@@ -22,16 +22,9 @@ from icfqueue.ledger.record import State
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.operations import status
 from icfqueue.operations.status import summary
-from icfqueue.store.directory import Store
 
 PROJECT = "study_1"
 V, W = Visit(PROJECT, "v"), Visit(PROJECT, "w")
-
-
-@pytest.fixture
-def opened(store: Store, valkey: Valkey) -> Iterator[Session]:
-    with session({"store_dir": store.root, "broker": valkey.broker.url}) as made:
-        yield made
 
 
 class Workers:
@@ -69,7 +62,8 @@ class Workers:
 
 
 def run(opened: Session, workers: Workers) -> int:
-    return progress.run_and_watch(opened, Asked(opened.ledger, PROJECT), workers)  # type: ignore[arg-type]
+    asked = Asked(opened.ledger, PROJECT)
+    return progress.run_and_watch(opened, asked, workers)  # type: ignore[arg-type]  # what is used of them
 
 
 def finish(ledger: RedisLedger, state: State) -> Callable[[], object]:
@@ -132,7 +126,7 @@ def test_a_run_of_some_visits_ends_with_them_and_answers_for_them(
     queued.put_many([(None, failed), (None, other)])
     workers = Workers(lambda: None, finish(queued, State.DONE))
     asked = Asked(opened.ledger, PROJECT, [V], ["v"])
-    code = progress.run_and_watch(opened, asked, workers)  # type: ignore[arg-type] # acts
+    code = progress.run_and_watch(opened, asked, workers)  # type: ignore[arg-type]  # the same
     said = capsys.readouterr()
     assert (code, said.err) == (0, "")
     lines = said.out.splitlines()
@@ -150,7 +144,7 @@ def test_of_some_visits_the_commands_are_about_these(
     queued.put_many([(None, other)])
     asked = Asked(opened.ledger, PROJECT, [V], ["v*"])
     workers = Workers(finish(queued, State.FAILED))
-    assert progress.run_and_watch(opened, asked, workers) == 1  # type: ignore[arg-type] # acts
+    assert progress.run_and_watch(opened, asked, workers) == 1  # type: ignore[arg-type]  # the same
     said = capsys.readouterr().err
     assert "  1 \u00d7 damaged, v: " in said
     assert "icfqueue retry study_1 'v*' --cause damaged && icfqueue run study_1" in said
@@ -211,7 +205,7 @@ def test_a_broker_that_is_away_for_a_moment_is_waited_for(
     monkeypatch.setattr(progress, "AWAY", -1.0)
     said: list[str] = []
     asked_for = Asked(opened.ledger, PROJECT)
-    line = progress._look(opened, asked_for, workers, said.append)  # type: ignore[arg-type]
+    line = progress._look(opened, asked_for, workers, said.append)  # type: ignore[arg-type]  # the same
     assert (line.counts[State.DONE], len(asked)) == (1, 3)
     # It is said once, and that it is over.
     assert said == ["waiting: the broker does not answer", "the broker answers"]

@@ -8,7 +8,7 @@ import click
 import pytest
 from support.command_line import Commands
 
-from icfqueue.client import clones
+from icfqueue.client import clones, local_datasets
 from icfqueue.client.clones import Wanted
 from icfqueue.remote.client import RemoteStore
 
@@ -36,7 +36,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[object]:
         found.append(wanted)
         return Wanted("url", wanted.name)
 
-    monkeypatch.setattr(clones, "wanted_path", path)
+    monkeypatch.setattr(local_datasets, "wanted_path", path)
     monkeypatch.setattr(clones, "wanted_dataset", dataset)
     monkeypatch.setattr(clones, "wanted_url", url)
     monkeypatch.setattr(clones, "clone", clone)
