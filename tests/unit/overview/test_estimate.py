@@ -258,7 +258,7 @@ def test_of_recorded_runs_too_what_is_left_is_told_to_within_a_fifth(
     """
     run = RecordedRun(RECORDINGS / f"{name}.jsonl")
     monkeypatch.setattr(observer, "time", SimpleNamespace(monotonic=run.now))
-    watcher = Observer(run, "study_1", 2)  # type: ignore[arg-type] # plays the ledger
+    watcher = Observer(run, "study_1", 2)  # type: ignore[arg-type]  # it plays the ledger
     looks = [(now, watcher.look().left) for now in run.play()]
     told = {}
     for tenth in range(1, 10):
@@ -273,7 +273,7 @@ def test_of_recorded_runs_the_bytes_are_steady_once_all_sizes_are_known(
 ) -> None:
     run = RecordedRun(RECORDINGS / f"{name}.jsonl")
     monkeypatch.setattr(observer, "time", SimpleNamespace(monotonic=run.now))
-    watcher = Observer(run, "study_1", 2)  # type: ignore[arg-type] # plays the ledger
+    watcher = Observer(run, "study_1", 2)  # type: ignore[arg-type]  # it plays the ledger
     pictures = [watcher.look() for _ in run.play()]
     known = {one.total for one in pictures if one.total and not one.estimated}
     assert known == {float(run.totals("study_1")["tar_bytes"])}
