@@ -127,7 +127,7 @@ class Standstill:
         counts = picture.counts
         waiting = counts[State.WAITING]
         if waiting and waiting == picture.active:
-            return Reason("waiting", _all_wait(picture, waiting))
+            return Reason("waiting", _all_wait(waiting))
         if self.ledger.running_count():
             return Reason(
                 "others", "nothing moves, for the workers are busy with other projects"
@@ -139,8 +139,8 @@ class Standstill:
         )
 
 
-def _all_wait(picture: Picture, waiting: int) -> str:
-    what = "the one visit that is left waits" if waiting == 1 else f"all {waiting} wait"
-    if picture.retry is None:
-        return f"{what} for another try"
-    return f"{what}; the next try is in {max(0.0, picture.retry.seconds):.0f} s"
+def _all_wait(waiting: int) -> str:
+    """Return that nobody can do anything; when the next try is, the picture tells."""
+    if waiting == 1:
+        return "nothing moves: the one visit that is left waits for another try"
+    return f"nothing moves: all {waiting} that are left wait for another try"

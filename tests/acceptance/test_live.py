@@ -105,5 +105,7 @@ def test_a_download_is_seen_as_it_comes_and_the_end_says_how_to_get_at_it(
     page = icfqueue.store / "study_1" / "catalog" / "index.html"
     assert page.exists()
     assert f"catalog: {page}" in " ".join(lines)
-    command = next(line for line in lines if line.startswith("to clone it: "))
-    assert command.startswith("to clone it: icfqueue clone study_1 --store-url http://")
+    # A pseudo terminal does not fold lines.
+    assert f"to clone it: icfqueue clone {icfqueue.store}/study_1" in lines
+    command = next(line for line in lines if line.startswith("from the web: "))
+    assert command.startswith("from the web: icfqueue clone study_1 --store-url http://")

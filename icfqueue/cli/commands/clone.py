@@ -13,7 +13,7 @@ from icfqueue.cli.shell.folding import say
 
 
 @click.command()
-@click.argument("project", metavar="PROJECT|URL")
+@click.argument("project", metavar="PROJECT|URL|PATH")
 @click.argument("rest", nargs=-1, metavar="[VISIT] [DEST]")
 @credential_option
 @store_url_option
@@ -22,13 +22,17 @@ def clone(project: str, rest: tuple[str, ...], **where: Any) -> int:
 
     The clone holds no image; `datalad get PATH` brings one, by itself and not with its
     tarball. A word with a "/" in it, or ".", is the folder DEST. Instead of names the
-    whole URL of a dataset can be given.
+    whole URL of a dataset can be given, or the path of one that is in a store directory
+    here: STORE/PROJECT, or STORE/PROJECT/VISIT.
     """
-    from icfqueue.client import clones
+    from icfqueue.client import clones, local_datasets
 
     chosen = load_settings(where)
     if "::" in project or "://" in project:
         wanted = clones.wanted_url(project, chosen.credential)
+        target = _target(rest)
+    elif _is_folder(project):
+        wanted = local_datasets.wanted_path(Path(project))
         target = _target(rest)
     else:
         visit = rest[0] if rest and not _is_folder(rest[0]) else None

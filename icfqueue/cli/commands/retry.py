@@ -29,11 +29,17 @@ def retry(
 ) -> int:
     """Let failed visits go on from the step that failed."""
     with session(where, asking=True) as opened:
+        from icfqueue.core.plain_text import escaped
         from icfqueue.ledger.record import State
         from icfqueue.operations.select_visits import of_causes, select_recorded
+        from icfqueue.operations.status import Wanted, no_such_cause
 
         wanted = select_recorded(opened.ledger, project, visits, [State(state)])
         chosen = of_causes(opened.ledger, wanted, causes) if causes else wanted
+        if not chosen and causes:
+            asked = Wanted((State(state),), causes, wanted if visits else None)
+            click.echo(escaped(no_such_cause(opened.ledger, project, asked)))
+            return 0
         again = opened.producer.retry(chosen, [State(state)])
         word = "goes" if len(again) == 1 else "go"
         say(f"{project}: {counted(len(again), 'visit')} {word} on")

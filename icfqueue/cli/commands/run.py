@@ -21,6 +21,7 @@ from icfqueue.cli.session import Session, session
 from icfqueue.cli.shell.folding import say
 
 if TYPE_CHECKING:
+    from icfqueue.cli.live.asked import Asked
     from icfqueue.core.visit import Visit
 
 
@@ -74,8 +75,26 @@ def run(
                 lambda: opened.producer.enqueue(plans, options, wanted["priority"]),
             )
             tell_enqueued(project, done)
-            code = run_and_watch(opened, project, force)
+            asked = _asked(opened, project, found.visits, visits, wanted)
+            code = run_and_watch(opened, asked, force)
             return code or int(bool(found.left_out))
+
+
+def _asked(
+    opened: Session,
+    project: str,
+    chosen: Sequence[Visit],
+    names: tuple[str, ...],
+    wanted: dict[str, Any],
+) -> Asked:
+    """Return what the run answers for: all of the project, or the visits named."""
+    from icfqueue.cli.live.asked import Asked
+
+    if not (names or wanted["visits_file"]):
+        return Asked(opened.ledger, project)
+    all_known = {*opened.store.visits(project), *opened.ledger.visits(project)}
+    others = not all_known <= set(chosen)
+    return Asked(opened.ledger, project, chosen, names, others)
 
 
 def _much_to_do(opened: Session, visits: Sequence[Visit], wanted: dict[str, Any]) -> bool:

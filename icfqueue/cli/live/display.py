@@ -13,7 +13,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 
 from icfqueue.cli.display.terminal import Line, cell, console
-from icfqueue.cli.live.frame import amounts, counts, frame, rate
+from icfqueue.cli.live.frame import amounts, counts, frame, next_try, rate
 from icfqueue.cli.shell.colours import DUMB
 from icfqueue.cli.shell.folding import say
 from icfqueue.core.steps import NAMES
@@ -105,6 +105,7 @@ class Lines:
     def __init__(self) -> None:
         self._began = self._said = time.monotonic()
         self._reasons: set[str] = set()
+        self._last = ""
 
     def show(self, picture: Picture, reasons: Sequence[Reason]) -> None:
         """Print a line if the last one is long ago; a new reason at once."""
@@ -114,6 +115,8 @@ class Lines:
         for reason in reasons:
             if reason.code not in self._reasons:
                 remedy = f"; {reason.remedy}" if reason.remedy else ""
+                if reason.code == "waiting" and picture.retry:
+                    remedy += f"; next try: {next_try(picture.retry)}"
                 self.say(f"{picture.project}: {reason.text}{remedy}")
         self._reasons = {reason.code for reason in reasons}
         if now - self._said > max(LINE_EVERY, LINE_SHARE * (now - self._began)):
@@ -121,8 +124,10 @@ class Lines:
             self.say(line_of(picture))
 
     def say(self, words: str) -> None:
-        """Print a line."""
-        say(words)
+        """Print a line, unless it is the one that was printed last."""
+        if words != self._last:
+            self._last = words
+            say(words)
 
 
 def line_of(picture: Picture) -> str:

@@ -92,13 +92,15 @@ def _whole(line: str, place: dict[str, str]) -> str:
     )
 
 
-def this_again(*otherwise: str) -> str:
+def this_again(*otherwise: str, without: Collection[str] = ()) -> str:
     """Return the command that runs, as it is to be typed for it to go on.
 
     Parameters
     ----------
     otherwise
         Words of the command where none was typed.
+    without
+        Names of arguments and options that are not needed for that.
     """
     ctx = click.get_current_context(silent=True)
     if ctx is None or ctx.info_name is None:
@@ -106,7 +108,9 @@ def this_again(*otherwise: str) -> str:
     words = [ctx.info_name]
     for param in ctx.command.get_params(ctx):
         name = param.name or ""
-        if name not in _ONCE and _given(ctx, param) and not _is_input(param, ctx):
+        if name in _ONCE or name in without:
+            continue
+        if _given(ctx, param) and not _is_input(param, ctx):
             words += _words(param, ctx.params[name])
     return shlex.join(["icfqueue", *words])
 

@@ -86,7 +86,9 @@ def test_what_workers_have_noted_is_told_even_if_something_moves(
     assert word in found.text
 
 
-def test_where_all_wait_it_says_until_when(still: InProcessQueue) -> None:
+def test_where_all_wait_it_says_so_and_leaves_to_the_picture_until_when(
+    still: InProcessQueue,
+) -> None:
     ledger = still.ledger
     supervised(ledger)
     error = NetworkTrouble("x")
@@ -95,7 +97,7 @@ def test_where_all_wait_it_says_until_when(still: InProcessQueue) -> None:
         ledger.update(visit, lambda r: record.failed(r, error, RetryIn(60.0), ledger.now()))
     (found,) = reasons(still)
     assert found.code == "waiting"
-    assert found.text.startswith("all 2 wait; the next try is in ")
+    assert found.text == "nothing moves: all 2 that are left wait for another try"
 
 
 def test_workers_may_be_busy_with_other_projects(still: InProcessQueue) -> None:

@@ -129,7 +129,8 @@ def test_visits_are_chosen_by_their_cause_in_every_form(icfqueue: Commands) -> N
     both = icfqueue(*words, "--cause", "network")
     assert ids(both.out) == ["sub-0007", "sub-0015"]
     none = icfqueue(*words, "--state", "waiting")
-    assert (none.code, "No visit is so." in none.out) == (0, True)
+    told = "no visit of study_2 is waiting because of 'gzip', nor for another cause"
+    assert (none.code, told in none.out) == (0, True)
 
 
 def test_a_cause_that_is_none_is_wrong_usage(icfqueue: Commands) -> None:

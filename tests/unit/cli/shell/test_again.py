@@ -48,6 +48,18 @@ def test_what_would_begin_anew_or_cannot_be_given_again_is_left_out() -> None:
     assert again == "icfqueue run study_1 --remove-tarball"
 
 
+def test_what_is_not_needed_to_go_on_can_be_left_out() -> None:
+    @click.command()
+    @visit_arguments
+    @work_options
+    def run(**_: Any) -> None:
+        click.echo(this_again(without=["visits", "remote"]))
+
+    words = ["study_1", "v1", "v2", "--remote", "--remove-tarball"]
+    done = CliRunner().invoke(run, words, catch_exceptions=False)
+    assert done.stdout == "icfqueue run study_1 --remove-tarball\n"
+
+
 @pytest.mark.usefixtures("monkeypatch")
 def test_it_can_be_parsed_again() -> None:
     again, _ = printed("study_1", "v 1", "it's", "--credential", "a b", "--priority", "3")
