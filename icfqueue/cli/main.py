@@ -48,7 +48,7 @@ def complain(error: IcfqueueError) -> int:
     click.secho(f"icfqueue: {error.message}", fg="red", err=True, color=color)
     if error.hint:
         hint = for_visit(error.hint, cli.project)
-        click.echo(f"  {whole(hint, cli.place)}", err=True)
+        click.echo(f"  {whole(hint, cli.place, cli.store)}", err=True)
     return error.exit_code
 
 

@@ -12,12 +12,11 @@ import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from icfqueue.broker.connection import configured
 from icfqueue.core.errors import UsageError
-from icfqueue.core.settings import Settings
+from icfqueue.core.settings import Settings, whole_path
 from icfqueue.deploy.plan import Group, Plan, clock
 from icfqueue.pipeline.heartbeat import LAST_WORD
 
@@ -54,7 +53,7 @@ class Place:
     @property
     def store_dir(self) -> str:
         """The store directory, from the top."""
-        return str(Path(self.settings.store_dir).absolute())
+        return str(whole_path(self.settings.store_dir))
 
     @property
     def broker(self) -> str | None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from icfqueue.core.plain_text import for_visit
 from icfqueue.core.settings import Settings
 from icfqueue.core.steps import STEPS
 from icfqueue.ledger.ledger import Ledger
@@ -85,7 +86,7 @@ class Standstill:
         breaker = CircuitBreaker(self.ledger, self.settings)
         for note in breaker.noted(picture.project, self.settings.store_url):
             text = _NOTED[note.kind].format(project=picture.project, message=note.message)
-            yield Reason(note.kind, text, note.hint)
+            yield Reason(note.kind, text, for_visit(note.hint, picture.project))
 
     def _of_workers(self, picture: Picture) -> Iterator[Reason]:
         if not self.ledger.workers():

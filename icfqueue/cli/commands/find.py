@@ -8,6 +8,7 @@ import click
 
 from icfqueue.cli.options import project_meant, store_dir_option
 from icfqueue.cli.session import load_settings
+from icfqueue.cli.shell.again import ours
 from icfqueue.cli.shell.completers import complete_projects
 
 
@@ -40,10 +41,12 @@ def find(expression: str, project: str | None, form: str, **where: Any) -> int:
     not be searched.
     """
     from icfqueue.cli import rows
+    from icfqueue.cli.live.closing import clone_command
     from icfqueue.reports.search import search
     from icfqueue.store.directory import Store
 
-    store = Store.of(load_settings(where))
+    settings = load_settings(where)
+    store = Store.of(settings)
     store.check_is_there()
     told = search(store, expression, project)
     found = [
@@ -53,7 +56,7 @@ def find(expression: str, project: str | None, form: str, **where: Any) -> int:
             "series": one.series,
             "images": one.images,
             "bytes": one.bytes,
-            "command": f"icfqueue clone {one.visit.project} {one.visit.id}",
+            "command": clone_command(settings, one.visit.project, one.visit),
         }
         for one in told.found
     ]
@@ -68,7 +71,7 @@ def find(expression: str, project: str | None, form: str, **where: Any) -> int:
         click.echo("no visit has such a series")
     for name in told.without:
         click.echo(f"{name} was left out: it has no table of its series yet", err=True)
-        click.echo(f"  icfqueue catalog {name}", err=True)
+        click.echo(f"  {ours('catalog', name)}", err=True)
     for name in told.closed:
         click.echo(f"{name} was left out: you may not read its table", err=True)
     return int(bool(told.without or told.closed))

@@ -8,7 +8,7 @@ import click
 
 from icfqueue.cli.options import project_argument, where_options
 from icfqueue.cli.session import session
-from icfqueue.cli.shell.again import ours
+from icfqueue.cli.shell.again import ours, whole
 
 
 @click.command()
@@ -23,10 +23,10 @@ def reconcile(project: str, **where: Any) -> int:
     """
     from icfqueue.operations import reconcile as records
 
-    with session(where) as opened:
+    with session(where, folder_of=project) as opened:
         found = records.reconcile(opened.settings, opened.store, opened.ledger, project)
         for visit, why in found.left.items():
-            click.echo(f"{visit.id}: {why}")
+            click.echo(f"{visit.id}: {whole(why)}")
         for visit, what in found.differing.items():
             click.echo(f"{visit.id}: {what}")
         click.echo(

@@ -8,6 +8,7 @@ import click
 
 from icfqueue.cli.options import store_dir_option, visit_arguments
 from icfqueue.cli.session import load_settings
+from icfqueue.cli.shell.again import whole
 from icfqueue.core.plain_text import escaped
 
 
@@ -29,7 +30,8 @@ def references(project: str, visits: tuple[str, ...], **where: Any) -> int:
     for told in write_references(store, project, visits):
         if told.why_not:
             missed += 1
-            click.echo(escaped(f"{told.visit.id}: left out, {told.why_not}"), err=True)
+            why = escaped(whole(told.why_not))
+            click.echo(f"{told.visit.id}: left out, {why}", err=True)
         else:
             written += 1
     click.echo(f"{project}: references of {written} visits written")

@@ -9,6 +9,7 @@ import click
 
 from icfqueue.cli.options import one_visit_argument, project_argument, store_dir_option
 from icfqueue.cli.session import load_settings
+from icfqueue.cli.shell.again import remedy
 
 
 @click.command()
@@ -72,5 +73,5 @@ def series(project: str, visit: str | None, form: str, **where: Any) -> int:
         )
     for untold, error in told.untold.items():
         click.secho(f"{untold.id}: {error.message}", fg="red", err=True)
-        click.echo(f"  {error.hint}", err=True)
+        click.echo(f"  {remedy(error, untold)}", err=True)
     return int(bool(told.untold))

@@ -15,6 +15,7 @@ from icfqueue.cli.options import (
     where_options,
 )
 from icfqueue.cli.session import Session, session
+from icfqueue.cli.shell.again import nobody_works, whole
 from icfqueue.core.errors import NothingYet, UsageError
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def _tell_refusal(opened: Session) -> None:
 
     if found := refused_writes(opened.client):
         click.secho(f"icfqueue: the broker {found.found}", fg="red", err=True)
-        click.echo(f"  {found.remedy}", err=True)
+        click.echo(f"  {whole(found.remedy)}", err=True)
 
 
 def _tell_nobody_works(opened: Session, project: str | None) -> None:
@@ -162,11 +163,10 @@ def _tell_nobody_works(opened: Session, project: str | None) -> None:
     if opened.ledger.roster.signs() or opened.ledger.workers():
         return
     projects = [project] if project else opened.ledger.projects()
-    if any(not summary(opened.ledger, name).drained for name in projects):
-        click.secho(NOBODY, fg="yellow", err=True)
-
-
-NOBODY = "No worker is running: start 'icfqueue worker', or use 'icfqueue run'."
+    for name in projects:
+        if not summary(opened.ledger, name).drained:
+            click.secho(nobody_works(name), fg="yellow", err=True)
+            return
 
 
 def _wait(opened: Session, project: str | None) -> None:
@@ -191,5 +191,5 @@ def _wait(opened: Session, project: str | None) -> None:
             seen = time.monotonic()
         elif not said and time.monotonic() - seen > PATIENCE:
             said = True
-            click.echo(NOBODY, err=True)
+            click.secho(nobody_works(left[0]), fg="yellow", err=True)
         time.sleep(LOOK_AGAIN)

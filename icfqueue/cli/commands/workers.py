@@ -9,14 +9,14 @@ import click
 
 from icfqueue.cli.options import where_options
 from icfqueue.cli.session import session
+from icfqueue.cli.shell.again import nobody_works
 from icfqueue.core.errors import NothingYet
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from icfqueue.ledger.ledger import Ledger
     from icfqueue.ledger.roster import JobSign, Sign
-
-NOBODY = "No worker is running: start 'icfqueue worker', or use 'icfqueue run PROJECT'."
 
 WIDE = 100
 """Characters of a line from which on there is room for all columns."""
@@ -39,10 +39,12 @@ def workers(form: str, **where: Any) -> int:
     """
     signs: list[Sign] = []
     now = 0.0
+    waits: str | None = None
     try:
         with session(where, asking=True) as opened:
             signs = opened.ledger.roster.signs()
             now = opened.ledger.now()
+            waits = None if signs else _waits(opened.ledger)
     except NothingYet:
         # Where nothing was ever enqueued nobody works.
         pass
@@ -51,8 +53,16 @@ def workers(form: str, **where: Any) -> int:
     elif signs:
         _print_table(signs, now)
     else:
-        click.echo(NOBODY)
+        click.echo(nobody_works(waits))
     return 0
+
+
+def _waits(ledger: Ledger) -> str | None:
+    """Return a project that has something to be done."""
+    from icfqueue.operations.status import summary
+
+    names = ledger.projects()
+    return next((name for name in names if not summary(ledger, name).drained), None)
 
 
 def _print_json(signs: list[Sign]) -> None:

@@ -118,7 +118,8 @@ def _head(group: CauseGroup, width: int) -> Line:
     text.append(escaped(group.cause), style="bold red")
     example = group.example_visit if group.count == 1 else f"e.g. {group.example_visit}"
     text.append(escaped(f", {example}: "))
-    return Line(text.append(escaped(group.remedy), style="yellow"), 2)
+    remedy = whole(group.remedy)
+    return Line(text.append(escaped(remedy), style="yellow"), 2, "`" in remedy)
 
 
 def _retry(group: CauseGroup, project: str, *, run_again: bool) -> str:

@@ -10,6 +10,7 @@ from rich.text import Text
 from icfqueue.cli.display.amounts import amount
 from icfqueue.cli.display.columns import Column, Columns
 from icfqueue.cli.display.terminal import COLOURS, cell
+from icfqueue.cli.shell.again import ours
 from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.record import State
 from icfqueue.operations.status import ProjectSummary
@@ -76,5 +77,5 @@ def projects(lines: Iterable[ProjectSummary], *, workers: bool) -> RenderableTyp
             str(line.read_dicoms),
         )
     if not shown.rows:
-        return Text("Nothing was enqueued yet: try 'icfqueue run PROJECT'.")
+        return Text(f"Nothing was enqueued yet: try `{ours('run', 'PROJECT')}`.")
     return shown

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from icfqueue.cli.display.terminal import console
 from icfqueue.cli.live.frame import amounts, counts, frame, rate
+from icfqueue.cli.shell.again import whole
 from icfqueue.core.plain_text import escaped
 from icfqueue.core.steps import NAMES
 from icfqueue.overview.picture import Picture
@@ -113,7 +114,7 @@ class Lines:
             return
         for reason in reasons:
             if reason.code not in self._reasons:
-                remedy = f"; {reason.remedy}" if reason.remedy else ""
+                remedy = f"; {whole(reason.remedy)}" if reason.remedy else ""
                 self.say(f"{picture.project}: {reason.text}{remedy}")
         self._reasons = {reason.code for reason in reasons}
         if now - self._said > max(LINE_EVERY, LINE_SHARE * (now - self._began)):

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from icfqueue.cli.shell.again import ours, place_from_afar
+
 if TYPE_CHECKING:
     from icfqueue.cli.session import Session
     from icfqueue.monitoring.notify import Notifier
@@ -37,7 +39,9 @@ def notices(
     from icfqueue.monitoring.watch import Watch
 
     notifier = Notifier(url, command, partial(click.secho, fg="yellow", err=True))
-    watch = Watch(opened.ledger, project)
+    # Who reads them is in another folder. The thread knows no context.
+    named = partial(ours, place=place_from_afar())
+    watch = Watch(opened.ledger, project, command=named)
     ends = threading.Event()
     thread = threading.Thread(target=_look, args=(watch, notifier, ends), daemon=True)
     thread.start()
