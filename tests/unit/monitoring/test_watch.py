@@ -47,6 +47,7 @@ def test_a_failure_and_the_end_are_told_once(ledger: RedisLedger) -> None:
     )
     assert message["causes"] == {BadTarball("").cause: 1}
     assert "geheim" not in str(message)
+    assert message["see"] == "icfqueue status study_1 --state failed"
     finish_all(ledger, B)
     (message,) = seen.look()
     assert message["event"] == "project.drained"
@@ -106,3 +107,13 @@ def test_a_project_that_stands_still_is_told_once_until_it_moves(
     ledger.update(A, record.given_back)
     ledger.roster.say(Sign(name="h:1", host="h", pid=1, since=0.0))
     assert [one["code"] for one in seen.look()] == ["still"]
+
+
+def test_the_command_that_shows_more_is_for_the_store_that_is_watched(
+    ledger: RedisLedger,
+) -> None:
+    seen = Watch(ledger, command=lambda *words: f"{' '.join(words)} there")
+    put(ledger, A)
+    fail(ledger, A)
+    messages = seen.look()
+    assert messages[0]["see"] == "status study_1 --state failed there"
