@@ -132,9 +132,11 @@ class Columns:
         yield Segment.line()
 
     def _wrapped(self, console: Console, words: str, width: int) -> list[str]:
-        """Return the lines of what stands below; one, for programs, if no terminal."""
+        """Return the lines of what stands below; one to paste it, or for programs."""
         margin = " " * INDENT
-        if not console.is_terminal:
+        # A command is to be pasted; on a screen that changes nobody does.
+        pasted = "`icfqueue " in words and self.below_lines > 1
+        if pasted or not console.is_terminal:
             return [margin + words]
         lines = Text(words).wrap(console, max(1, width - INDENT))
         shown = [line.plain.rstrip() for line in lines[: self.below_lines]]
