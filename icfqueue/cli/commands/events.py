@@ -8,7 +8,12 @@ from typing import Any
 import click
 
 from icfqueue.cli.commands.logs import tell
-from icfqueue.cli.options import notify_options, project_meant, where_options
+from icfqueue.cli.options import (
+    lines_format_option,
+    notify_options,
+    project_meant,
+    where_options,
+)
 from icfqueue.cli.session import Session, session
 from icfqueue.cli.shell.again import ours
 from icfqueue.cli.shell.completers import complete_projects
@@ -27,14 +32,7 @@ LOOK_AGAIN = 0.5
     help="Only what happens in this project.",
 )
 @click.option("--follow", is_flag=True, help="What happens from now on, until Ctrl-C.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="As lines for people, or one JSON object a line.",
-)
+@lines_format_option
 @notify_options
 @where_options
 def events(
