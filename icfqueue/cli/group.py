@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import shlex
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import click
@@ -49,6 +50,23 @@ COMMANDS = (
 HELP = ["-h", "--help"]
 
 
+class NoReader(Exception):
+    """The reader of a pipe went away, as ``| head`` does."""
+
+
+@contextmanager
+def _told_apart() -> Iterator[None]:
+    """Raise :class:`NoReader` for a broken pipe, which click and rich end with 1."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise NoReader from None
+    except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):
+            raise NoReader from None
+        raise
+
+
 class InOrder(click.Group):
     """Lists the commands in order, imports the one that is called, guesses at typos.
 
@@ -86,7 +104,8 @@ class InOrder(click.Group):
         """Return the context, in which NO_COLOR (https://no-color.org) is obeyed."""
         if os.environ.get("NO_COLOR"):
             extra.setdefault("color", False)
-        return super().make_context(info_name, args, parent, **extra)
+        with _told_apart():
+            return super().make_context(info_name, args, parent, **extra)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse what stands before the command; say where an option of one belongs."""
@@ -121,7 +140,8 @@ class InOrder(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; keep in mind where its store and broker are."""
         try:
-            return super().invoke(ctx)
+            with _told_apart():
+                return super().invoke(ctx)
         finally:
             self.place = ctx.meta.get(PLACE, {})
             self.store = ctx.meta.get(STORE, "")
