@@ -11,6 +11,7 @@ import sys
 import tarfile
 from collections.abc import Iterator
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -96,6 +97,11 @@ def test_each_remedy_of_the_reference_names_commands_that_there_are() -> None:
 
 
 def check_usage(words: list[str], remedy: str) -> None:
+    # What a shell takes for itself; and a format that is only known later.
+    words = words[: words.index(">")] if ">" in words else words
+    words = [
+        "json" if before == "--format" else word for before, word in pairwise(["", *words])
+    ]
     context = click.Context(cli, info_name="icfqueue")
     command = cli.get_command(context, words[1])
     assert command is not None, remedy
