@@ -81,7 +81,7 @@ def complain(error: IcfqueueError) -> int:
     say(f"icfqueue: {error.message}", err=True, colour="red")
     if error.hint:
         hint = for_visit(error.hint, cli.project)
-        say(whole(hint, cli.place), 2, err=True)
+        say(whole(hint, cli.place, cli.store), 2, err=True)
     return error.exit_code
 
 

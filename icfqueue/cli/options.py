@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from icfqueue.cli.shell.again import PROJECT, noted
+from icfqueue.cli.shell.again import PROJECT, TYPED, noted
 from icfqueue.cli.shell.completers import (
     complete_causes,
     complete_projects,
@@ -60,13 +60,15 @@ def project_meant(
 ) -> str | None:
     """Return the project's id, also of its folder as a shell completes it: ``study_1/``.
 
-    A callback; who uses the id checks it.
+    A callback; who uses the id checks it, and :mod:`icfqueue.cli.shell.misplaced` what
+    was typed.
     """
     from icfqueue.core.visit import is_id, project_named
 
     del param
     project = value and project_named(value)
     ctx.meta[PROJECT] = project if project and is_id(project) else ""
+    ctx.meta[TYPED] = value or ""
     return project
 
 

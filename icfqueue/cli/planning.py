@@ -5,21 +5,22 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from icfqueue.cli.session import Session
+from icfqueue.cli.session import Session, is_new, load_settings, session
 from icfqueue.cli.shell.folding import say
-from icfqueue.core.errors import UsageError
+from icfqueue.core.errors import NothingYet, UsageError
 
 if TYPE_CHECKING:
     from icfqueue.core.options import Options
     from icfqueue.core.settings import Settings
     from icfqueue.core.visit import Visit
     from icfqueue.operations.enqueue import Enqueued, Plan
-    from icfqueue.operations.select_visits import Selection
+    from icfqueue.operations.select_visits import Selection, Sources
     from icfqueue.store.near_misses import NearMiss
 
 
@@ -48,6 +49,39 @@ def options_of(chosen: Settings, wanted: dict[str, Any]) -> Options:
     )
 
 
+def visits_of_new_store(
+    project: str, named: Sequence[str], wanted: dict[str, Any]
+) -> Selection | None:
+    """Return the visits that a command is about where nothing was ever done, else None.
+
+    They are looked for before a broker is started and the store directory gets an id: a
+    wrong one is to be left as it is.
+
+    Raises
+    ------
+    UsageError
+        As :func:`chosen_visits`.
+    """
+    from icfqueue.operations.select_visits import Sources
+    from icfqueue.remote.client import RemoteStore
+    from icfqueue.store.directory import Store
+
+    settings = load_settings(wanted)
+    store = Store.of(settings)
+    store.check_is_there()
+    if not is_new(store):
+        return None
+    try:
+        with session(wanted, asking=True) as opened:
+            if opened.ledger.store_id(None) is not None:
+                # It works for another directory: a mount may be missing here.
+                return None
+            return chosen_visits(opened, project, named, wanted)
+    except NothingYet:
+        sources = Sources(store, None, partial(RemoteStore.of, settings))
+        return _chosen(sources, settings, project, named, wanted)
+
+
 def chosen_visits(
     opened: Session, project: str, named: Sequence[str], wanted: dict[str, Any]
 ) -> Selection:
@@ -58,14 +92,27 @@ def chosen_visits(
     UsageError
         There are none, with a guess at why.
     """
-    from icfqueue.operations.select_visits import Sources, select_visits
+    from icfqueue.operations.select_visits import Sources
+
+    sources = Sources(opened.store, opened.ledger, opened.remote)
+    return _chosen(sources, opened.settings, project, named, wanted)
+
+
+def _chosen(
+    sources: Sources,
+    settings: Settings,
+    project: str,
+    named: Sequence[str],
+    wanted: dict[str, Any],
+) -> Selection:
+    from icfqueue.operations.select_visits import select_visits
 
     listed = _lines(wanted["visits_file"]) if wanted["visits_file"] else None
     if wanted["remote"] and sys.stderr.isatty():
         # It may take minutes, and nothing else is seen of it.
-        say(f"Listing {opened.settings.store_url}/{project}/ …", err=True)
+        say(f"Listing {settings.store_url}/{project}/ …", err=True)
     found = select_visits(
-        Sources(opened.store, opened.ledger, opened.remote),
+        sources,
         project,
         named,
         listed=listed,

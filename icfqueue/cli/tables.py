@@ -19,6 +19,7 @@ from icfqueue.cli.display.projects import counts_line, projects
 from icfqueue.cli.display.terminal import cell, console, show
 from icfqueue.cli.display.visits import visit_alone
 from icfqueue.cli.rows import print_csv
+from icfqueue.cli.shell.again import store_dir
 from icfqueue.core.errors import UsageError
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.ledger import Ledger
@@ -116,11 +117,11 @@ def watch(ledger: Ledger, asked: Question, pause: float) -> int:
 def json_lines(ledger: Ledger, asked: Question) -> Iterator[str]:
     """Yield what ``--format json`` prints."""
     if asked.project and asked.visit is None:
-        yield from status.project_lines(ledger, asked.project, asked.wanted)
+        yield from status.project_lines(ledger, asked.project, asked.wanted, store_dir())
         return
     found: Any
     if asked.project and asked.visit:
-        found = status.visit_json(_record(ledger, asked.project, asked.visit))
+        found = status.visit_json(_record(ledger, asked.project, asked.visit), store_dir())
     else:
         lines = [status.summary(ledger, name) for name in ledger.projects()]
         workers = status.anybody(ledger)

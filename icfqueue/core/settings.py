@@ -274,6 +274,16 @@ class Explained(NamedTuple):
     source: str
 
 
+def whole_path(path: Path | str) -> Path:
+    """Return a store directory as it is called from everywhere.
+
+    A link in it keeps its name; but ``..`` is that of the folder to which a link leads, so
+    that nothing but the system can say what it is.
+    """
+    path = Path(path)
+    return path.resolve() if ".." in path.parts else path.absolute()
+
+
 def load(**given: Any) -> Settings:
     """Return the settings of this process.
 

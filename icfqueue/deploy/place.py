@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from icfqueue.broker.connection import configured
 from icfqueue.core.errors import UsageError
-from icfqueue.core.settings import Settings
+from icfqueue.core.settings import Settings, whole_path
 from icfqueue.pipeline.heartbeat import LAST_WORD
 
 MARGIN = 30
@@ -43,7 +43,7 @@ class Place:
     @property
     def store_dir(self) -> str:
         """The store directory, from the top."""
-        return str(Path(self.settings.store_dir).absolute())
+        return str(whole_path(self.settings.store_dir))
 
     @property
     def broker(self) -> str | None:

@@ -6,9 +6,10 @@ visits and causes, and no word of an error: that may name a file, hence a person
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +28,11 @@ FAILURES_EVERY = 10.0
 
 NAMED = 20
 """Visits that a message names."""
+
+
+def _command(*words: str) -> str:
+    """Return a command of icfqueue, for who has set where store and broker are."""
+    return shlex.join(["icfqueue", *words])
 
 
 @dataclass
@@ -59,6 +65,9 @@ class Watch:
         The only one that is looked at; None: all.
     stalled
         Seconds after which a project that does not move stalls.
+    command
+        Returns a command of icfqueue, of which it is given the words, for the store and
+        broker that are looked at.
     """
 
     def __init__(
@@ -67,11 +76,13 @@ class Watch:
         settings: Settings,
         project: str | None = None,
         stalled: float = STALLED,
+        command: Callable[..., str] = _command,
     ) -> None:
         self._ledger = ledger
         self._settings = settings
         self._project = project
         self._stalled = stalled
+        self._command = command
         self._last = ledger.events.now()
         now = time.monotonic()
         self._known = {
@@ -119,7 +130,7 @@ class Watch:
         active = _active(counts)
         if known.failed and (last or not active or now >= known.told + FAILURES_EVERY):
             known.told = now
-            yield _failed(name, known.failed)
+            yield self._failed(name, known.failed)
             known.failed = {}
         if active:
             known.active = True
@@ -142,19 +153,18 @@ class Watch:
             counts=_counts(counts),
             code=weightiest.code,
             reason=weightiest.plain or weightiest.text,
-            see=f"icfqueue status {name}",
+            see=self._command("status", name),
         )
 
-
-def _failed(name: str, failed: Mapping[str, str]) -> dict[str, Any]:
-    return _message(
-        "visit.failed",
-        name,
-        count=len(failed),
-        causes=dict(Counter(cause or "unknown" for cause in failed.values())),
-        visits=sorted(failed)[:NAMED],
-        see=f"icfqueue status {name} --state failed",
-    )
+    def _failed(self, name: str, failed: Mapping[str, str]) -> dict[str, Any]:
+        return _message(
+            "visit.failed",
+            name,
+            count=len(failed),
+            causes=dict(Counter(cause or "unknown" for cause in failed.values())),
+            visits=sorted(failed)[:NAMED],
+            see=self._command("status", name, "--state", "failed"),
+        )
 
 
 def _message(event: str, project: str, **more: Any) -> dict[str, Any]:

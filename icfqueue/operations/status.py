@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from icfqueue.core.causes import UNKNOWN
+from icfqueue.core.plain_text import for_store
 from icfqueue.core.steps import FETCH, NAMES
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.ledger import Entry, Ledger, Unreadable
@@ -171,7 +172,7 @@ EVERYTHING = Wanted()
 
 
 def project_lines(
-    ledger: Ledger, project: str, wanted: Wanted = EVERYTHING
+    ledger: Ledger, project: str, wanted: Wanted = EVERYTHING, root: str = ""
 ) -> Iterator[str]:
     """Yield what ``status PROJECT --format json`` prints, a line for each visit.
 
@@ -184,7 +185,7 @@ def project_lines(
     yield f'{{"project": {json.dumps(project)},\n "counts": {json.dumps(counts)},\n'
     before = ' "visits": [\n  '
     for entry in found_of(ledger, project, wanted):
-        yield f"{before}{json.dumps(visit_json(entry))}"
+        yield f"{before}{json.dumps(visit_json(entry, root))}"
         before = ",\n  "
     yield ' "visits": []}\n' if before[0] == " " else "\n ]}\n"
 
@@ -259,8 +260,14 @@ def stuck(
     return found
 
 
-def visit_json(record: Record | Unreadable) -> dict[str, Any]:
-    """Return one entry of ``visits``; times are ISO 8601 in UTC, sizes bytes."""
+def visit_json(record: Record | Unreadable, root: str = "") -> dict[str, Any]:
+    """Return one entry of ``visits``; times are ISO 8601 in UTC, sizes bytes.
+
+    Parameters
+    ----------
+    root
+        The store directory, of which files are named in hints.
+    """
     if isinstance(record, Unreadable):
         return _unreadable_json(record)
     return {
@@ -284,8 +291,15 @@ def visit_json(record: Record | Unreadable) -> dict[str, Any]:
             }
             for name, step in zip(NAMES, record.steps, strict=True)
         ],
-        "error": record.error,
+        "error": _error_json(record.error, root),
     }
+
+
+def _error_json(error: dict[str, str] | None, root: str) -> dict[str, str] | None:
+    """Return the error of a visit, with a hint that can be pasted."""
+    if not (error and root and error.get("hint")):
+        return error
+    return error | {"hint": for_store(error["hint"], root)}
 
 
 def _unreadable_json(found: Unreadable) -> dict[str, Any]:

@@ -157,7 +157,7 @@ def _store(signs: Sequence[Sign]) -> Trait:
         return Trait(
             what,
             "it has no id yet, by which workers could be compared",
-            "the first 'icfqueue enqueue' or 'icfqueue run' gives it one",
+            "the first 'icfqueue enqueue PROJECT' or 'icfqueue run PROJECT' gives it one",
             note=True,
         )
     if blind := [sign for sign in signs if not sign.store_id]:

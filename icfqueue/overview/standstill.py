@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from icfqueue.core.plain_text import for_visit
 from icfqueue.core.settings import Settings
 from icfqueue.core.steps import STEPS
 from icfqueue.ledger.ledger import Ledger
@@ -96,7 +97,8 @@ class Standstill:
         breaker = CircuitBreaker(self.ledger, self.settings)
         for note in breaker.noted(picture.project, self.settings.store_url):
             plain = _NOTED[note.kind].format(project=picture.project)
-            yield Reason(note.kind, f"{plain}: {note.message}", note.hint, plain)
+            hint = for_visit(note.hint, picture.project)
+            yield Reason(note.kind, f"{plain}: {note.message}", hint, plain)
 
     def _of_workers(self, picture: Picture) -> Iterator[Reason]:
         if not self.ledger.workers():

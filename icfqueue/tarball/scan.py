@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from json.encoder import encode_basestring_ascii as quoted
@@ -15,6 +14,7 @@ from icfqueue.core.guard import UNGUARDED, Guard
 from icfqueue.tarball.dicom_tags import HEAD_ENOUGH, HEAD_LIMIT, NeedMore, TagReader
 from icfqueue.tarball.header import FILE, LATEST, Member
 from icfqueue.tarball.member_paths import Paths
+from icfqueue.tarball.remedies import LOOK_INSIDE
 from icfqueue.tarball.stream import SMALL, TarStream
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def index_stream(
     if not dicoms:
         raise BadTarball(
             f"{name} has no DICOM file",
-            hint=f"look at its members with `tar -tvf {shlex.quote(name)}`",
+            hint=LOOK_INSIDE,
             cause="no-dicom",
         )
     lines.append("\n]\n")

@@ -9,12 +9,13 @@ import click
 
 from icfqueue.cli.options import credential_option, store_url_option
 from icfqueue.cli.session import load_settings
+from icfqueue.cli.shell.completers import complete_clone, complete_projects
 from icfqueue.cli.shell.folding import say
 
 
 @click.command()
-@click.argument("project", metavar="PROJECT|URL|PATH")
-@click.argument("rest", nargs=-1, metavar="[VISIT] [DEST]")
+@click.argument("project", metavar="PROJECT|URL|PATH", shell_complete=complete_projects)
+@click.argument("rest", nargs=-1, metavar="[VISIT] [DEST]", shell_complete=complete_clone)
 @credential_option
 @store_url_option
 def clone(project: str, rest: tuple[str, ...], **where: Any) -> int:

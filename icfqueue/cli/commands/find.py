@@ -8,6 +8,7 @@ import click
 
 from icfqueue.cli.options import format_option, project_meant, store_dir_option
 from icfqueue.cli.session import load_settings
+from icfqueue.cli.shell.again import ours
 from icfqueue.cli.shell.completers import complete_projects
 
 
@@ -38,7 +39,8 @@ def find(expression: str, project: str | None, form: str, **where: Any) -> int:
     from icfqueue.reports.search import search
     from icfqueue.store.directory import Store
 
-    store = Store.of(load_settings(where))
+    settings = load_settings(where)
+    store = Store.of(settings)
     store.check_is_there()
     told = search(store, expression, project)
     found = [
@@ -48,7 +50,7 @@ def find(expression: str, project: str | None, form: str, **where: Any) -> int:
             "series": one.series,
             "images": one.images,
             "bytes": one.bytes,
-            "command": f"icfqueue clone {one.visit.project} {one.visit.id}",
+            "command": ours("clone", one.visit.project, one.visit.id),
         }
         for one in told.found
     ]
@@ -64,7 +66,7 @@ def find(expression: str, project: str | None, form: str, **where: Any) -> int:
     for name in told.without:
         said = f"{name} was left out: its table of series is missing or damaged"
         say(said, err=True)
-        say(f"icfqueue catalog {name}", 2, err=True)
+        say(ours("catalog", name), 2, err=True)
     for name in told.closed:
         said = f"{name} was left out: you may not read its table"
         say(said, err=True)

@@ -9,6 +9,7 @@ import click
 
 from icfqueue.cli.options import lines_format_option, visit_arguments, where_options
 from icfqueue.cli.session import session
+from icfqueue.cli.shell.again import ours
 from icfqueue.cli.shell.folding import say
 
 if TYPE_CHECKING:
@@ -28,9 +29,12 @@ def logs(project: str, visits: tuple[str, ...], form: str, **where: Any) -> int:
     The broker keeps the last 100,000 events of all projects. VISITs may be patterns.
     """
     with session(where, asking=True) as opened:
-        from icfqueue.operations.select_visits import check_recorded
+        from icfqueue.operations.select_visits import check_recorded, select_recorded
 
         check_recorded(opened.ledger, project)
+        if visits:
+            # Refuses what was never enqueued, and names what may have been meant.
+            select_recorded(opened.ledger, project, visits, ())
         told = False
         for event in opened.ledger.events.all():
             if event.project != project or not _wanted(event, visits):
@@ -41,7 +45,7 @@ def logs(project: str, visits: tuple[str, ...], form: str, **where: Any) -> int:
         words = f" {' '.join(visits)}" if visits else ""
         say(
             f"No event of {project}{words} is kept (any more); "
-            f"'icfqueue status {project}' tells where it stands.",
+            f"`{ours('status', project)}` tells where it stands.",
             err=True,
         )
     return 0

@@ -20,8 +20,8 @@ def metrics(port: int, host: str, **where: Any) -> int:
     """
     import logging
 
+    from icfqueue.cli.serving import until_told
     from icfqueue.cli.session import load_settings
-    from icfqueue.cli.shell.serving import until_told
     from icfqueue.core.plain_text import escape_record
     from icfqueue.monitoring.server import serving
 

@@ -8,7 +8,7 @@ import click
 
 from icfqueue.cli.options import project_argument, where_options
 from icfqueue.cli.session import session
-from icfqueue.cli.shell.again import ours
+from icfqueue.cli.shell.again import ours, whole
 from icfqueue.cli.shell.folding import say
 
 
@@ -24,10 +24,10 @@ def reconcile(project: str, **where: Any) -> int:
     """
     from icfqueue.operations import reconcile as records
 
-    with session(where) as opened:
+    with session(where, folder_of=project) as opened:
         found = records.reconcile(opened.settings, opened.store, opened.ledger, project)
         for visit, why in found.left.items():
-            say(f"{visit.id}: {why}")
+            say(f"{visit.id}: {whole(why)}")
         for visit, what in found.differing.items():
             say(f"{visit.id}: {what}")
         say(

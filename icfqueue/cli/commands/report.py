@@ -11,6 +11,7 @@ import click
 
 from icfqueue.cli.options import format_option, project_argument, where_options
 from icfqueue.cli.session import load_settings, session
+from icfqueue.cli.shell.again import remedy
 from icfqueue.cli.shell.folding import say
 from icfqueue.core.errors import NothingYet, UsageError
 
@@ -77,8 +78,8 @@ def report(
     from icfqueue.reports.report import as_json, csv_rows, make_report
     from icfqueue.store.directory import Store
 
-    check_id(project, "project")
     settings = load_settings(where)
+    check_id(project, "project")
     store = Store.of(settings)
     store.check_is_there()
     records = _records(where, project) if form == "html" else []
@@ -96,7 +97,7 @@ def report(
         _write(settings, store, made, output or Path(f"{project}_report.html"))
     for visit, error in made.untold.items():
         say(f"{visit.id}: {error.message}", err=True, colour="red")
-        say(error.hint, 2, err=True)
+        say(remedy(error, visit), 2, err=True)
     return int(bool(made.untold))
 
 
@@ -142,7 +143,7 @@ def _publish(where: dict[str, Any], made: Report) -> None:
     from icfqueue.reports.pages.page import page
     from icfqueue.reports.publishing import links_within
 
-    with session(where) as opened:
+    with session(where, folder_of=made.project) as opened:
         settings, store = opened.settings, opened.store
         text = page(made, links_within(store, settings.store_url, made))
         target = publish_report(settings, store, opened.ledger, made.project, text)

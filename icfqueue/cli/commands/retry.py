@@ -9,7 +9,7 @@ import click
 from icfqueue.cli.options import cause_option, visit_arguments, where_options
 from icfqueue.cli.planning import counted, tell_left_alone
 from icfqueue.cli.session import session
-from icfqueue.cli.shell.again import ours
+from icfqueue.cli.shell.again import nobody_works
 from icfqueue.cli.shell.folding import say
 
 
@@ -46,6 +46,5 @@ def retry(
         by = f" by {' or '.join(causes)}" if causes else ""
         tell_left_alone(wanted if visits else chosen, again, f"not {state}{by}")
         if again and not opened.ledger.workers():
-            here = ours("run", project, *visits)
-            say(f"No worker is running: start 'icfqueue worker', or use `{here}`.")
+            say(nobody_works(project, *visits))
         return 0

@@ -16,7 +16,13 @@ from icfqueue.cli.options import (
     where_options,
     work_options,
 )
-from icfqueue.cli.planning import chosen_visits, options_of, tell_enqueued, tell_plans
+from icfqueue.cli.planning import (
+    chosen_visits,
+    options_of,
+    tell_enqueued,
+    tell_plans,
+    visits_of_new_store,
+)
 from icfqueue.cli.session import Session, session
 from icfqueue.cli.shell.folding import say
 
@@ -55,9 +61,10 @@ def run(
     from icfqueue.cli.shell.notices import notices
     from icfqueue.cli.shell.umask import warn_of_umask
 
+    first = visits_of_new_store(project, visits, wanted)
     with session(wanted, wait=partial(say, err=True)) as opened:
         warn_of_umask(opened.store.root)
-        found = chosen_visits(opened, project, visits, wanted)
+        found = first or chosen_visits(opened, project, visits, wanted)
         with (
             notices(opened, project, notify, command),
             workers_of(opened, jobs) as force,

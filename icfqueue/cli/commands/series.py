@@ -14,6 +14,7 @@ from icfqueue.cli.options import (
     store_dir_option,
 )
 from icfqueue.cli.session import load_settings
+from icfqueue.cli.shell.again import remedy
 
 
 @click.command()
@@ -76,5 +77,5 @@ def series(project: str, visit: str | None, form: str, **where: Any) -> int:
         rows.print_table(columns, lines)
     for untold, error in told.untold.items():
         say(f"{untold.id}: {error.message}", err=True, colour="red")
-        say(error.hint, 2, err=True)
+        say(remedy(error, untold), 2, err=True)
     return int(bool(told.untold))

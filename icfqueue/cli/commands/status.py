@@ -16,6 +16,7 @@ from icfqueue.cli.options import (
     where_options,
 )
 from icfqueue.cli.session import Session, session
+from icfqueue.cli.shell.again import nobody_works, whole
 from icfqueue.cli.shell.folding import say
 from icfqueue.core.errors import NothingYet, UsageError
 
@@ -148,7 +149,7 @@ def _tell_refusal(opened: Session) -> None:
 
     if found := refused_writes(opened.client):
         say(f"icfqueue: the broker {found.found}", err=True, colour="red")
-        say(found.remedy, 2, err=True)
+        say(whole(found.remedy), 2, err=True)
 
 
 def _tell_of_workers(opened: Session, project: str | None) -> None:
@@ -165,13 +166,13 @@ def _tell_of_workers(opened: Session, project: str | None) -> None:
     if signs or opened.ledger.workers():
         return
     projects = [project] if project else opened.ledger.projects()
-    if any(not summary(opened.ledger, name).drained for name in projects):
-        say(NOBODY, err=True, colour="yellow")
+    for name in projects:
+        if not summary(opened.ledger, name).drained:
+            say(nobody_works(name), err=True, colour="yellow")
+            return
 
 
 COMPARED = "'icfqueue doctor --fleet' tells what helps"
-
-NOBODY = "No worker is running: start 'icfqueue worker', or use 'icfqueue run'."
 
 
 def _wait(opened: Session, project: str | None) -> None:
@@ -196,5 +197,5 @@ def _wait(opened: Session, project: str | None) -> None:
             seen = time.monotonic()
         elif not said and time.monotonic() - seen > PATIENCE:
             said = True
-            say(NOBODY, err=True)
+            say(nobody_works(left[0]), err=True, colour="yellow")
         time.sleep(LOOK_AGAIN)

@@ -52,7 +52,7 @@ def verify(
     from icfqueue.operations.verify import Verification
 
     quiet = form == "json"
-    with session(where) as opened:
+    with session(where, folder_of=project) as opened:
         proof = Verification(
             opened.settings,
             opened.store,

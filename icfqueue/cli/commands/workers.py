@@ -12,16 +12,15 @@ from icfqueue.cli.display.fitting import Column
 from icfqueue.cli.options import format_option, where_options
 from icfqueue.cli.planning import counted
 from icfqueue.cli.session import session
+from icfqueue.cli.shell.again import nobody_works
 from icfqueue.cli.shell.folding import say
 from icfqueue.core.errors import NothingYet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from icfqueue.ledger.ledger import Ledger
     from icfqueue.ledger.roster import JobSign, Sign
-
-NOBODY = "No worker is running: start 'icfqueue worker', or use 'icfqueue run PROJECT'."
-
 
 COLUMNS = (
     Column("worker"),
@@ -44,10 +43,12 @@ def workers(form: str, **where: Any) -> int:
     """
     signs: list[Sign] = []
     now = 0.0
+    waits: str | None = None
     try:
         with session(where, asking=True) as opened:
             signs = opened.ledger.roster.signs()
             now = opened.ledger.now()
+            waits = None if signs else _waits(opened.ledger)
     except NothingYet:
         # Where nothing was ever enqueued nobody works.
         pass
@@ -56,8 +57,16 @@ def workers(form: str, **where: Any) -> int:
     elif signs:
         _print_table(signs, now)
     else:
-        say(NOBODY)
+        say(nobody_works(waits))
     return 0
+
+
+def _waits(ledger: Ledger) -> str | None:
+    """Return a project that has something to be done."""
+    from icfqueue.operations.status import summary
+
+    names = ledger.projects()
+    return next((name for name in names if not summary(ledger, name).drained), None)
 
 
 def _print_json(signs: list[Sign]) -> None:

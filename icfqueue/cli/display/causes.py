@@ -144,7 +144,7 @@ def _head(group: CauseGroup, width: int, remedy: str) -> Line:
     text.append(escaped(group.cause), style="bold red")
     example = group.example_visit if group.count == 1 else f"e.g. {group.example_visit}"
     text.append(escaped(f", {example}: "))
-    return Line(text.append(escaped(remedy), style="yellow"), 2)
+    return Line(text.append(escaped(whole(remedy)), style="yellow"), 2)
 
 
 def _code(group: CauseGroup) -> str:

@@ -11,6 +11,7 @@ from icfqueue.cli.display.amounts import amount
 from icfqueue.cli.display.columns import Columns
 from icfqueue.cli.display.fitting import Column
 from icfqueue.cli.display.terminal import COLOURS, cell
+from icfqueue.cli.shell.again import ours
 from icfqueue.ledger.record import State
 from icfqueue.operations.status import ProjectSummary, counts_of
 
@@ -54,5 +55,5 @@ def projects(lines: Iterable[ProjectSummary], *, workers: bool) -> RenderableTyp
             str(line.read_dicoms),
         )
     if not shown.rows:
-        return Text("Nothing was enqueued yet: try 'icfqueue run PROJECT'.")
+        return Text(f"Nothing was enqueued yet: try `{ours('run', 'PROJECT')}`.")
     return shown

@@ -14,6 +14,7 @@ from rich.live import Live
 
 from icfqueue.cli.display.terminal import Line, cell, console
 from icfqueue.cli.live.frame import amounts, counts, frame, next_try, rate
+from icfqueue.cli.shell.again import whole
 from icfqueue.cli.shell.colours import DUMB
 from icfqueue.cli.shell.folding import say
 from icfqueue.core.steps import NAMES
@@ -114,7 +115,7 @@ class Lines:
             return
         for reason in reasons:
             if reason.code not in self._reasons:
-                remedy = f"; {reason.remedy}" if reason.remedy else ""
+                remedy = f"; {whole(reason.remedy)}" if reason.remedy else ""
                 if reason.code == "waiting" and picture.retry:
                     remedy += f"; next try: {next_try(picture.retry)}"
                 self.say(f"{picture.project}: {reason.text}{remedy}")

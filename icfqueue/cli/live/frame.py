@@ -11,6 +11,7 @@ from rich.text import Text
 from icfqueue.cli.display.amounts import amount, duration
 from icfqueue.cli.display.fitting import ALWAYS, GAP, fitting
 from icfqueue.cli.display.terminal import COLOURS, cell
+from icfqueue.cli.shell.again import whole
 from icfqueue.core.plain_text import shown
 from icfqueue.core.steps import NAMES
 from icfqueue.ledger.record import State
@@ -216,7 +217,7 @@ def reason_lines(reasons: Sequence[Reason]) -> list[Text]:
     for reason in reasons:
         found.append(Text(shown(reason.text, REASON), style="red"))
         if reason.remedy:
-            found.append(Text(f"  {shown(reason.remedy, REASON)}"))
+            found.append(Text(f"  {whole(shown(reason.remedy, REASON))}"))
     return found
 
 

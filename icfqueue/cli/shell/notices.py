@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from icfqueue.cli.shell.again import ours, place_from_afar
 from icfqueue.cli.shell.folding import say
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ def notices(
     from icfqueue.monitoring.watch import Watch
 
     notifier = Notifier(url, command, partial(say, err=True, colour="yellow"))
-    watch = Watch(opened.ledger, opened.settings, project)
+    # Who reads them is in another folder. The thread knows no context.
+    named = partial(ours, place=place_from_afar())
+    watch = Watch(opened.ledger, opened.settings, project, command=named)
     ends = threading.Event()
     thread = threading.Thread(target=_look, args=(watch, notifier, ends), daemon=True)
     thread.start()

@@ -120,6 +120,33 @@ def test_no_color_is_obeyed_by_all_that_is_printed(
     assert ("\x1b[31m" in done.stdout) is coloured
 
 
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (
+            ["--store-dir", "my store", "run", "study_1", "--jobs", "2"],
+            "icfqueue run study_1 --jobs 2 --store-dir 'my store'",
+        ),
+        (["-v", "--broker=redis://h", "status"], "icfqueue status -v --broker=redis://h"),
+        (["--store-dir", "run", "status"], "icfqueue status --store-dir run"),
+        (["--store-dir", "x"], "icfqueue status --store-dir x"),
+    ],
+)
+def test_an_option_before_its_command_is_refused_with_what_works(
+    words: list[str], meant: str
+) -> None:
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 2
+    assert f"stands behind the command: `{meant}`" in done.stderr
+
+
+def test_an_option_that_no_command_has_is_refused_as_ever() -> None:
+    done = CliRunner().invoke(cli, ["--nonsense", "run", "study_1"])
+    assert done.exit_code == 2
+    assert "No such option" in done.stderr
+    assert "stands behind" not in done.stderr
+
+
 def _writes_as_click() -> None:
     raise BrokenPipeError
 

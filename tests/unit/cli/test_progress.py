@@ -270,7 +270,7 @@ def test_what_nobody_can_read_is_told_with_what_failed(
     """It is not waited for; the exit code says so."""
     queued.client.hset(visit_key(V), "r", "{")
     assert run(opened, Workers()) == 1
-    assert "1 \u00d7 unreadable, v: 'icfqueue forget study_1 v'" in capsys.readouterr().err
+    assert "1 \u00d7 unreadable, v: `icfqueue forget study_1 v`" in capsys.readouterr().err
 
 
 def test_the_worker_of_a_run_is_quiet_and_gone_afterwards(

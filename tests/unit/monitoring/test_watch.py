@@ -51,6 +51,7 @@ def test_a_failure_and_the_end_are_told_once(ledger: RedisLedger) -> None:
     )
     assert message["causes"] == {BadTarball("").cause: 1}
     assert "geheim" not in str(message)
+    assert message["see"] == "icfqueue status study_1 --state failed"
     finish_all(ledger, B)
     (message,) = seen.look()
     assert message["event"] == "project.drained"
@@ -127,3 +128,13 @@ def test_the_reason_of_a_standstill_has_no_word_of_an_error(ledger: RedisLedger)
     assert message["code"] == "disk"
     assert message["reason"] == "no step begins, for the disk is full"
     assert "geheim" not in str(message)
+
+
+def test_the_command_that_shows_more_is_for_the_store_that_is_watched(
+    ledger: RedisLedger,
+) -> None:
+    seen = Watch(ledger, SETTINGS, command=lambda *words: f"{' '.join(words)} there")
+    put(ledger, A)
+    fail(ledger, A)
+    messages = seen.look()
+    assert messages[0]["see"] == "status study_1 --state failed there"

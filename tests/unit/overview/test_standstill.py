@@ -80,9 +80,11 @@ def test_what_workers_have_noted_is_told_even_if_something_moves(
 ) -> None:
     monkeypatch.setattr(standstill, "STILL", 60.0)
     assert codes(still) == []
-    still.ledger.notes.put(note, json.dumps({"message": "as told", "hint": "do so"}), 30.0)
+    still.ledger.notes.put(
+        note, json.dumps({"message": "as told", "hint": "do PROJECT so"}), 30.0
+    )
     (found,) = reasons(still)
-    assert (found.code, found.remedy) == (code, "do so")
+    assert (found.code, found.remedy) == (code, "do study_1 so")
     assert word in found.text
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 import pytest
 from support.command_line import Commands
@@ -15,10 +17,13 @@ def test_all_visits_that_are_here_are_enqueued(icfqueue: Commands) -> None:
     icfqueue.build(2)
     done = icfqueue("enqueue", "study_1")
     assert done.code == 0
-    assert done.out.splitlines() == [
-        "study_1: 2 enqueued",
-        "No worker is running: start 'icfqueue worker' where the work is done.",
-    ]
+    where = shlex.join(icfqueue.where)
+    said, told = done.out.splitlines()
+    assert said == "study_1: 2 enqueued"
+    assert told == (
+        f"No worker is running: start `icfqueue worker {where}`, or use `icfqueue run "
+        f"study_1 {where}`."
+    )
     assert [found.state for found in icfqueue.records().values()] == [State.QUEUED] * 2
 
 

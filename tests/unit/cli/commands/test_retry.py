@@ -24,9 +24,8 @@ def test_what_failed_goes_on(icfqueue: Commands) -> None:
     assert done.code == 0
     said, told = done.out.splitlines()
     assert said == "study_1: 1 visit goes on"
-    assert told.startswith(
-        "No worker is running: start 'icfqueue worker', or use `icfqueue run study_1 --"
-    )
+    assert told.startswith("No worker is running: start `icfqueue worker --store-dir ")
+    assert ", or use `icfqueue run study_1 --store-dir " in told
     assert icfqueue.records()["failed"].state == State.QUEUED
     assert icfqueue.records()["cancelled"].state == State.CANCELLED
 

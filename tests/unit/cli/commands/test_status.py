@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 
 import click
 import pytest
@@ -77,7 +78,12 @@ def test_it_ends_with_1_if_a_visit_that_is_shown_failed(
 def test_work_without_a_worker_is_told_of(icfqueue: Commands) -> None:
     """On standard error, so that no program reads it; not where a worker lives."""
     for words in (("status",), ("status", "study_1", "--format", "json")):
-        assert icfqueue(*words).err == f"{command.NOBODY}\n"
+        err = icfqueue(*words).err
+        where = shlex.join(icfqueue.where)
+        assert err == (
+            f"No worker is running: start `icfqueue worker {where}`, or use `icfqueue run "
+            f"study_1 {where}`.\n"
+        )
     icfqueue.ledger.roster.say(Sign(name="host:1", host="host", pid=1, since=0.0))
     assert icfqueue("status").err == ""
     icfqueue.ledger.roster.gone("host:1")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pytest
 from msgspec import structs
 from support.command_line import Commands
+from support.ledger import put
 
 from icfqueue.cli.commands import workers
+from icfqueue.core.visit import Visit
 from icfqueue.ledger.roster import JobSign, Sign
 
 
@@ -63,7 +66,15 @@ def test_programs_get_all_of_it(busy: Commands) -> None:
 
 
 def test_where_nobody_works_it_says_what_to_do(icfqueue: Commands) -> None:
-    assert icfqueue("workers").out == f"{workers.NOBODY}\n"
+    where = shlex.join(icfqueue.where)
+    worker = f"No worker is running: start `icfqueue worker {where}`"
+    assert icfqueue("workers").out == f"{worker}.\n"
+    put(icfqueue.ledger, Visit("study_1", "v"))
+    assert icfqueue("workers").out == f"{worker}, or use `icfqueue run study_1 {where}`.\n"
+    root = str(icfqueue.store.root)
+    assert icfqueue.plain("workers", "--store-dir", root).out == (
+        f"No worker is running: start `icfqueue worker --store-dir {root}`.\n"
+    )
     assert icfqueue("workers", "--format", "json").out == "[]\n"
 
 

@@ -113,3 +113,13 @@ def test_no_line_is_longer_than_the_terminal(
         made.add(f"sub-{number}", name, words, below=[words])
     for line in lines(made, width):
         assert cell_len(line) <= width
+
+
+def test_a_command_below_a_line_stays_whole_unless_the_screen_changes() -> None:
+    """A line's end in it would be pasted, and so would the ellipsis."""
+    command = "`icfqueue forget study_1 v --store-dir '/a/store/with/a/long/name'`"
+    made = Columns([Column("visit")])
+    made.add("v", below=[command])
+    assert lines(made, 40)[-1] == f"  {command}"
+    made.below_lines = 1
+    assert len(lines(made, 40)[-1]) <= 40

@@ -157,4 +157,4 @@ def test_a_record_that_cannot_be_read_is_shown_and_counted(full: RedisLedger) ->
     full.client.hset(visit_key(Visit("study_1", "failed")), "r", "{")
     said = "\n".join(seen(ProjectView(full, "study_1")))
     assert "unreadable" in said
-    assert "1 \u00d7 unreadable, failed: 'icfqueue forget study_1 failed'" in said
+    assert "1 \u00d7 unreadable, failed: `icfqueue forget study_1 failed`" in said

@@ -11,9 +11,10 @@ import pytest
 from support.command_line import Commands
 from support.records import NOW, a_record
 
-from icfqueue.core.errors import UsageError
+from icfqueue.core.errors import BadTarball, UsageError
 from icfqueue.ledger import record
 from icfqueue.ledger.record import State
+from icfqueue.ledger.retry_policy import Fail
 from icfqueue.monitoring.notify import Notifier
 
 
@@ -69,3 +70,35 @@ def test_the_setting_sends_them_too_and_goes_to_no_program(
 def test_they_go_with_waiting(icfqueue: Commands) -> None:
     with pytest.raises(UsageError, match="go with --wait"):
         icfqueue("status", "--exec", "true")
+
+
+def test_who_gets_a_message_is_told_the_command_with_the_store_in_whole(
+    icfqueue: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """He is in another folder."""
+    icfqueue.ledger.put_many([(None, a_record(State.QUEUED))])
+    monkeypatch.chdir(icfqueue.store.root.parent)
+    visit = a_record(State.QUEUED).visit
+
+    def fail(_: float) -> None:
+        error = BadTarball("cut")
+        icfqueue.ledger.update(
+            visit, lambda found: record.failed(found, error, Fail(), NOW)
+        )
+
+    real = time.sleep
+    monkeypatch.setattr(
+        "icfqueue.cli.commands.status.time.sleep",
+        lambda seconds: (
+            fail(seconds)
+            if threading.current_thread() is threading.main_thread()
+            else real(seconds)
+        ),
+    )
+    where = ["--store-dir", icfqueue.store.root.name, *icfqueue.where[2:]]
+    words = ["status", "study_1", "--wait", "--exec", f"sh -c 'cat >> {tmp_path}/got'"]
+    icfqueue.plain(*words, *where)
+    found = [json.loads(line) for line in (tmp_path / "got").read_text().splitlines()]
+    see = [one["see"] for one in found if one["event"] == "visit.failed"]
+    assert len(see) == 1
+    assert f"--state failed --store-dir {icfqueue.store.root} --broker " in see[0]
