@@ -88,10 +88,12 @@ class Columns:
             return [words]
         room = max(1, room - INDENT)
         lines = folded(words, room)
-        if self.below_lines is None or len(lines) <= self.below_lines:
+        if self.below_lines is None:
             return lines
         shown = lines[: self.below_lines]
-        shown[-1] = set_cell_size(shown[-1], min(cells(shown[-1]), room - 1)) + "…"
+        # On a screen that changes nobody pastes a command that is longer than a line.
+        if len(shown) < len(lines) or cells(shown[-1]) > room:
+            shown[-1] = set_cell_size(shown[-1], min(cells(shown[-1]), room - 1)) + "…"
         return shown
 
 

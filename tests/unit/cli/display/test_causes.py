@@ -99,7 +99,7 @@ def test_a_remedy_is_told_once_for_each_cause() -> None:
     assert [lines[0].partition(": ")[2] for lines in said] == [
         "obtain the tarball again and compare",
         "unpack it to a plain tar",
-        "'icfqueue doctor'",
+        "`icfqueue doctor`",
         "check network",
     ]
     assert said[0][2] == "      then: icfqueue retry study_1 --cause cut"

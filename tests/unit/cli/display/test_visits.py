@@ -76,7 +76,7 @@ def test_one_visit_has_its_error_whole_with_what_it_means_and_what_to_do() -> No
     said = printed(visit_alone(failed_with(V, BadTarball(message, cause="cut"))), 80)
     assert any(line.endswith("END") for line in said)
     assert "cut: the tarball ends too early  (permanent BadTarball in fetch)" in said
-    assert said[-1].endswith("then `icfqueue retry study_1 v`")
+    assert said[-1].endswith("`icfqueue retry study_1 v`")
     other = printed(visit_alone(failed_with(V, BadTarball("x", hint="get it again"))))
     assert other[-2:] == ["get it again", "then: icfqueue retry study_1 v"]
     changed = printed(visit_alone(failed_with(V, TarballChanged("other bytes"))))
