@@ -23,6 +23,7 @@ from msgspec import structs
 from icfqueue import __version__
 from icfqueue.core.errors import IcfqueueError
 from icfqueue.dataset import programs
+from icfqueue.dataset.sample import fingerprint
 from icfqueue.ledger.roster import EVERY, JobSign, Sign
 from icfqueue.pipeline.worker_context import WorkerContext
 from icfqueue.store import identity
@@ -111,7 +112,7 @@ class Signs:
             self._thread.join(timeout=2.0)
 
     def _run(self) -> None:
-        sign, disk = self._first(), Disk(self.worker.store)
+        sign, disk, sample = self._first(), Disk(self.worker.store), Sample()
         sweep, pause = True, SETTLED
         while not self._ended():
             disk.look()
@@ -125,6 +126,9 @@ class Signs:
             self._pause(pause)
             if not sign.versions:
                 sign, pause = structs.replace(sign, versions=versions()), EVERY
+                if sign.writes:
+                    sample.begin()
+            sign = structs.replace(sign, sample=sample.found)
         with suppress(redis.RedisError, OSError):
             self.worker.quick.roster.gone(sign.name)
 
@@ -155,6 +159,29 @@ class Signs:
             umask=f"{UMASK:04o}",
             store_dir=str(self.worker.store.root),
         )
+
+
+@dataclass
+class Sample:
+    """Finds out what this worker would write, in a thread of its own.
+
+    Attributes
+    ----------
+    found
+        Its hash; empty until it is known, and for ever where it cannot be made.
+    """
+
+    found: str = ""
+
+    def begin(self) -> None:
+        """Begin; does not wait: programs of a file system that hangs do not end."""
+        threading.Thread(target=self._make, name="sample", daemon=True).start()
+
+    def _make(self) -> None:
+        try:
+            self.found = fingerprint()
+        except (IcfqueueError, OSError) as error:
+            log.warning("worker.sample: what it would write is not known: %s", error)
 
 
 def _now(first: Sign, disk: Disk, jobs: tuple[JobSign, ...]) -> Sign:

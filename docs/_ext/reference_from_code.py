@@ -24,6 +24,7 @@ import inspect
 import json
 import pkgutil
 import re
+import sys
 import types
 from collections import defaultdict
 from collections.abc import Iterator
@@ -270,7 +271,14 @@ def _places() -> dict[str, list[Place]]:
 
 
 def _constants(tree: ast.Module) -> dict[str, str]:
-    return {
+    """Return the texts that have a name in a module, its own and those it imports."""
+    imported = {
+        alias.asname or alias.name: getattr(sys.modules.get(node.module), alias.name, None)
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+    }
+    return {name: text for name, text in imported.items() if isinstance(text, str)} | {
         target.id: node.value.value
         for node in tree.body
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)

@@ -34,6 +34,7 @@ from typing import Self
 from icfqueue.broker.connection import SOCKET_SCHEME, Broker
 from icfqueue.core.errors import Unreachable
 from icfqueue.core.processes.groups import without_secrets
+from icfqueue.core.settings import whole_path
 from icfqueue.store.beneath.folder import Folder
 from icfqueue.store.beneath.walk import HIDDEN
 from icfqueue.store.directory import Store
@@ -60,7 +61,7 @@ class EmbeddedServer:
     """
 
     def __init__(self, store_dir: Path) -> None:
-        self.folder = Path(store_dir).absolute() / HIDDEN / "broker"
+        self.folder = whole_path(store_dir) / HIDDEN / "broker"
         name = hashlib.sha256(os.fsencode(self.folder.resolve())).hexdigest()[:16]
         self.socket = _socket_folder() / f"{name}.sock"
         self.broker = Broker(f"{SOCKET_SCHEME}://{self.socket}")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import importlib
-import os
+import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import click
 
 from icfqueue import __version__
-from icfqueue.cli.shell.again import PLACE, PROJECT
+from icfqueue.cli.shell.again import PLACE, PROJECT, STORE
+from icfqueue.cli.shell.colours import colours
 from icfqueue.cli.shell.examples import examples_of
 from icfqueue.cli.shell.loudness import loudness_options
 
@@ -77,15 +78,20 @@ class InOrder(click.Group):
 
     project
         The project that it was about, if any.
+
+    store
+        The store directory that it worked in, if it came so far.
     """
 
     place: dict[str, str]
     project: str
+    store: str
 
     def __init__(self, *args: Any, **given: Any) -> None:
         super().__init__(*args, **given)
         self.place = {}
         self.project = ""
+        self.store = ""
         self._dressed: set[str] = set()
 
     def make_context(
@@ -95,11 +101,40 @@ class InOrder(click.Group):
         parent: click.Context | None = None,
         **extra: Any,
     ) -> click.Context:
-        """Return the context, in which NO_COLOR (https://no-color.org) is obeyed."""
-        if os.environ.get("NO_COLOR"):
-            extra.setdefault("color", False)
+        """Return the context, in which NO_COLOR and FORCE_COLOR are obeyed."""
+        extra.setdefault("color", colours())
         with _told_apart():
             return super().make_context(info_name, args, parent, **extra)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse what stands before the command; say where an option of one belongs."""
+        words = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            meant = self._behind(ctx, words)
+            if meant is None:
+                raise
+            option = error.option_name
+            said = f"{option} stands behind the command: `{shlex.join(meant)}`"
+            raise click.UsageError(said, ctx) from None
+
+    def _behind(self, ctx: click.Context, words: list[str]) -> list[str] | None:
+        """Return the command whose options stand before it, with them behind."""
+        found = [
+            (word, [*words[at + 1 :], *words[:at]])
+            for at, word in enumerate(words)
+            if word in COMMANDS
+        ]
+        for word, behind in [*found, ("status", words)]:
+            command = self.get_command(ctx, word)
+            if command is None:
+                continue
+            with suppress(click.UsageError):
+                # Whether it has them; what they say is looked at when it is pasted.
+                command.make_parser(click.Context(command)).parse_args(list(behind))
+                return ["icfqueue", word, *behind]
+        return None
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; keep in mind where its store and broker are."""
@@ -108,6 +143,7 @@ class InOrder(click.Group):
                 return super().invoke(ctx)
         finally:
             self.place = ctx.meta.get(PLACE, {})
+            self.store = ctx.meta.get(STORE, "")
             self.project = ctx.meta.get(PROJECT, "")
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature

@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable
+from io import StringIO
 from urllib.parse import urlsplit
 
 from icfqueue.core.errors import IcfqueueError
@@ -73,16 +74,14 @@ def _without_reader() -> int:
 
 def complain(error: IcfqueueError) -> int:
     """Print what went wrong and what to do; return the exit code."""
-    import click
-
     from icfqueue.cli.group import cli
     from icfqueue.cli.shell.again import whole
+    from icfqueue.cli.shell.folding import say
 
-    color = False if os.environ.get("NO_COLOR") else None
-    click.secho(f"icfqueue: {error.message}", fg="red", err=True, color=color)
+    say(f"icfqueue: {error.message}", err=True, colour="red")
     if error.hint:
         hint = for_visit(error.hint, cli.project)
-        click.echo(f"  {whole(hint, cli.place)}", err=True)
+        say(whole(hint, cli.place, cli.store), 2, err=True)
     return error.exit_code
 
 
@@ -97,7 +96,11 @@ def _foreign(error: Exception) -> int | None:
     if isinstance(error, click.exceptions.Abort):
         return INTERRUPTED
     if isinstance(error, click.ClickException):
-        error.show()
+        from icfqueue.cli.shell.folding import say
+
+        complaint = StringIO()
+        error.show(file=complaint)
+        say(complaint.getvalue().rstrip(), err=True)
         return error.exit_code
     made_by = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
     if made_by & {"redis", "kombu"}:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from icfqueue.cli.shell.again import PROJECT, noted
+from icfqueue.cli.shell.again import PROJECT, TYPED, noted
 from icfqueue.cli.shell.completers import (
     complete_causes,
     complete_projects,
@@ -60,13 +60,15 @@ def project_meant(
 ) -> str | None:
     """Return the project's id, also of its folder as a shell completes it: ``study_1/``.
 
-    A callback; who uses the id checks it.
+    A callback; who uses the id checks it, and :mod:`icfqueue.cli.shell.misplaced` what
+    was typed.
     """
     from icfqueue.core.visit import is_id, project_named
 
     del param
     project = value and project_named(value)
     ctx.meta[PROJECT] = project if project and is_id(project) else ""
+    ctx.meta[TYPED] = value or ""
     return project
 
 
@@ -235,7 +237,7 @@ def format_option(*forms: str, more: str | None = None) -> Callable[[F], F]:
     forms
         Among which one chooses; the first is the default.
     more
-        What else its help says.
+        What its help says, if not that.
     """
     return click.option(
         "--format",
@@ -243,7 +245,7 @@ def format_option(*forms: str, more: str | None = None) -> Callable[[F], F]:
         type=click.Choice(forms),
         default=forms[0],
         show_default=True,
-        help=more,
+        help=more or f"As a {forms[0]} for people; others for programs.",
     )
 
 
@@ -312,7 +314,8 @@ def notify_options(function: F) -> F:
                 "--notify",
                 metavar="URL",
                 help="POST a JSON message there when a visit fails, and when the project "
-                "drains or stalls.",
+                "is finished or stands still. If the address is a secret, use the setting "
+                "notify.",
             ),
             click.option(
                 "--exec",

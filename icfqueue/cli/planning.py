@@ -5,21 +5,22 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from icfqueue.cli.session import Session
-from icfqueue.core.errors import UsageError
-from icfqueue.core.plain_text import escaped
+from icfqueue.cli.session import Session, is_new, load_settings, session
+from icfqueue.cli.shell.folding import say
+from icfqueue.core.errors import NothingYet, UsageError
 
 if TYPE_CHECKING:
     from icfqueue.core.options import Options
     from icfqueue.core.settings import Settings
     from icfqueue.core.visit import Visit
     from icfqueue.operations.enqueue import Enqueued, Plan
-    from icfqueue.operations.select_visits import Selection
+    from icfqueue.operations.select_visits import Selection, Sources
     from icfqueue.store.near_misses import NearMiss
 
 
@@ -48,6 +49,39 @@ def options_of(chosen: Settings, wanted: dict[str, Any]) -> Options:
     )
 
 
+def visits_of_new_store(
+    project: str, named: Sequence[str], wanted: dict[str, Any]
+) -> Selection | None:
+    """Return the visits that a command is about where nothing was ever done, else None.
+
+    They are looked for before a broker is started and the store directory gets an id: a
+    wrong one is to be left as it is.
+
+    Raises
+    ------
+    UsageError
+        As :func:`chosen_visits`.
+    """
+    from icfqueue.operations.select_visits import Sources
+    from icfqueue.remote.client import RemoteStore
+    from icfqueue.store.directory import Store
+
+    settings = load_settings(wanted)
+    store = Store.of(settings)
+    store.check_is_there()
+    if not is_new(store):
+        return None
+    try:
+        with session(wanted, asking=True) as opened:
+            if opened.ledger.store_id(None) is not None:
+                # It works for another directory: a mount may be missing here.
+                return None
+            return chosen_visits(opened, project, named, wanted)
+    except NothingYet:
+        sources = Sources(store, None, partial(RemoteStore.of, settings))
+        return _chosen(sources, settings, project, named, wanted)
+
+
 def chosen_visits(
     opened: Session, project: str, named: Sequence[str], wanted: dict[str, Any]
 ) -> Selection:
@@ -58,14 +92,27 @@ def chosen_visits(
     UsageError
         There are none, with a guess at why.
     """
-    from icfqueue.operations.select_visits import Sources, select_visits
+    from icfqueue.operations.select_visits import Sources
+
+    sources = Sources(opened.store, opened.ledger, opened.remote)
+    return _chosen(sources, opened.settings, project, named, wanted)
+
+
+def _chosen(
+    sources: Sources,
+    settings: Settings,
+    project: str,
+    named: Sequence[str],
+    wanted: dict[str, Any],
+) -> Selection:
+    from icfqueue.operations.select_visits import select_visits
 
     listed = _lines(wanted["visits_file"]) if wanted["visits_file"] else None
     if wanted["remote"] and sys.stderr.isatty():
         # It may take minutes, and nothing else is seen of it.
-        click.echo(f"Listing {opened.settings.store_url}/{project}/ …", err=True)
+        say(f"Listing {settings.store_url}/{project}/ …", err=True)
     found = select_visits(
-        Sources(opened.store, opened.ledger, opened.remote),
+        sources,
         project,
         named,
         listed=listed,
@@ -74,9 +121,9 @@ def chosen_visits(
     _tell_near_misses(found.near_misses)
     for name, why in found.left_out[:_TOLD]:
         # `repr` escapes what is not printable.
-        click.secho(f"left out: {name[:_WIDTH]!r} ({why})", fg="yellow", err=True)
+        say(f"left out: {name[:_WIDTH]!r} ({why})", err=True, colour="yellow")
     if more := found.more_left_out + len(found.left_out[_TOLD:]):
-        click.secho(f"left out: {more} more", fg="yellow", err=True)
+        say(f"left out: {more} more", err=True, colour="yellow")
     found.check_found()
     return found
 
@@ -89,8 +136,8 @@ def _tell_near_misses(misses: Sequence[NearMiss]) -> None:
     for why, alike in by_reason.items():
         names = ", ".join(miss.name for miss in alike[:_NEAR])
         more = f" and {len(alike) - _NEAR} more" if alike[_NEAR:] else ""
-        click.secho(escaped(f"not taken: {names}{more}: {why}"), fg="yellow", err=True)
-        click.echo(escaped(f"  {alike[0].remedy}"), err=True)
+        say(f"not taken: {names}{more}: {why}", err=True, colour="yellow")
+        say(alike[0].remedy, 2, err=True)
 
 
 def _lines(listed: Path) -> list[str]:
@@ -116,11 +163,21 @@ def counted(count: int, what: str) -> str:
 
 def tell_plans(plans: Sequence[Plan]) -> None:
     """Print what would be done, and why."""
-    for plan in plans:
-        click.echo(f"{plan.visit.id}\t{plan.deed}\t{plan.why}")
+    from icfqueue.cli.display.fitting import Column
+    from icfqueue.cli.rows import print_table
+    from icfqueue.operations.enqueue import Deed
+
+    columns = (Column("visit"), Column("to do"), Column("why", prose=True))
+    print_table(
+        columns,
+        [
+            (plan.visit.id, "process" if plan.deed == Deed.ENQUEUE else "nothing", plan.why)
+            for plan in plans
+        ],
+    )
     counts = Counter(plan.deed for plan in plans)
     words = ", ".join(f"{count} {deed}" for deed, count in counts.items())
-    click.echo(f"{counted(len(plans), 'visit')}: {words}; nothing was changed")
+    say(f"{counted(len(plans), 'visit')}: {words}; nothing was changed")
 
 
 def tell_enqueued(project: str, done: Enqueued) -> None:
@@ -132,7 +189,7 @@ def tell_enqueued(project: str, done: Enqueued) -> None:
         words.append(f"{done.up_to_date} up to date")
     if done.unreadable:
         words.append(f"{done.unreadable} left alone, whose records cannot be read")
-    click.echo(f"{project}: {', '.join(words)}")
+    say(f"{project}: {', '.join(words)}")
 
 
 def tell_left_alone(wanted: Iterable[Visit], done: Iterable[Visit], why: str) -> None:
@@ -140,4 +197,4 @@ def tell_left_alone(wanted: Iterable[Visit], done: Iterable[Visit], why: str) ->
     others = set(done)
     names = [visit.id for visit in wanted if visit not in others]
     if names:
-        click.echo(f"left alone ({why}): {', '.join(names)}")
+        say(f"left alone ({why}): {', '.join(names)}")

@@ -9,25 +9,24 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TypeVar
 
-import click
 import redis
 
 from icfqueue.broker.embedded import EmbeddedServer
 from icfqueue.broker.refusals import is_refusal
 from icfqueue.cli import tables
 from icfqueue.cli.display.causes import print_causes
-from icfqueue.cli.live.closing import Run, access_lines, amount_line
+from icfqueue.cli.live.asked import Asked
+from icfqueue.cli.live.closing import Run, Worked, access_lines, amount_line
 from icfqueue.cli.live.display import shown
 from icfqueue.cli.live.news import BrokerNews, Reasons
 from icfqueue.cli.live.view import View
 from icfqueue.cli.session import Session
-from icfqueue.cli.shell.again import this_again
+from icfqueue.cli.shell.again import ours
+from icfqueue.cli.shell.folding import say
 from icfqueue.core.errors import Unreachable
-from icfqueue.core.plain_text import escaped
 from icfqueue.ledger.record import State
-from icfqueue.operations.status import ProjectSummary, stuck, summary
+from icfqueue.operations.status import ProjectSummary
 from icfqueue.operations.worker_process import WorkerProcess
-from icfqueue.overview.failures import by_cause
 
 PAUSE = 0.1
 """Seconds between two looks."""
@@ -44,7 +43,7 @@ def workers_of(opened: Session, jobs: int) -> Iterator[WorkerProcess]:
         concurrency=jobs,
         broker=opened.broker,
         quiet=True,
-        say=partial(click.echo, err=True),
+        say=partial(say, err=True),
     )
     try:
         yield force
@@ -56,27 +55,28 @@ def workers_of(opened: Session, jobs: int) -> Iterator[WorkerProcess]:
                 opened.ledger.roster.gone(f"{socket.gethostname()}:{force.process.pid}")
 
 
-def run_and_watch(opened: Session, project: str, force: WorkerProcess) -> int:
-    """Work until the project is drained; return the exit code."""
-    began, before = time.monotonic(), summary(opened.ledger, project)
+def run_and_watch(opened: Session, asked: Asked, force: WorkerProcess) -> int:
+    """Work until nothing is left of what was asked for; return the exit code."""
+    worked, before = Worked(), asked.summary()
     if before.drained:
-        return _report(opened, before, began)
+        return _report(opened, asked, Run(before, before, worked))
     if force.process is None:
         force.start()
     try:
-        _follow(opened, project, force)
+        _follow(opened, asked, force, worked)
     except KeyboardInterrupt:
-        click.echo("Stopping: what runs may finish … (Ctrl-C again: at once)", err=True)
+        say("Stopping: what runs may finish … (Ctrl-C again: at once)", err=True)
         _stop(force)
-        left = summary(opened.ledger, project)
-        click.echo(
-            f"Stopped with {left.counts[State.DONE]} of {left.visits} visits done. "
-            f"To go on: {this_again('run', project)}",
+        left = asked.end()
+        say(
+            f"Stopped with {left.counts[State.DONE]} of {left.visits} visits done.\n"
+            f"To go on: {asked.again()}",
             err=True,
         )
         return 130
+    worked.end()
     _stop(force, lambda: opened.ledger.running_count() == 0)
-    return _report(opened, before, began)
+    return _report(opened, asked, Run(before, asked.end(), worked))
 
 
 def _stop(force: WorkerProcess, idle: Callable[[], bool] | None = None) -> None:
@@ -86,15 +86,16 @@ def _stop(force: WorkerProcess, idle: Callable[[], bool] | None = None) -> None:
         force.kill()
 
 
-def _follow(opened: Session, project: str, force: WorkerProcess) -> None:
+def _follow(opened: Session, asked: Asked, force: WorkerProcess, worked: Worked) -> None:
     """Show progress until nothing is left to be done."""
-    reasons = Reasons(opened.ledger, project)
+    reasons = Reasons(asked)
     broker = BrokerNews(opened)
-    view = View(opened.ledger, opened.settings, project, force.concurrency)
+    view = View(opened.ledger, opened.settings, asked.project, force.concurrency)
     with shown() as display:
         next_picture = time.monotonic() + display.every
         while True:
-            line = _look(opened, project, force, display.say)
+            line = _look(opened, asked, force, display.say)
+            worked.look(line)
             if line.drained or reasons.stuck():
                 return
             if words := broker.news() or reasons.news(line):
@@ -106,9 +107,9 @@ def _follow(opened: Session, project: str, force: WorkerProcess) -> None:
 
 
 def _look(
-    opened: Session, project: str, force: WorkerProcess, say: Callable[[str], None]
+    opened: Session, asked: Asked, force: WorkerProcess, say: Callable[[str], None]
 ) -> ProjectSummary:
-    """Return how far the project is; waits for a broker that is away."""
+    """Return how far it is; waits for a broker that is away."""
     since, said = time.monotonic(), False
     while True:
         if opened.embedded and not _is_up(opened.embedded):
@@ -118,10 +119,10 @@ def _look(
         if force.gave_up:
             raise Unreachable(
                 "the worker processes do not stay up",
-                hint=f"their log: {force.log_path}; then `{this_again('run', project)}`",
+                hint=f"their log: {force.log_path}; then `{asked.again()}`",
             )
         try:
-            line = summary(opened.ledger, project)
+            line = asked.summary()
         except (redis.ConnectionError, redis.TimeoutError):
             if not said and time.monotonic() - since > AWAY:
                 said = True
@@ -164,29 +165,30 @@ def when_accepted(opened: Session, do: Callable[[], T]) -> T:
             if not is_refusal(error):
                 raise
         if words := broker.news():
-            click.echo(words, err=True)
+            say(words, err=True)
         time.sleep(1.0)
 
 
-def _report(opened: Session, before: ProjectSummary, began: float) -> int:
-    """Print how it ended, and why what failed did; return the exit code.
-
-    Parameters
-    ----------
-    before, began
-        How far the project was when it was begun, and when that was (monotonic).
-    """
-    project = before.project
-    line = summary(opened.ledger, project)
+def _report(opened: Session, asked: Asked, run: Run) -> int:
+    """Print how it ended, and why what failed did; return the exit code."""
+    line = run.after
     tables.console().print(tables.counts_line(line))
-    done = opened.ledger.visits(project, [State.DONE])
-    run = Run(before, line, time.monotonic() - began, done[0] if done else None)
     if words := amount_line(run):
-        click.echo(f"  {words}")
-    left = stuck(opened.ledger, project)
-    among = opened.ledger.visits(project, [State.FAILED]) + [one.visit for one in left]
-    groups = by_cause(opened.ledger, project, among=among)
-    print_causes(tables.console(stderr=True), groups, project, run_again=True)
-    for words in access_lines(opened.store, opened.settings, run):
-        click.echo(f"  {escaped(words)}")
-    return tables.exit_code(opened.ledger, project) or int(bool(left))
+        say(words, 2)
+    groups = asked.failures()
+    # What cannot be read is among them, and has not failed by its record.
+    failed = bool(groups)
+    print_causes(
+        tables.console(stderr=True),
+        groups,
+        asked.project,
+        names=asked.names if asked.others else (),
+        again=asked.again(),
+    )
+    done = asked.in_state(State.DONE)
+    for words in access_lines(opened.store, opened.settings, done):
+        say(words, 2)
+    if others := asked.left_over():
+        some = "visit that was not named is" if others == 1 else "visits not named are"
+        say(f"{others} {some} still to be done: `{ours('run', asked.project)}`", 2)
+    return int(failed or line.counts[State.FAILED] > 0)

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from icfqueue.cli.shell.again import STORE, whole
+from icfqueue.cli.shell.folding import say
 from icfqueue.cli.shell.loudness import verbose
+from icfqueue.cli.shell.misplaced import check_project_meant
 from icfqueue.core.errors import NothingYet
 
 if TYPE_CHECKING:
@@ -75,6 +78,8 @@ class Session:
 def load_settings(where: dict[str, Any]) -> Settings:
     """Return the settings, with the options of the command line first.
 
+    What was typed for the project is looked at, too: it may be the way to its folder.
+
     The broker's password is taken out of the environment: DataLad, which commands import
     later, starts ``git`` with all of that.
     """
@@ -83,6 +88,12 @@ def load_settings(where: dict[str, Any]) -> Settings:
 
     chosen = settings.load(**given_settings(where))
     keep_secrets()
+    if verbose():
+        where_is = f"store directory {chosen.store_dir}, store URL {chosen.store_url}"
+        say(where_is, err=True)
+    if ctx := click.get_current_context(silent=True):
+        ctx.meta[STORE] = str(settings.whole_path(chosen.store_dir))
+    check_project_meant(chosen)
     return chosen
 
 
@@ -91,9 +102,15 @@ def given_settings(where: dict[str, Any]) -> dict[str, Any]:
     names = ("store_dir", "store_url", "credential", "log_format")
     given = {name: where.get(name) for name in names}
     broker = where.get("broker")
-    if broker and not os.environ.pop("ICFQUEUE_BROKER_FROM_ENVIRONMENT", None):
+    if os.environ.pop("ICFQUEUE_BROKER_FROM_ENVIRONMENT", None):
+        _without_password.add(broker)
+    if broker and broker not in _without_password:
         given["broker_url"] = broker
     return given
+
+
+_without_password: set[str | None] = set()
+"""Brokers of the command line that the environment has whole; a command may ask twice."""
 
 
 @contextmanager
@@ -102,6 +119,7 @@ def session(
     *,
     asking: bool = False,
     wait: Callable[[str], None] | None = None,
+    folder_of: str | None = None,
 ) -> Iterator[Session]:
     """Open store and broker for a command.
 
@@ -109,6 +127,9 @@ def session(
     ----------
     asking
         The command only asks: it must not make a broker's folder where there is none.
+    folder_of
+        The project whose folder the command is about: in a store directory where nothing
+        was ever done, and which has none, nothing is made.
     wait
         Wait for room on the disk of the embedded broker, and say so by this.
 
@@ -128,6 +149,10 @@ def session(
     chosen = load_settings(where)
     store = Store.of(chosen)
     store.check_is_there()
+    if folder_of is not None and is_new(store):
+        from icfqueue.store.near_misses import check_folder
+
+        check_folder(store, folder_of)
     with ExitStack() as opened:
         address = configured(chosen)
         embedded = None
@@ -144,8 +169,7 @@ def session(
         opened.callback(client.close)
         made = Session(chosen, store, address, client, embedded)
         if verbose():
-            said = f"store directory {store.root}, store URL {chosen.store_url}, broker "
-            click.echo(f"{said}{address.shown}", err=True)
+            say(f"broker {address.shown}", err=True)
         made.ledger.check_layout()
         # Not sooner: it imports redis, which is done while the embedded server starts.
         from icfqueue.pipeline.health.store_watch import StoreWatch
@@ -156,6 +180,13 @@ def session(
         else:
             watch.check(make=True)
         yield made
+
+
+def is_new(store: Store) -> bool:
+    """Return whether no command that changes anything was ever given this directory."""
+    from icfqueue.store.beneath.walk import HIDDEN
+
+    return not store.holds(store.root / HIDDEN)
 
 
 def _enter(
@@ -172,7 +203,7 @@ def _enter(
             if wait is None or not embedded.lacks_room:
                 raise
             if not said:
-                wait(f"waiting: {error.message}. {error.hint}")
+                wait(f"waiting: {error.message}. {whole(error.hint)}")
             said = True
             time.sleep(LOOK_AGAIN)
         else:

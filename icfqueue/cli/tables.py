@@ -15,10 +15,11 @@ from typing import Any
 from rich.console import RenderableType
 
 from icfqueue.cli.display.project import ProjectView
-from icfqueue.cli.display.projects import anybody, counts_line, projects
+from icfqueue.cli.display.projects import counts_line, projects
 from icfqueue.cli.display.terminal import cell, console, show
 from icfqueue.cli.display.visits import visit_alone
 from icfqueue.cli.rows import print_csv
+from icfqueue.cli.shell.again import store_dir
 from icfqueue.core.errors import UsageError
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.ledger import Ledger
@@ -116,14 +117,15 @@ def watch(ledger: Ledger, asked: Question, pause: float) -> int:
 def json_lines(ledger: Ledger, asked: Question) -> Iterator[str]:
     """Yield what ``--format json`` prints."""
     if asked.project and asked.visit is None:
-        yield from status.project_lines(ledger, asked.project, asked.wanted)
+        yield from status.project_lines(ledger, asked.project, asked.wanted, store_dir())
         return
     found: Any
     if asked.project and asked.visit:
-        found = status.visit_json(_record(ledger, asked.project, asked.visit))
+        found = status.visit_json(_record(ledger, asked.project, asked.visit), store_dir())
     else:
         lines = [status.summary(ledger, name) for name in ledger.projects()]
-        found = [status.summary_json(line) for line in lines]
+        workers = status.anybody(ledger)
+        found = [status.summary_json(line, workers=workers) for line in lines]
     yield json.dumps(found, indent=2) + "\n"
 
 
@@ -132,7 +134,7 @@ def _other(ledger: Ledger, asked: Question) -> RenderableType:
     if asked.project and asked.visit:
         return visit_alone(_record(ledger, asked.project, asked.visit))
     lines = (status.summary(ledger, name) for name in ledger.projects())
-    return projects(lines, workers=anybody(ledger))
+    return projects(lines, workers=status.anybody(ledger))
 
 
 def _record(ledger: Ledger, project: str, visit: str) -> Record:
@@ -147,7 +149,11 @@ def _record(ledger: Ledger, project: str, visit: str) -> Record:
 
 def _csv(ledger: Ledger, asked: Question) -> None:
     if asked.project is None:
-        lines = [status.summary_json(status.summary(ledger, n)) for n in ledger.projects()]
+        workers = status.anybody(ledger)
+        lines = [
+            status.summary_json(status.summary(ledger, name), workers=workers)
+            for name in ledger.projects()
+        ]
         rows = [line | line.pop("counts") for line in lines]
         names = ["project", *State, "tar_bytes", "read_bytes", "read_dicoms"]
     else:

@@ -379,7 +379,7 @@ def _check_refs(text: str, where: str) -> None:
 
 def _near(remote: RemoteStore, project: str, visit: str | None) -> str:
     """Return a guess at what was meant, or what there is."""
-    again = "look at the names; `icfqueue clone` takes PROJECT [VISIT] [DEST]"
+    again = "look at the names: `icfqueue clone PROJECT VISIT`, or `icfqueue clone PROJECT`"
     if visit is None:
         return again
     folder = f"; if {visit} is to be the folder, write ./{visit}"

@@ -6,7 +6,9 @@ on another machine, does what was asked when it was enqueued.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from icfqueue.core.errors import StepError
 from icfqueue.core.visit import Visit
@@ -76,6 +78,24 @@ class Identifiers:
         kinds = ", ".join(self.kinds).replace("-", " ")
         where = f"in {' and '.join(places)} " if places else ""
         return f"{where}({kinds})" if self else "none"
+
+
+def identifiers_json(
+    found: Identifiers | None, iso: Callable[[float | None], str | None]
+) -> dict[str, Any]:
+    """Return the fields of a visit's status; both are None where nobody looked.
+
+    Parameters
+    ----------
+    iso
+        Writes a time, in seconds since 1970.
+    """
+    if found is None:
+        return {"identifiers": None, "identifiers_accepted": None}
+    told = {"paths": found.paths, "tags": found.tags, "kinds": list(found.kinds)}
+    by = {"by": found.accepted_by, "at": iso(found.accepted_at)}
+    accepted = by if found.accepted_by else None
+    return {"identifiers": told, "identifiers_accepted": accepted}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,9 @@ and the marks for writing direction let a text look like another (Unicode TR 36,
 
 from __future__ import annotations
 
+import re
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,6 +21,9 @@ _KILO = 1000.0
 
 MOST = 120
 """Characters of a text from outside that a message has room for."""
+
+_IN_STORE = re.compile(r"(?<![\w/.-])STORE(/[\w./-]*\w)", re.ASCII)
+"""A file of the store directory, as :func:`for_store` fills it in."""
 
 
 def escaped(text: str) -> str:
@@ -52,7 +58,7 @@ def size(count: float) -> str:
     that may differ by a byte, all digits are given instead.
     """
     if count < _KILO:
-        return f"{count:.0f} bytes"
+        return f"{count:.0f} byte{'' if round(count) == 1 else 's'}"
     for unit in ("kB", "MB", "GB"):
         count /= _KILO
         if count < _KILO - 0.05:
@@ -69,6 +75,20 @@ def for_visit(hint: str, project: str, visit: str = "") -> str:
         if value:
             hint = hint.replace(word, value)
     return hint
+
+
+def for_store(hint: str, root: Path | str) -> str:
+    """Return a hint whose commands are about files: for STORE the store directory.
+
+    Where an error is found the store directory may have another name than where its hint
+    is read: on another node, or in a container. Names are quoted for a shell.
+
+    Parameters
+    ----------
+    root
+        The store directory as it is called here.
+    """
+    return _IN_STORE.sub(lambda found: shlex.quote(f"{root}{found[1]}"), hint)
 
 
 def escape_record(record: logging.LogRecord) -> bool:

@@ -194,18 +194,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     identifiers: Annotated[
         Literal["off", "warn", "hold"],
         Meta(
-            description="What is done about visits whose member paths or published tags "
-            "tell who a person is: `off`, nobody looks; `warn`, they are flagged; `hold`, "
-            "they fail before anything appears."
+            description="Visits whose member paths or published tags tell who a person is "
+            "are flagged (`warn`) or fail before anything appears (`hold`)."
         ),
     ] = "warn"
     identifier_patterns: Annotated[
         list[str],
-        Meta(
-            description="Regular expressions (RE2) of what is an identifier at this site, "
-            "looked for in member paths and published tags as they are."
-        ),
+        Meta(description="Regular expressions (RE2) of what tells that at this site, too."),
     ] = msgspec.field(default_factory=list)
+    notify: Annotated[
+        Secret | None,
+        Meta(
+            description="Address that gets a JSON message by HTTP POST when a visit fails, "
+            "and when a project drains or stalls: `--notify`, but in no list of processes. "
+            "Sent by `run`, `status --wait` and `events --follow`."
+        ),
+    ] = None
 
     task_events: Annotated[
         bool,
@@ -280,6 +284,16 @@ class Explained(NamedTuple):
     name: str
     value: Any
     source: str
+
+
+def whole_path(path: Path | str) -> Path:
+    """Return a store directory as it is called from everywhere.
+
+    A link in it keeps its name; but ``..`` is that of the folder to which a link leads, so
+    that nothing but the system can say what it is.
+    """
+    path = Path(path)
+    return path.resolve() if ".." in path.parts else path.absolute()
 
 
 def load(**given: Any) -> Settings:

@@ -6,23 +6,21 @@ quoted as the format of the file asks. The same arguments give the same bytes.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import quote
 
-from icfqueue.broker.connection import configured
 from icfqueue.core.errors import UsageError
-from icfqueue.core.settings import Settings
+from icfqueue.deploy.place import Place
 from icfqueue.deploy.plan import Group, Plan, clock
-from icfqueue.pipeline.heartbeat import LAST_WORD
 
-MARGIN = 30
-"""Seconds beyond what a worker takes to stop, before it is killed."""
+MOST_ELEMENTS = 1000
+"""Elements of a job array that Slurm takes where nobody raised its ``MaxArraySize``."""
 
 COMPOSE_PROCESSES = {"fetch": 2, "index": 4, "export": 2, "catalog": 1}
 """Of the worker of each queue, where all are on one machine."""
@@ -36,102 +34,16 @@ class File:
     text: str
 
 
-@dataclass(frozen=True)
-class Place:
-    """What the files name.
-
-    Attributes
-    ----------
-    settings
-        Broker and store.
-    program
-        Path of ``icfqueue`` on the machines of the workers.
-    """
-
-    settings: Settings
-    program: str
-
-    @property
-    def store_dir(self) -> str:
-        """The store directory, from the top."""
-        return str(Path(self.settings.store_dir).absolute())
-
-    @property
-    def broker(self) -> str | None:
-        """The broker's address with its user and without a password."""
-        broker = configured(self.settings)
-        if broker is None:
-            return None
-        parts = urlsplit(broker.url)
-        login, _, host = parts.netloc.rpartition("@")
-        user = login.partition(":")[0]
-        netloc = f"{user}@{host}" if user else host
-        # redis-py takes a password from there, too.
-        asked = [pair for pair in parse_qsl(parts.query, True) if pair[0] != "password"]
-        query = f"?{urlencode(asked)}" if asked else ""
-        # Not by urlunsplit, which leaves out the slashes before a socket.
-        return f"{parts.scheme}://{netloc}{parts.path}{query}"
-
-    def cautions(self, kind: str) -> Iterator[str]:
-        """Yield what makes workers fail that are started by files of this kind."""
-        parts = urlsplit(self.broker or "")
-        host = parts.hostname or ""
-        near = host in {"", "localhost", "::1"} or host.startswith("127.")
-        if self.broker and near and kind in {"slurm", "htcondor", "apptainer"}:
-            yield (
-                f"caution: other machines do not reach the broker at {self.broker}; name "
-                "it as they do, with --broker redis://icfqueue-worker@HOST:6379/0"
-            )
-        if (parts.username or "").removeprefix("icfqueue-") in {
-            "producer",
-            "reader",
-            "monitor",
-        }:
-            yield (
-                f"caution: the broker's user {parts.username} may take no work; that of "
-                "workers is icfqueue-worker"
-            )
-
-    @property
-    def stop(self) -> int:
-        """Seconds that a worker is given to hand over what it has."""
-        return math.ceil(self.settings.grace + LAST_WORD + MARGIN)
-
-    def variables(self) -> Iterator[tuple[str, str]]:
-        """Yield what the workers' environment tells them; no password is among it."""
-        yield "ICFQUEUE_STORE_DIR", self.store_dir
-        yield "ICFQUEUE_STORE_URL", self.settings.store_url
-        if self.broker:
-            yield "ICFQUEUE_BROKER_URL", self.broker
-        if self.settings.broker_ca_file:
-            yield "ICFQUEUE_BROKER_CA_FILE", str(self.settings.broker_ca_file.absolute())
-        if self.settings.credential:
-            yield "ICFQUEUE_CREDENTIAL", self.settings.credential
-
-
-def check_for_files(place: Place) -> None:
-    """Raise if a value cannot stand in a line of a file.
-
-    Raises
-    ------
-    UsageError
-        There is a line's end, or another sign that is not printed, in it.
-    """
-    for name, value in (*place.variables(), ("--program", place.program)):
-        if not value.isprintable():
-            raise UsageError(f"{name}: {value!r} cannot stand in a file")
-
-
 def slurm(place: Place, plan: Plan) -> list[File]:
     """Return a job array for each group of workers."""
     return [
         _made(
             "worker.slurm",
             f"worker{_suffix(group)}.slurm",
+            submit=_submit(f"worker{_suffix(group)}.slurm", arrays(group, plan.waves)),
             words=_comment(plan.words),
             job=f"icfqueue{_suffix(group)}",
-            array=f"1-{group.workers * plan.waves}"
-            + (f"%{group.workers}" if plan.waves > 1 else ""),
+            array=arrays(group, plan.waves)[0],
             processes=str(group.processes),
             memory=f"{_mebibytes(group)}M",
             time=clock(plan.seconds),
@@ -144,6 +56,43 @@ def slurm(place: Place, plan: Plan) -> list[File]:
         )
         for group in plan.groups
     ]
+
+
+def arrays(group: Group, waves: int) -> list[str]:
+    """Return the job arrays of a group as ``--array`` has them, the largest first.
+
+    Raises
+    ------
+    UsageError
+        The workers that follow one another are more than an array has elements.
+    """
+    if waves > MOST_ELEMENTS:
+        raise UsageError(
+            f"--walltime: {waves:,} workers would follow one another",
+            hint=f"give each more time: at most {MOST_ELEMENTS:,} may",
+        )
+    most = MOST_ELEMENTS // waves
+    full, rest = divmod(group.workers, most)
+    return [
+        f"1-{workers * waves}" + (f"%{workers}" if waves > 1 else "")
+        for workers in [most] * full + [rest] * (rest > 0)
+    ]
+
+
+def _submit(file: str, wanted: list[str]) -> str:
+    """Return the commands that submit a script as so many job arrays."""
+    first = [array for array in wanted if array == wanted[0]]
+    sbatch = f"sbatch {file}"
+    if len(first) > 1:
+        sbatch = f"for part in $(seq {len(first)}); do {sbatch}; done"
+    lines = [sbatch, *(f"sbatch --array={array} {file}" for array in wanted[len(first) :])]
+    commands = "".join(f"#   {line}\n" for line in lines)
+    if len(wanted) == 1:
+        return commands
+    return (
+        f"{commands}# Several, for Slurm takes {MOST_ELEMENTS:,} elements unless told "
+        "otherwise\n# (scontrol show config | grep MaxArraySize).\n"
+    )
 
 
 def htcondor(place: Place, plan: Plan) -> list[File]:
@@ -173,6 +122,8 @@ def htcondor(place: Place, plan: Plan) -> list[File]:
 def systemd(place: Place, plan: Plan) -> list[File]:
     """Return for each group a unit of a user and one of the system."""
     made = []
+    several = any(group.workers > 1 for group in plan.groups)
+    variables = _with_broker(place) if several else list(place.variables())
     for kind in ("user", "system"):
         for group in plan.groups:
             unit = f"icfqueue-worker{_suffix(group)}"
@@ -187,7 +138,7 @@ def systemd(place: Place, plan: Plan) -> list[File]:
                     else f"each of {group.workers} machines",
                     variables="\n".join(
                         f"Environment={_systemd(f'{name}={value}')}"
-                        for name, value in place.variables()
+                        for name, value in variables
                     ),
                     # Here '$' begins a name, too (systemd.service(5)).
                     program=_systemd(place.program).replace("$", "$$"),
@@ -213,7 +164,7 @@ def apptainer(place: Place, plan: Plan) -> list[File]:
                 if len(plan.groups) == 1
                 else f"{group.workers} of the nodes",
                 "variables": variables,
-                "store": shlex.quote(place.store_dir),
+                "binds": " ".join(f"--bind {shlex.quote(path)}" for path in _binds(place)),
                 "processes": str(group.processes),
                 "queues": ",".join(group.queues),
             },
@@ -245,7 +196,15 @@ def compose(place: Place, plan: Plan) -> list[File]:
             "compose.yaml",
             "compose.yaml",
             words=_comment(plan.words),
+            store=_compose_path(place.store_dir),
+            enqueuer=plan.groups[0].name or "worker",
             store_url=_compose(place.settings.store_url),
+            more="".join(
+                f"    {name}: {json.dumps(value.replace('$', '$$'))}\n"
+                for name, value in place.others()
+                # A file of this machine, which no container sees.
+                if name != "ICFQUEUE_CATALOG_LOGO"
+            ),
             stop=str(place.stop),
             workers="".join(workers),
         )
@@ -269,6 +228,17 @@ def _with_broker(place: Place) -> list[tuple[str, str]]:
             hint="--broker redis://icfqueue-worker@HOST:6379/0 (ops/valkey/valkey.conf)",
         )
     return list(place.variables())
+
+
+def _binds(place: Place) -> list[str]:
+    """Return what an image's workers must see of the machine."""
+    files = (place.settings.broker_ca_file, place.settings.catalog_logo)
+    paths = [place.store_dir, *(str(file.absolute()) for file in files if file)]
+    for path in paths:
+        if set(path) & set(":,"):
+            # Both part the words of the option (apptainer-run(1)).
+            raise UsageError(f"--bind of Apptainer has no ':' and no ',' in a path: {path}")
+    return paths
 
 
 def _suffix(group: Group) -> str:
@@ -308,6 +278,21 @@ def _systemd(text: str) -> str:
 def _compose(url: str) -> str:
     """Quote a URL within the default of a variable (compose specification), in YAML."""
     return quote(url, safe=":/%@[]!&()*+,;=~")
+
+
+def _compose_path(path: str) -> str:
+    """Return the default of ``ICFQUEUE_STORE``, in YAML.
+
+    Raises
+    ------
+    UsageError
+        There is a brace in it, which would end the default.
+    """
+    if "}" in path:
+        raise UsageError(f"compose.yaml cannot name {path}, for there is a '}}' in it")
+    # What JSON quotes is quoted for YAML, too; '$$' is a dollar sign of compose.
+    dollars = path.replace("$", "$$")
+    return json.dumps(f"${{ICFQUEUE_STORE:-{dollars}}}", ensure_ascii=False)
 
 
 def _made(template: str, path: str, **values: str) -> File:

@@ -21,6 +21,14 @@ SPARE_MEMORY = 1.5
 OF_MACHINES = ("network", "CPU")
 """Limits that more machines move."""
 
+SLOW = {
+    "store": ("the store on the web sends", "--store-rate"),
+    "disk": ("the disk of the store directory reads and writes", "--disk-rate"),
+    "Redis": ("the broker allows", ""),
+    "catalog": ("the catalog takes", ""),
+}
+"""The others, in words, and by which option one says that it is faster."""
+
 MOST_MACHINES = 10_000
 HOUR, DAY = 3600, 86_400
 UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -123,7 +131,8 @@ def by_deadline(
         memory = LEAST_MEMORY
         if queue == "export":
             memory = max(memory, math.ceil(cost.memory * SPARE_MEMORY))
-        each = min(processes, count[queue])
+        # One of more processes than a machine has cores would be placed nowhere.
+        each = min(processes, site.cores, count[queue])
         groups.append(Group((queue,), math.ceil(count[queue] / each), each, memory))
     lasts = min(seconds or deadline, deadline)
     return Plan(
@@ -147,10 +156,12 @@ def _machines(site: Site, cost: Costs, rate: float) -> int:
         allowed = model.limits(site, cost, count)
         for limit, most in allowed.items():
             if limit not in OF_MACHINES and most < rate:
+                what, option = SLOW[limit]
+                faster = f", or a higher {option} if it is faster" if option else ""
                 raise UsageError(
-                    f"{site.visits:,} visits take {shown(site.visits / most)} at least: "
-                    f"{limit} allows no more, however many workers there are",
-                    hint="a later --deadline, or fewer --visits",
+                    f"{site.visits:,} visits take {_at_least(site.visits, most)}: "
+                    f"{what} no more, however many workers there are",
+                    hint=f"a later --deadline, fewer --visits{faster}",
                 )
         need = max(rate / allowed[limit] * count for limit in OF_MACHINES)
         if need <= count:
@@ -160,6 +171,10 @@ def _machines(site: Site, cost: Costs, rate: float) -> int:
             raise UsageError(
                 f"{count:,} machines would be needed", hint="a later --deadline"
             )
+
+
+def _at_least(visits: int, rate: float) -> str:
+    return f"{shown(visits / rate)} at least" if rate else "for ever"
 
 
 def _sentences(
@@ -176,7 +191,8 @@ def _sentences(
     yield (
         "processes in all: "
         + ", ".join(f"{number} {queue}" for queue, number in count.items())
-        + f"; on {machines} machine{'s' * (machines > 1)} of {site.cores} cores or more."
+        + f"; on {machines} machine{'s' * (machines > 1)} of {site.cores} "
+        f"core{'s' * (site.cores > 1)} or more."
     )
 
 

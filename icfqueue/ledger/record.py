@@ -97,7 +97,7 @@ class Record:
     queued_at
         When it was last enqueued.
     started_at, finished_at
-        When its first step began, and when it was done, failed or cancelled.
+        When work on it began since then, and when it was done, failed or cancelled.
     due
         When a waiting visit is tried again.
     began
@@ -116,8 +116,7 @@ class Record:
     error
         The last error: step, kind, type, message and hint.
     identifiers
-        What of a person the tarball would publish, and who accepted that: numbers and
-        kinds, no value. None if nobody looked.
+        What of a person the tarball would publish; None if nobody looked. No value.
     """
 
     visit: Visit
@@ -225,6 +224,7 @@ class Record:
         """
         read = record_json.read(text, visit, more, version)
         fields = {name: getattr(read.known, name) for name in record_json.PLAIN}
+        fields |= {n: getattr(read.more, n, None) for n in ("fingerprint", "identifiers")}
         return cls(
             visit=visit or Visit.parse(read.known.visit),
             options=read.known.options,
@@ -232,8 +232,6 @@ class Record:
                 StepRecord(s.state, s.attempts, s.faults, s.crashes, s.seconds, s.worker)
                 for s in read.known.steps
             ),
-            fingerprint=read.more.fingerprint if read.more else None,
-            identifiers=read.more.identifiers if read.more else None,
             unknown=read.unknown,
             **fields,
         )
@@ -270,6 +268,8 @@ def resumed(record: Record, now: float) -> Record:
         due=None,
         began=None,
         queued_at=now,
+        # As after being enqueued: times follow one another.
+        started_at=None,
         finished_at=None,
     )
     return changed.at(state=State.QUEUED, faults=0, crashes=0)

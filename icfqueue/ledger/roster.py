@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from icfqueue.core.steps import EXPORT_REPO, UPDATE_CATALOG
 from icfqueue.ledger.keys import key
 from icfqueue.ledger.stored import spoilt
 from icfqueue.ledger.stored.lua_scripts import NOW, Script
@@ -24,6 +25,9 @@ EVERY = 5.0
 
 BELIEVED = 30.0
 """Seconds after its last sign for which a worker is taken to live."""
+
+WRITERS = {EXPORT_REPO.queue, UPDATE_CATALOG.queue}
+"""Queues whose workers write datasets."""
 
 SWEPT_AFTER = 3600.0
 """Seconds after which the last sign of a worker that vanished is removed."""
@@ -70,6 +74,10 @@ class Sign(msgspec.Struct, frozen=True, kw_only=True):
     versions
         Of icfqueue, python, git, git-annex and datalad; a text is empty where one is not
         found, and the whole in a worker's first seconds.
+    sample
+        Hash of what it would write, by which workers that write datasets are compared
+        (icfqueue/dataset/sample.py); empty of others, in its first seconds, and of those
+        of older releases.
     glibc
         Version of the C library; empty where it is another.
     umask
@@ -90,6 +98,7 @@ class Sign(msgspec.Struct, frozen=True, kw_only=True):
     processes: int = 1
     queues: tuple[str, ...] = ()
     versions: dict[str, str] = {}
+    sample: str = ""
     glibc: str = ""
     umask: str = ""
     store_id: str = ""
@@ -98,6 +107,11 @@ class Sign(msgspec.Struct, frozen=True, kw_only=True):
     disk_total: int | None = None
     clock: float = 0.0
     jobs: tuple[JobSign, ...] = ()
+
+    @property
+    def writes(self) -> bool:
+        """Whether the worker writes datasets: those of visits, or those of projects."""
+        return bool(WRITERS & set(self.queues))
 
 
 class Roster(Protocol):

@@ -12,10 +12,11 @@ import os
 import queue
 import shlex
 import shutil
+import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -40,6 +41,9 @@ LAST_WORD = 30.0
 
 SILENCE = 60.0
 """Seconds between two words about messages that could not be sent."""
+
+MOST_WRAPPED = 8
+"""Errors within one another that are looked at."""
 
 _TAKEN = range(200, 300)
 """Answers by which a server has taken a message (RFC 9110, section 15.3)."""
@@ -131,7 +135,7 @@ class Notifier:
             ) as answer:
                 code = answer.status_code
         except (requests.RequestException, OSError, ValueError) as error:
-            return type(error).__name__
+            return _words(error)
         return "" if code in _TAKEN else f"it answered {code}"
 
     def _execute(self, text: str) -> None:
@@ -168,6 +172,35 @@ class Notifier:
             self._say(f"icfqueue: {words}")
 
 
+def _words(error: Exception) -> str:
+    """Return why no answer came, in words without the address."""
+    import requests
+
+    if isinstance(error, requests.exceptions.SSLError):
+        return "the secure connection was not made: is its certificate in order?"
+    if isinstance(error, requests.Timeout):
+        return "it did not answer in time"
+    for one in _chain(error):
+        if isinstance(one, socket.gaierror):
+            return "no such host is known"
+        if isinstance(one, ConnectionRefusedError):
+            return "it refuses the connection"
+    if isinstance(error, ValueError):
+        return "the address cannot be used"
+    return "the connection was not made, or broke"
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those that it wraps, whichever way, the outermost first."""
+    one: BaseException | None = error
+    for _ in range(MOST_WRAPPED):
+        if one is None:
+            return
+        yield one
+        inner = (*one.args, getattr(one, "reason", None), one.__cause__)
+        one = next((each for each in inner if isinstance(each, BaseException)), None)
+
+
 def _checked(url: str) -> str:
     """Return `url` if a message can be sent there."""
     try:
@@ -178,7 +211,7 @@ def _checked(url: str) -> str:
         usable = False
     if not usable:
         raise UsageError(
-            "--notify: that is no address",
+            "--notify, or the setting notify: that is no address",
             hint="for example --notify https://hooks.example.org/icfqueue",
         )
     return url

@@ -6,15 +6,19 @@ visits and causes, and no word of an error: that may name a file, hence a person
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from icfqueue.core.settings import Settings
 from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.record import ACTIVE, State
+from icfqueue.overview.observer import Observer
+from icfqueue.overview.standstill import Standstill
 
 STALLED = 120.0
 """Seconds without an event and without a step at work after which a project stalls."""
@@ -24,6 +28,11 @@ FAILURES_EVERY = 10.0
 
 NAMED = 20
 """Visits that a message names."""
+
+
+def _command(*words: str) -> str:
+    """Return a command of icfqueue, for who has set where store and broker are."""
+    return shlex.join(["icfqueue", *words])
 
 
 @dataclass
@@ -50,21 +59,30 @@ class Watch:
 
     Parameters
     ----------
+    settings
+        Which store may be the reason that nothing moves.
     project
         The only one that is looked at; None: all.
     stalled
         Seconds after which a project that does not move stalls.
+    command
+        Returns a command of icfqueue, of which it is given the words, for the store and
+        broker that are looked at.
     """
 
     def __init__(
         self,
         ledger: Ledger,
+        settings: Settings,
         project: str | None = None,
         stalled: float = STALLED,
+        command: Callable[..., str] = _command,
     ) -> None:
         self._ledger = ledger
+        self._settings = settings
         self._project = project
         self._stalled = stalled
+        self._command = command
         self._last = ledger.events.now()
         now = time.monotonic()
         self._known = {
@@ -112,7 +130,7 @@ class Watch:
         active = _active(counts)
         if known.failed and (last or not active or now >= known.told + FAILURES_EVERY):
             known.told = now
-            yield _failed(name, known.failed)
+            yield self._failed(name, known.failed)
             known.failed = {}
         if active:
             known.active = True
@@ -127,29 +145,26 @@ class Watch:
 
     def _standstill(self, name: str, counts: Mapping[State, int]) -> dict[str, Any]:
         """Return the message about a project that does not move."""
-        if self._ledger.roster.signs() or self._ledger.workers():
-            code, why = "still", "nothing has happened in it for a while"
-        else:
-            code, why = "workers", "no worker is running"
+        picture = Observer(self._ledger, name).look()
+        weightiest = Standstill(self._ledger, self._settings).reasons(picture)[0]
         return _message(
             "project.stalled",
             name,
             counts=_counts(counts),
-            code=code,
-            reason=why,
-            see=f"icfqueue status {name}",
+            code=weightiest.code,
+            reason=weightiest.plain or weightiest.text,
+            see=self._command("status", name),
         )
 
-
-def _failed(name: str, failed: Mapping[str, str]) -> dict[str, Any]:
-    return _message(
-        "visit.failed",
-        name,
-        count=len(failed),
-        causes=dict(Counter(cause or "unknown" for cause in failed.values())),
-        visits=sorted(failed)[:NAMED],
-        see=f"icfqueue status {name} --state failed",
-    )
+    def _failed(self, name: str, failed: Mapping[str, str]) -> dict[str, Any]:
+        return _message(
+            "visit.failed",
+            name,
+            count=len(failed),
+            causes=dict(Counter(cause or "unknown" for cause in failed.values())),
+            visits=sorted(failed)[:NAMED],
+            see=self._command("status", name, "--state", "failed"),
+        )
 
 
 def _message(event: str, project: str, **more: Any) -> dict[str, Any]:

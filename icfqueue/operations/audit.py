@@ -241,7 +241,7 @@ def of_superdataset(
 
 
 def _renew(project: str) -> str:
-    return f"icfqueue catalog {project} renews it"
+    return f"'icfqueue catalog {project}' renews it"
 
 
 def orphans(

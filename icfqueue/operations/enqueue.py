@@ -30,13 +30,13 @@ CHUNK = 500
 class Deed(StrEnum):
     """The ways to deal with a visit."""
 
-    ENQUEUE = "enqueue"
+    ENQUEUE = "to be processed"
     """It goes, or goes again, through all steps."""
-    LEAVE = "leave"
+    LEAVE = "under way already"
     """It is queued, running or waiting already."""
     UP_TO_DATE = "up to date"
     """It is complete."""
-    UNREADABLE = "left alone"
+    UNREADABLE = "left alone, whose records cannot be read"
     """Its record cannot be read."""
 
 
@@ -100,15 +100,17 @@ class Producer:
     def _plan(self, visit: Visit, entry: Entry | None, options: Options) -> Plan:
         found = entry.record if entry else None
         if options.force:
-            return Plan(visit, Deed.ENQUEUE, "--force", entry)
+            return Plan(visit, Deed.ENQUEUE, "--force was given", entry)
         if found and found.active:
-            return Plan(visit, Deed.LEAVE, f"{found.state} at {found.step}", entry)
+            return Plan(
+                visit, Deed.LEAVE, f"under way: {found.state} at {found.step}", entry
+            )
         if found and found.state in {State.FAILED, State.CANCELLED}:
             return Plan(visit, Deed.ENQUEUE, f"{found.state} at {found.step} before", entry)
         if found and (missing := self._missing(visit, found, options)):
             return Plan(visit, Deed.ENQUEUE, missing, entry)
         if found:
-            return Plan(visit, Deed.UP_TO_DATE, "every output is there", entry)
+            return Plan(visit, Deed.UP_TO_DATE, "complete: every output is there", entry)
         here = self._has(visit, visit.tarball)
         why = "new" if here else "new, to be downloaded"
         return Plan(visit, Deed.ENQUEUE, why, entry)
@@ -121,7 +123,7 @@ class Producer:
     def _tarball_differs(self, visit: Visit, found: Record, options: Options) -> str:
         here = self.store.fingerprint(self.store.path(visit, visit.tarball))
         if options.store_url != found.options.store_url:
-            return "the dataset is to name another store URL"
+            return "its dataset names another store URL"
         if here and here.size != found.tar_bytes:
             return "the tarball has changed"
         if here and here != found.fingerprint:

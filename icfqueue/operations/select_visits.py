@@ -23,7 +23,7 @@ from icfqueue.ledger.record import State
 from icfqueue.remote.client import RemoteStore
 from icfqueue.store.directory import Store
 from icfqueue.store.inventory import present
-from icfqueue.store.near_misses import NearMiss, near_misses
+from icfqueue.store.near_misses import NearMiss, near_misses, near_project
 
 FEW = 10
 """Visits about each of which the store is asked; about more it is asked at once."""
@@ -71,9 +71,8 @@ class Selection:
             )
 
     def _near(self) -> str:
-        others = [name for name in self.store.projects() if name != self.project]
-        near = difflib.get_close_matches(self.project, others, 1)
-        return f". Did you mean {near[0]}?" if near else ""
+        near = near_project(self.store, self.project)
+        return f". Did you mean {near}?" if near else ""
 
 
 @dataclass
@@ -82,15 +81,28 @@ class Sources:
 
     Attributes
     ----------
-    store, ledger
-        What is here, and what is recorded.
+    store
+        What is here.
+    ledger
+        What is recorded; None where nothing ever was.
     remote
         Returns the store on the web, which is asked only where that is needed.
     """
 
     store: Store
-    ledger: Ledger
+    ledger: Ledger | None
     remote: Callable[[], AbstractContextManager[RemoteStore]]
+
+    def recorded(self, project: str) -> list[Visit]:
+        """Return the visits of `project` that have a record."""
+        return self.ledger.visits(project) if self.ledger else []
+
+    def unrecorded(self, visits: list[Visit]) -> list[Visit]:
+        """Return those of `visits` that have none."""
+        if self.ledger is None:
+            return visits
+        entries = self.ledger.get_many(visits)
+        return [one for one, entry in zip(visits, entries, strict=True) if entry is None]
 
 
 def select_visits(
@@ -124,7 +136,7 @@ def select_visits(
         The store cannot be asked.
     """
     check_id(project, "project")
-    store, ledger = sources.store, sources.ledger
+    store = sources.store
     words = [*named, *(listed or ())]
     there: set[Visit] = set()
     left_out: set[str] = set()
@@ -135,14 +147,14 @@ def select_visits(
             left_out, more = set(asked.left_out), asked.more_left_out
 
     def known() -> set[Visit]:
-        return {*store.visits(project), *ledger.visits(project), *there}
+        return {*store.visits(project), *sources.recorded(project), *there}
 
     chosen = expand(project, words, known)
     if remote and not any(is_glob(word) for word in words):
         chosen += there
     made = Selection(store, project, more_left_out=more)
     if not named and listed is None:
-        chosen += [*store.visits(project), *ledger.visits(project)]
+        chosen += [*store.visits(project), *sources.recorded(project)]
         left_out |= set(store.unusable(project))
         made.near_misses = near_misses(store, project)
     made.visits = sorted(set(chosen))
@@ -158,9 +170,7 @@ def _check_somewhere(sources: Sources, visits: Sequence[Visit]) -> None:
         return
     project = visits[0].project
     here = set(present(sources.store, project))
-    away = [visit for visit in visits if visit not in here]
-    entries = sources.ledger.get_many(away)
-    away = [one for one, entry in zip(away, entries, strict=True) if entry is None]
+    away = sources.unrecorded([visit for visit in visits if visit not in here])
     if not away:
         return
     with sources.remote() as remote:
@@ -221,7 +231,7 @@ def _guess(sources: Sources, visit: Visit) -> str:
     for miss in near_misses(store, project):
         if visit.id in {miss.visit, miss.name}:
             return f"there is {miss.name}, not taken for {miss.why}: {miss.remedy}"
-    known = {*store.visits(project), *sources.ledger.visits(project)}
+    known = {*store.visits(project), *sources.recorded(project)}
     if near := near_names(visit.id, sorted(one.id for one in known)):
         return f"did you mean {' or '.join(near)}?"
     if known:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from icfqueue.core.causes import UNKNOWN
+from icfqueue.core.options import identifiers_json
+from icfqueue.core.plain_text import for_store
 from icfqueue.core.steps import FETCH, NAMES
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.ledger import Entry, Ledger, Unreadable
 from icfqueue.ledger.record import ACTIVE, PENDING, Record, State
+from icfqueue.ledger.stored.indexes import totals
 from icfqueue.overview.failures import error_of
+
+MOST = 12
+"""Causes that are named where another one was asked for."""
 
 UNREADABLE = "unreadable"
 """Shown in place of a state where a record cannot be read."""
@@ -64,23 +71,75 @@ class ProjectSummary:
 
 def summary(ledger: Ledger, project: str) -> ProjectSummary:
     """Return the line of one project."""
-    totals = ledger.totals(project)
+    sums = ledger.totals(project)
     counts, lined_up = ledger.on_the_way(project)
     return ProjectSummary(
         project,
         counts,
-        totals["tar_bytes"],
-        totals["read_bytes"],
-        totals["read_dicoms"],
+        sums["tar_bytes"],
+        sums["read_bytes"],
+        sums["read_dicoms"],
         lined_up,
     )
 
 
-def summary_json(found: ProjectSummary) -> dict[str, Any]:
-    """Return the line of one project for ``status --format json``."""
+def summary_of(ledger: Ledger, project: str, among: Collection[Visit]) -> ProjectSummary:
+    """Return the line of some visits of a project; reads each of their records.
+
+    What cannot be read counts as what the indexes say of it.
+    """
+    counts = dict.fromkeys(State, 0)
+    sums, lined_up = dict.fromkeys(totals(None), 0), dict.fromkeys(NAMES, 0)
+    unread: set[Visit] = set()
+    for entry in ledger.get_many(among):
+        if isinstance(entry, Unreadable):
+            unread.add(entry.visit)
+        elif entry:
+            record = entry.record
+            counts[record.state] += 1
+            if record.state == State.QUEUED:
+                lined_up[record.step] += 1
+            for name, value in totals(record).items():
+                sums[name] += value
+    for state in State if unread else ():
+        counts[state] += len(unread.intersection(ledger.visits(project, [state])))
+    return ProjectSummary(project, counts, lined_up=lined_up, **sums)
+
+
+def anybody(ledger: Ledger) -> bool:
+    """Return whether any worker lives."""
+    # Workers of the release before are in the second list alone.
+    return bool(ledger.roster.signs() or ledger.workers())
+
+
+def counts_of(line: ProjectSummary, *, workers: bool) -> dict[State, int]:
+    """Return the visits by state as a person means it.
+
+    Parameters
+    ----------
+    workers
+        Whether anybody works: what is between two steps then counts as running. Where
+        nobody does, it waits like all others.
+    """
+    between = line.between if workers else 0
+    counts = dict(line.counts)
+    counts[State.QUEUED] -= between
+    counts[State.RUNNING] += between
+    return counts
+
+
+def summary_json(found: ProjectSummary, *, workers: bool) -> dict[str, Any]:
+    """Return the line of one project for ``status --format json``.
+
+    Parameters
+    ----------
+    workers
+        As for :func:`counts_of`.
+    """
+    counts = counts_of(found, workers=workers)
     return {
         "project": found.project,
-        "counts": {state.value: count for state, count in found.counts.items()},
+        "counts": {state.value: count for state, count in counts.items()},
         "tar_bytes": found.tar_bytes,
         "read_bytes": found.read_bytes,
         "read_dicoms": found.read_dicoms,
@@ -114,18 +173,20 @@ EVERYTHING = Wanted()
 
 
 def project_lines(
-    ledger: Ledger, project: str, wanted: Wanted = EVERYTHING
+    ledger: Ledger, project: str, wanted: Wanted = EVERYTHING, root: str = ""
 ) -> Iterator[str]:
     """Yield what ``status PROJECT --format json`` prints, a line for each visit.
 
     Indented JSON takes five times as long to write, which shows from 10,000 visits on;
     and so that 100,000 visits need not be in memory at once.
     """
-    counts = {state.value: count for state, count in ledger.counts(project).items()}
+    line = summary(ledger, project)
+    found = counts_of(line, workers=anybody(ledger))
+    counts = {state.value: count for state, count in found.items()}
     yield f'{{"project": {json.dumps(project)},\n "counts": {json.dumps(counts)},\n'
     before = ' "visits": [\n  '
     for entry in found_of(ledger, project, wanted):
-        yield f"{before}{json.dumps(visit_json(entry))}"
+        yield f"{before}{json.dumps(visit_json(entry, root))}"
         before = ",\n  "
     yield ' "visits": []}\n' if before[0] == " " else "\n ]}\n"
 
@@ -150,6 +211,25 @@ def found_of(
             yield found
 
 
+def no_such_cause(ledger: Ledger, project: str, wanted: Wanted) -> str:
+    """Return that no visit has one of the causes `wanted`, and which causes there are."""
+    asked = " or ".join(f"'{cause}'" for cause in wanted.causes)
+    if wanted.states == (State.FAILED,):
+        none = f"failed by {asked}"
+    elif len(wanted.states) == 1:
+        none = f"is {wanted.states[0]} because of {asked}"
+    else:
+        none = f"has the cause {asked}"
+    which = "no visit" if wanted.among is None else "no visit named"
+    all_causes = found_of(ledger, project, replace(wanted, causes=()))
+    counts = Counter(cause for one in all_causes if (cause := _cause_of(one)))
+    there = ", ".join(f"{cause} ({count})" for cause, count in counts.most_common(MOST))
+    if not there:
+        return f"{which} of {project} {none}, nor for another cause"
+    more = f" and {len(counts) - MOST} more" if len(counts) > MOST else ""
+    return f"{which} of {project} {none}; there are: {there}{more}"
+
+
 def _cause_of(found: Record | Unreadable) -> str | None:
     """Return the cause of a visit's last error; None if it has none."""
     error = error_of(found) if isinstance(found, Unreadable) else found.error
@@ -161,21 +241,34 @@ def unreadable(ledger: Ledger, project: str) -> list[Unreadable]:
     return [one for one in found_of(ledger, project) if isinstance(one, Unreadable)]
 
 
-def stuck(ledger: Ledger, project: str) -> list[Unreadable]:
+def stuck(
+    ledger: Ledger, project: str, among: Collection[Visit] | None = None
+) -> list[Unreadable]:
     """Return the active visits of `project` if none of them can be read, else nothing.
 
     Nothing is done for them by this release, so that they are not to be waited for.
+
+    Parameters
+    ----------
+    among
+        Visits that are looked at; None for all.
     """
     found = []
-    for one in found_of(ledger, project, Wanted(ACTIVE)):
+    for one in found_of(ledger, project, Wanted(ACTIVE, among=among)):
         if not isinstance(one, Unreadable):
             return []
         found.append(one)
     return found
 
 
-def visit_json(record: Record | Unreadable) -> dict[str, Any]:
-    """Return one entry of ``visits``; times are ISO 8601 in UTC, sizes bytes."""
+def visit_json(record: Record | Unreadable, root: str = "") -> dict[str, Any]:
+    """Return one entry of ``visits``; times are ISO 8601 in UTC, sizes bytes.
+
+    Parameters
+    ----------
+    root
+        The store directory, of which files are named in hints.
+    """
     if isinstance(record, Unreadable):
         return _unreadable_json(record)
     return {
@@ -189,8 +282,7 @@ def visit_json(record: Record | Unreadable) -> dict[str, Any]:
         "dicoms": record.dicoms,
         "tar_bytes": record.tar_bytes,
         "refs": record.refs or {},
-        "identifiers": _identifiers(record),
-        "identifiers_accepted": _accepted(record),
+        **identifiers_json(record.identifiers, iso),
         "steps": [
             {
                 "step": name,
@@ -201,24 +293,15 @@ def visit_json(record: Record | Unreadable) -> dict[str, Any]:
             }
             for name, step in zip(NAMES, record.steps, strict=True)
         ],
-        "error": record.error,
+        "error": _error_json(record.error, root),
     }
 
 
-def _identifiers(record: Record) -> dict[str, Any] | None:
-    """Return what was found of a person; None if nobody looked."""
-    found = record.identifiers
-    if found is None:
-        return None
-    return {"paths": found.paths, "tags": found.tags, "kinds": list(found.kinds)}
-
-
-def _accepted(record: Record) -> dict[str, Any] | None:
-    """Return who accepted that, and when; None if nobody did."""
-    found = record.identifiers
-    if found is None or not found.accepted_by:
-        return None
-    return {"by": found.accepted_by, "at": iso(found.accepted_at)}
+def _error_json(error: dict[str, str] | None, root: str) -> dict[str, str] | None:
+    """Return the error of a visit, with a hint that can be pasted."""
+    if not (error and root and error.get("hint")):
+        return error
+    return error | {"hint": for_store(error["hint"], root)}
 
 
 def _unreadable_json(found: Unreadable) -> dict[str, Any]:
@@ -235,8 +318,7 @@ def _unreadable_json(found: Unreadable) -> dict[str, Any]:
         "dicoms": None,
         "tar_bytes": None,
         "refs": {},
-        "identifiers": None,
-        "identifiers_accepted": None,
+        **identifiers_json(None, iso),
         "steps": [{"step": name, **pending} for name in NAMES],
         "error": error_of(found),
     }

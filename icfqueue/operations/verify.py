@@ -12,7 +12,7 @@ from typing import Any
 from icfqueue.catalog import study
 from icfqueue.core.errors import StepError, UsageError
 from icfqueue.core.options import Options
-from icfqueue.core.plain_text import for_visit
+from icfqueue.core.plain_text import for_store, for_visit
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit, check_id, expand
 from icfqueue.dataset import clone
@@ -153,12 +153,12 @@ class Verification:
             "state": entry.record.state.value if entry else None,
             "unreachable": any(difference.unreachable for difference in found),
             "proof": proven,
-            "differences": [_filled(difference, visit) for difference in found],
+            "differences": [self._filled(difference, visit) for difference in found],
         }
 
-
-def _filled(found: audit.Difference, visit: Visit) -> dict[str, Any]:
-    return {**asdict(found), "hint": for_visit(found.hint, visit.project, visit.id)}
+    def _filled(self, found: audit.Difference, visit: Visit) -> dict[str, Any]:
+        hint = for_visit(found.hint, visit.project, visit.id)
+        return {**asdict(found), "hint": for_store(hint, self.store.root)}
 
 
 def _hopeless(found: list[audit.Difference]) -> bool:

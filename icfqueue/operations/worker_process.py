@@ -317,7 +317,7 @@ class WorkerProcess:
 
 
 def parse_queues(text: str) -> tuple[str, ...]:
-    """Return the queues that `text` names, with commas.
+    """Return the queues that `text` names, with commas: each once, in their own order.
 
     Raises
     ------
@@ -331,7 +331,7 @@ def parse_queues(text: str) -> tuple[str, ...]:
             f"--queues: there is no queue {', '.join(unknown) or 'in an empty list'}",
             hint=f"queues: {', '.join(QUEUES)}",
         )
-    return names
+    return tuple(queue for queue in QUEUES if queue in names)
 
 
 def end_of_time(walltime: str | None, grace: float) -> float | None:

@@ -10,22 +10,16 @@ the end counts as what it is: one process's work, while the others are idle.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import random
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from icfqueue.core.steps import FETCH, INDEX_TAR, NAMES, UPDATE_CATALOG, position
-
-MEMORY = 0.99
-"""Weight of an observation against the one after it: about 100 are remembered."""
+from icfqueue.overview.pace import BYTEWISE, MEMORY, MIB, Pace
 
 LOOKS = 0.995
-"""The same of a look at how many processes are at work."""
-
-DOUBT = 0.1
-"""Share of their mean by which sizes must differ before they tell what a byte takes."""
-
-PRIOR = 0.01
-"""Weight of what is assumed before anything was measured, against one observation."""
+"""Weight of a look at how many processes are at work, against the one after it."""
 
 SETTLES = 10.0
 """Seconds after which a running step's own pace counts as much as that of all others."""
@@ -36,7 +30,14 @@ BETWEEN = 1.0
 DEALT = 2000
 """Visits up to which they are dealt out one by one; beyond, no single one matters."""
 
-MIB = 1 << 20
+DRAWS = 16
+"""How often sizes that are not known are drawn from those that are."""
+
+DRAWN = 100
+"""Visits without a size up to which they are; of more their mean is as good."""
+
+REMEMBERED = 500
+"""Sizes that are drawn from."""
 
 _ASSUMED = {
     # Bytes a second, and seconds for each visit.
@@ -47,9 +48,6 @@ _ASSUMED = {
     "update_catalog": (None, 0.0),
     "cleanup": (None, 0.02),
 }
-_BYTEWISE = (FETCH.name, INDEX_TAR.name)
-_USUAL = 100 * MIB
-"""Size at which the assumptions are noted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +70,8 @@ class Task:
         How long the running step has been at it; None if the visit waits for a worker.
     rate
         Bytes a second that it moves by now: what it took to begin is left out.
+    wait
+        Seconds for which nobody begins it: until it is tried again.
     """
 
     step: str
@@ -81,6 +81,7 @@ class Task:
     to_move: int | None = None
     seconds: float | None = None
     rate: float | None = None
+    wait: float = 0.0
 
     @property
     def moving(self) -> float | None:
@@ -88,66 +89,6 @@ class Task:
         if self.rate:
             return self.moved / self.rate
         return self.seconds if self.moved else None
-
-
-class Pace:
-    """What a step takes: seconds as a line over bytes, by least squares.
-
-    Parameters
-    ----------
-    per_second
-        Bytes a second that are assumed at first; None if they do not matter.
-    each
-        Seconds for each visit that are assumed at first.
-    """
-
-    def __init__(self, per_second: float | None, each: float) -> None:
-        self.measured = 0.0
-        """Observations that count."""
-        self._n = self._x = self._y = self._xx = self._xy = 0.0
-        self.bytewise = per_second is not None
-        self._assumed = each + _USUAL / per_second if per_second else each
-        self._add(0, each, PRIOR)
-
-    def add(self, size: float, seconds: float) -> None:
-        """Note that `size` bytes took `seconds`; what came long ago counts less."""
-        for name in ("_n", "_x", "_y", "_xx", "_xy", "measured"):
-            setattr(self, name, getattr(self, name) * MEMORY)
-        self._add(size, seconds, 1.0)
-        self.measured += 1.0
-
-    def _add(self, size: float, seconds: float, weight: float) -> None:
-        x = size / _USUAL
-        self._n += weight
-        self._x += weight * x
-        self._y += weight * seconds
-        self._xx += weight * x * x
-        self._xy += weight * x * seconds
-
-    def line(self, also: Sequence[tuple[float, float]] = ()) -> tuple[float, float]:
-        """Return the seconds for each visit, and for each byte.
-
-        Parameters
-        ----------
-        also
-            Bytes and seconds of what is not over yet, and counts for now.
-        """
-        n, x, y, xx, xy = self._n, self._x, self._y, self._xx, self._xy
-        # What was measured once tells more than what is assumed.
-        assumed = () if self.measured or also else ((_USUAL, self._assumed),)
-        for size, seconds in (*also, *assumed):
-            at = size / _USUAL
-            n, x, y, xx, xy = n + 1, x + at, y + seconds, xx + at * at, xy + at * seconds
-        # Where sizes hardly differ, the slope is that of the kind of step, not of chance.
-        mean, expected = x / n, (y / x if self.bytewise and x else 0.0)
-        doubt = n * (DOUBT * mean) ** 2
-        slope = (xy - mean * y + doubt * expected) / (xx - mean * x + doubt or 1.0)
-        each = y / n - slope * mean
-        if slope < 0:
-            slope, each = 0.0, y / n
-        elif each < 0:
-            slope, each = y / x, 0.0
-        return each, slope / _USUAL
 
 
 @dataclass
@@ -165,6 +106,7 @@ class Estimate:
         default_factory=lambda: {name: Pace(*_ASSUMED[name]) for name in NAMES}
     )
     _sizes: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    _seen: deque[int] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     _used: list[float] = field(default_factory=lambda: [2.0, 2.0])
     _steps: list[float] = field(default_factory=lambda: [0.0, 0.0])
     _most: int = 1
@@ -191,6 +133,7 @@ class Estimate:
         """Note the size of a tarball that was downloaded, or is: others are taken alike."""
         self._sizes[0] += size
         self._sizes[1] += 1
+        self._seen.append(size)
 
     def sample(self, running: int, *, lined_up: bool) -> None:
         """Note how many steps are at work at a moment.
@@ -231,10 +174,12 @@ class Estimate:
         if place > position(INDEX_TAR.name):
             return 1.0
         size = self.size_of(task) or 0.0
-        part = min(1.0, task.moved / (task.to_move or size)) if size else 0.0
+        # A download that goes on has the rest alone to move.
+        to_come = (task.to_move or size) - task.moved
+        part = min(1.0, max(0.0, 1 - to_come / size)) if size else 0.0
         if task.here:
             return part if place == position(INDEX_TAR.name) else 0.0
-        slow, fast = (self._paces[name].line()[1] for name in _BYTEWISE)
+        slow, fast = (self._paces[name].line()[1] for name in BYTEWISE)
         weight = slow / (slow + fast) if slow + fast else 0.5
         if place == position(FETCH.name):
             return weight * part
@@ -260,19 +205,41 @@ class Estimate:
         known = {*running, *queued}
         if not self._is_known(known, running):
             return None
-        tail = self._catalog
         begun = [self._rest(task, lines) for task in running]
-        waiting = [self._rest(task, lines) for task in queued]
+        # Who is tried again later lets the others go first.
+        waiting = sorted(queued, key=lambda task: task.wait)
         free = max(self.at_once, len(running))
         factor = (count / len(queued)) if count and queued else 1.0
         if len(waiting) * factor > max(DEALT, 20 * free):
-            together = (sum(begun) + factor * sum(waiting)) / free
-            return max(together, *begun, 0.0) + tail
+            rests = [(task.wait, self._rest(task, lines)) for task in waiting]
+            together = (sum(begun) + factor * sum(rest for _, rest in rests)) / free
+            last = max((wait + rest for wait, rest in rests if wait), default=0.0)
+            return max(together, last, *begun) + self._catalog
         ends = begun + [0.0] * (free - len(begun))
-        heapq.heapify(ends)
-        for seconds in waiting:
-            heapq.heapreplace(ends, ends[0] + seconds)
-        return max(ends) + tail
+        found = [
+            _dealt(ends, [(task.wait, self._rest(task, lines)) for task in drawn])
+            for drawn in self._drawn(waiting)
+        ]
+        return sum(found) / len(found) + self._catalog
+
+    def _drawn(self, tasks: Sequence[Task]) -> Iterator[Sequence[Task]]:
+        """Yield `tasks` with sizes as they may turn out to be.
+
+        Processes that wait for the last, large one take longer than sizes that are all
+        alike would have it.
+        """
+        unknown = sum(task.size is None for task in tasks)
+        if not 0 < unknown <= DRAWN or not self._seen:
+            yield tasks
+            return
+        dice = random.Random(0)  # noqa: S311 - no secret, and the same at each look
+        for _ in range(DRAWS):
+            yield [
+                task
+                if task.size is not None
+                else replace(task, size=dice.choice(self._seen))
+                for task in tasks
+            ]
 
     def _between(self) -> float:
         """Return the seconds that pass between two steps of a process."""
@@ -299,7 +266,7 @@ class Estimate:
                     for task in running
                     if task.step == name and task.moving
                 ]
-                if name in _BYTEWISE
+                if name in BYTEWISE
                 else ()
             )
             for name in NAMES
@@ -327,6 +294,23 @@ class Estimate:
         return total
 
 
+def _dealt(ends: Sequence[float], waiting: Iterable[tuple[float, float]]) -> float:
+    """Return when the last of the processes has nothing left to do.
+
+    Parameters
+    ----------
+    ends
+        Seconds for which each of them is at what it does now.
+    waiting
+        When each visit can be begun at the earliest, and how long it takes.
+    """
+    heap = list(ends)
+    heapq.heapify(heap)
+    for wait, rest in waiting:
+        heapq.heapreplace(heap, max(heap[0], wait) + rest)
+    return max(heap)
+
+
 def _to_go(task: Task, whole: float, size: float) -> float:
     """Return the seconds that a running step still takes.
 
@@ -338,10 +322,10 @@ def _to_go(task: Task, whole: float, size: float) -> float:
     seconds = task.seconds or 0.0
     usual = max(whole - seconds, 0.05 * whole)
     moving = task.moving
-    if task.step not in _BYTEWISE or not moving:
+    if task.step not in BYTEWISE or not moving:
         return usual
-    to_move = task.to_move or size
-    usual = whole * max(0.0, 1 - task.moved / to_move) if to_move else usual
-    own = moving / task.moved * max(0.0, to_move - task.moved)
+    to_come = max(0.0, (task.to_move or size) - task.moved)
+    usual = whole * min(1.0, to_come / size) if size else usual
+    own = moving / task.moved * to_come
     weight = moving / (moving + SETTLES)
     return weight * own + (1 - weight) * usual

@@ -1,7 +1,8 @@
 """Whether the workers that live go together: versions, store, umask, clocks, disks.
 
-What decides about the bytes of a deposit must be one and the same on all workers that write
-them: a visit that another worker does again would differ. What else differs is said.
+All workers that write deposits must write the same bytes: a visit that another one does
+again would differ. Each has made the same sample, which is compared; versions tell less.
+What else differs is said.
 """
 
 from __future__ import annotations
@@ -9,16 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from icfqueue.core.steps import EXPORT_REPO, UPDATE_CATALOG
-from icfqueue.ledger.roster import Sign
+from icfqueue.core.plain_text import size
+from icfqueue.ledger.roster import WRITERS, Sign
 
 WRITES_DEPOSITS = ("icfqueue", "git", "git-annex")
-"""Programs whose version shows in the bytes of a deposit."""
+"""Programs that write deposits; another version need not write other bytes."""
 
 OTHERS = ("python", "datalad")
-
-WRITERS = {EXPORT_REPO.queue, UPDATE_CATALOG.queue}
-"""Queues whose workers write datasets: a visit's, and that of a project."""
 
 SKEW = 5.0
 """Seconds that a worker's clock may be away from the server's; a sign is under way, too."""
@@ -59,7 +57,7 @@ def compare(signs: Sequence[Sign], keep_free: int) -> Iterator[Trait]:
         Bytes of a disk that a download leaves free.
     """
     if not signs:
-        yield Trait("workers", "none lives", "start one: icfqueue worker", note=True)
+        yield Trait("workers", "none lives", "start one: icfqueue worker", bad=True)
         return
     hosts = len({sign.host for sign in signs})
     yield Trait("workers", f"{len(signs)} on {hosts} machine{'s' * (hosts > 1)}")
@@ -67,6 +65,7 @@ def compare(signs: Sequence[Sign], keep_free: int) -> Iterator[Trait]:
     if known:
         for name in WRITES_DEPOSITS:
             yield _of_writers(name, known)
+        yield from _samples(known)
         for name in OTHERS:
             yield _alike(name, known, _version(name))
     if new := [sign for sign in signs if not sign.versions]:
@@ -85,14 +84,50 @@ def compare(signs: Sequence[Sign], keep_free: int) -> Iterator[Trait]:
     yield from _disks(signs, keep_free)
 
 
+def other_bytes(signs: Sequence[Sign]) -> str:
+    """Return which workers would write other bytes than others; empty if none would."""
+    writers = [sign for sign in signs if sign.writes and sign.sample]
+    if len({sign.sample for sign in writers}) < 2:  # noqa: PLR2004 - to differ takes two
+        return ""
+    groups = _values(writers, lambda sign: f"sample {sign.sample[:8]}")
+    return f"{groups}: they write other bytes for the same tarball"
+
+
+def _samples(signs: Sequence[Sign]) -> Iterator[Trait]:
+    """Yield whether those that write datasets write the same."""
+    what = "deposits"
+    writers = [sign for sign in signs if sign.writes]
+    if differ := other_bytes(writers):
+        yield Trait(
+            what,
+            differ,
+            "the same icfqueue, git-annex, git and zlib for all workers of the queues "
+            f"{', '.join(sorted(WRITERS))}; stop the others until then",
+            bad=True,
+        )
+    elif writers and (new := [sign for sign in writers if not sign.sample]):
+        yield Trait(
+            what,
+            f"what {_named(new)} would write is not yet known",
+            "ask again soon; a worker of an older release does not tell",
+            note=True,
+        )
+    elif writers:
+        yield Trait(what, f"the same bytes by all (sample {writers[0].sample[:8]})")
+
+
 def _of_writers(name: str, signs: Sequence[Sign]) -> Trait:
-    """Return whether those that write datasets have one version of a program."""
+    """Return whether those that write datasets have a program, and one version of it.
+
+    If not, their samples tell whether that matters; without these it may.
+    """
     version = _version(name)
-    writers = [sign for sign in signs if WRITERS & set(sign.queues)]
-    if len({version(sign) for sign in writers}) > 1:
+    writers = [sign for sign in signs if sign.writes]
+    unknown = not all(sign.sample for sign in writers)
+    if unknown and len({version(sign) for sign in writers}) > 1:
         return Trait(
             name,
-            f"{_values(writers, version)}: they write other bytes for the same tarball",
+            f"{_values(writers, version)}: they may write other bytes for the same tarball",
             f"one {name} for all workers of the queues {', '.join(sorted(WRITERS))}; stop "
             "the others until then",
             bad=True,
@@ -122,7 +157,7 @@ def _store(signs: Sequence[Sign]) -> Trait:
         return Trait(
             what,
             "it has no id yet, by which workers could be compared",
-            "the first 'icfqueue enqueue' or 'icfqueue run' gives it one",
+            "the first 'icfqueue enqueue PROJECT' or 'icfqueue run PROJECT' gives it one",
             note=True,
         )
     if blind := [sign for sign in signs if not sign.store_id]:
@@ -213,4 +248,4 @@ def _more(signs: Sequence[Sign]) -> str:
 
 
 def _bytes(number: int | None) -> str:
-    return "unknown" if number is None else f"{number / 1e9:,.1f} GB"
+    return "unknown" if number is None else size(number)

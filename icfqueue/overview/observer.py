@@ -8,18 +8,20 @@ which is therefore made the more seldom the longer it takes.
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from icfqueue.core.errors import NoRoom
-from icfqueue.core.steps import FETCH, INDEX_TAR, NAMES, UPDATE_CATALOG, position
+from icfqueue.core.steps import FETCH, NAMES, UPDATE_CATALOG
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.ledger import Entry, Ledger
 from icfqueue.ledger.record import Record, State
 from icfqueue.ledger.roster import Sign
 from icfqueue.overview.estimate import Estimate, Task
+from icfqueue.overview.pace import BYTEWISE
 from icfqueue.overview.picture import AtWork, Picture, Retry
+from icfqueue.overview.rates import Flows, Speed
+from icfqueue.overview.sizes import Amounts, Sizes, amounts
 
 SLOW_LOOK = 2.0
 """Seconds, at least, between two looks at what waits."""
@@ -33,11 +35,8 @@ MOST_READ = 2000
 MOST_RUNNING = 500
 """Records of running visits that are read."""
 
-WINDOW = 10.0
-"""Seconds over which a rate is the mean."""
-
-TELLING = 1.5
-"""Seconds after which bytes tell a rate; workers write them about once a second."""
+STEADY = 3
+"""Looks at what is at work, until nothing changed meanwhile."""
 
 NO_DOWNLOAD = 0.05
 """Seconds of a `fetch` below which nothing was downloaded, if nobody saw it happen."""
@@ -45,41 +44,26 @@ NO_DOWNLOAD = 0.05
 NO_LINE = 2e9
 """Bytes a second that no line has: nothing was downloaded."""
 
-_BYTEWISE = (FETCH.name, INDEX_TAR.name)
-
 
 @dataclass
 class _Waiting:
     """What a slow look found."""
 
     tasks: dict[Visit, Task] = field(default_factory=dict)
-    count: int = 0
-    retry: Record | None = None
+    retries: dict[Visit, Record] = field(default_factory=dict)
 
+    def take(self, record: Record, task: Task) -> None:
+        """Note a visit that waits for a worker, or for another try."""
+        self.tasks[record.visit] = task
+        if record.due is None:
+            self.retries.pop(record.visit, None)
+        else:
+            self.retries[record.visit] = record
 
-class _Speed:
-    """How fast the running steps move, from the first look at which they did."""
-
-    def __init__(self) -> None:
-        self._first: dict[tuple[Visit, str], tuple[float, int]] = {}
-        self._rates: dict[tuple[Visit, str], float] = {}
-
-    def note(self, who: tuple[Visit, str], seconds: float, moved: int) -> float | None:
-        """Note what a step has moved after so many seconds; return its rate so far."""
-        since, before = self._first.get(who, (seconds, moved))
-        if not before or seconds < since or moved < before:
-            # Nothing moved yet, or another try.
-            since, before = seconds, moved
-            self._rates.pop(who, None)
-        self._first[who] = since, before
-        if seconds - since >= TELLING:
-            self._rates[who] = (moved - before) / (seconds - since)
-        return self._rates.get(who) or None
-
-    def forget(self, who: tuple[Visit, str]) -> float | None:
-        """Return the last rate of a step that is over."""
-        self._first.pop(who, None)
-        return self._rates.pop(who, None) or None
+    def drop(self, visit: Visit) -> None:
+        """Note that a visit does not wait any more."""
+        self.tasks.pop(visit, None)
+        self.retries.pop(visit, None)
 
 
 class Observer:
@@ -103,13 +87,11 @@ class Observer:
         self._downloads: set[Visit] = set()
         self._sized: set[Visit] = set()
         self._warm: set[tuple[str, str]] = set()
-        self._speed = _Speed()
+        self._speed = Speed()
+        self._flows = Flows()
+        self._sizes = Sizes()
+        self._amounts = Amounts(0.0, None)
         self._at_work: dict[Visit, AtWork] = {}
-        self._past: dict[str, deque[tuple[float, float]]] = {
-            name: deque() for name in _BYTEWISE
-        }
-        self._passed = dict.fromkeys(_BYTEWISE, 0.0)
-        self._credited: dict[tuple[Visit, str], int] = {}
 
     def look(self) -> Picture:
         """Return what happens now.
@@ -124,42 +106,80 @@ class Observer:
             self._look_at_the_waiting()
             took = time.monotonic() - began
             self._next_slow = began + max(SLOW_LOOK, SPARING * took)
-        counts, lined_up = self.ledger.on_the_way(self.project)
-        running, at_work = self._running()
+        counts, lined_up, totals, steady = self._look_at_work()
+        running = list(self._at_work.values())
         self._note_rates(running)
-        totals = self.ledger.totals(self.project)
+        now = self.ledger.now()
         waiting = [
-            task
+            self._with_wait(visit, task, now)
             for visit, task in self._waiting.tasks.items()
             if visit not in self._at_work
         ]
         count = counts[State.QUEUED] + counts[State.WAITING]
         tasks = [one.task for one in running if one.step != UPDATE_CATALOG.name]
         self.estimate.sample(len(tasks), lined_up=counts[State.QUEUED] > 0)
-        done, total = self._bytes(totals["read_bytes"], tasks, waiting, count)
-        moving = counts[State.RUNNING] + counts[State.QUEUED] > 0
+        found = amounts(
+            self.estimate, totals["tar_bytes"], self._sizes, tasks, waiting, count=count
+        )
+        if steady or self._amounts.total is None:
+            self._amounts = found
+        at_work: dict[str, int] = {}
+        for one in running:
+            at_work[one.step] = at_work.get(one.step, 0) + 1
         return Picture(
             self.project,
             counts,
             lined_up,
             at_work,
             running,
-            {name: rate for name in _BYTEWISE if (rate := self._rate(name)) > 0},
-            done,
-            total,
+            self._flows.rates(),
+            self._amounts.done,
+            self._amounts.total,
             totals["read_dicoms"],
-            self.estimate.left(tasks, waiting, count) if moving else None,
-            self._retry(counts[State.WAITING]),
+            self.estimate.left(tasks, waiting, count),
+            self._retry(counts[State.WAITING], now),
             self._signs,
+            self._amounts.estimated,
         )
+
+    def _with_wait(self, visit: Visit, task: Task, now: float) -> Task:
+        record = self._waiting.retries.get(visit)
+        if record is None or record.due is None:
+            return task
+        return replace(task, wait=max(0.0, record.due - now))
 
     # What is at work
 
-    def _running(self) -> tuple[list[AtWork], dict[str, int]]:
-        """Return the running steps, and how many visits they are for, by step."""
+    def _look_at_work(
+        self,
+    ) -> tuple[dict[State, int], dict[str, int], dict[str, int], bool]:
+        """Note the running steps; return the counts of that moment.
+
+        Returns
+        -------
+        tuple
+            :meth:`Ledger.on_the_way`, :meth:`Ledger.totals`, and whether nothing changed
+            while it was looked at: else a visit may be counted twice, or not at all.
+        """
+        before = self._counted()
+        for _ in range(STEADY):
+            self._note_running()
+            after = self._counted()
+            if after == before:
+                return *after, True
+            before = after
+        return *before, False
+
+    def _counted(self) -> tuple[dict[State, int], dict[str, int], dict[str, int]]:
+        counts, lined_up = self.ledger.on_the_way(self.project)
+        return counts, lined_up, self.ledger.totals(self.project)
+
+    def _note_running(self) -> None:
+        """Note the running steps, and what became of those that were at work before."""
         visits = self.ledger.visits(self.project, [State.RUNNING])
-        progress = self.ledger.progress(self.project)
+        # In this order: what came may be newer than what is to come, never older.
         to_come = self.ledger.room.promised() if visits else {}
+        progress = self.ledger.progress(self.project)
         now = self.ledger.now()
         found: dict[Visit, AtWork] = {}
         # Those that were at work a moment ago tell what they have learned.
@@ -173,27 +193,28 @@ class Observer:
                 moved = progress.get(record.visit.id, (0, 0))[0]
                 left = to_come.get(str(record.visit))
                 found[record.visit] = self._one(record, moved, left, now)
-            elif record.state == State.QUEUED:
+            elif record.active:
                 # Its next step is to come; until the next slow look nobody else says so.
-                self._waiting.tasks[record.visit] = self._task(record)
+                self._waiting.take(record, self._task(record))
             else:
-                self._waiting.tasks.pop(record.visit, None)
-        at_work: dict[str, int] = {}
-        for one in found.values():
-            at_work[one.step] = at_work.get(one.step, 0) + 1
+                self._waiting.drop(record.visit)
         self._at_work = found
-        return list(found.values()), at_work
 
     def _one(self, record: Record, moved: int, to_come: int | None, now: float) -> AtWork:
         step, size = record.step, record.tar_bytes
+        to_move = size
         if step == FETCH.name and to_come is not None:
-            size = moved + to_come
+            attempt = record.steps[record.position].attempts
+            told = self._sizes.announce(record.visit, attempt, moved + to_come)
+            to_move, size = told.to_move, size or told.size
             self._learn_size(record.visit, size)
+            if record.tar_bytes is not None:
+                self._sizes.recorded(record.visit)
         here = record.visit not in self._downloads
         worker = record.steps[record.position].worker or ""
         seconds = max(0.0, now - (record.began or now))
         rate = self._speed.note((record.visit, step), seconds, moved)
-        return AtWork(record.visit, step, worker, seconds, moved, size, here, rate)
+        return AtWork(record.visit, step, worker, seconds, moved, to_move, here, rate, size)
 
     # What waits
 
@@ -229,30 +250,30 @@ class Observer:
             and (task := self._waiting.tasks.get(visit))
             and task.step == FETCH.name
         }
-        found = _Waiting(dict.fromkeys(chosen, Task("")), len(names))
+        found = _Waiting(dict.fromkeys(chosen, Task("")))
         found.tasks |= known
         for entry in self.ledger.get_many(visit for visit in chosen if visit not in known):
             if isinstance(entry, Entry) and entry.record.active:
                 record = entry.record
                 self._learn(record)
-                found.tasks[record.visit] = self._task(record)
-                due, retry = record.due, found.retry
-                if due is not None and (retry is None or due < (retry.due or 0.0)):
-                    found.retry = record
+                found.take(record, self._task(record))
         # What cannot be read, or has ended meanwhile, is nobody's work.
         found.tasks = {visit: task for visit, task in found.tasks.items() if task.step}
         self._waiting = found
 
     def _task(self, record: Record) -> Task:
         here = record.visit not in self._downloads
-        return Task(record.step, record.tar_bytes, here=here)
+        size = record.tar_bytes or self._sizes.of(record.visit)
+        return Task(record.step, size, here=here)
 
-    def _retry(self, waiting: int) -> Retry | None:
-        found = self._waiting.retry
-        if not waiting or found is None:
+    def _retry(self, waiting: int, now: float) -> Retry | None:
+        retries = self._waiting.retries
+        found = [retries[visit] for visit in retries if visit not in self._at_work]
+        if not waiting or not found:
             return None
-        seconds = (found.due or 0.0) - self.ledger.now()
-        return Retry(found.visit, seconds, found.error or {})
+        next_one = min(found, key=lambda record: record.due or 0.0)
+        seconds = (next_one.due or 0.0) - now
+        return Retry(next_one.visit, seconds, next_one.error or {})
 
     # What that tells
 
@@ -274,8 +295,10 @@ class Observer:
                 continue
             seconds = self._usual(record, index, seconds)
             self.estimate.learn(name, size, seconds)
-            if name in _BYTEWISE and size and seen is not None:
-                self._passed[name] += max(0, size - self._credited.pop((visit, name), 0))
+            if name in BYTEWISE and size and seen is not None:
+                self._flows.ended(visit, name, size)
+        if size is not None:
+            self._sizes.recorded(visit)
         self._learned[visit] = max(seen or 0, record.position)
         no_room = (record.error or {}).get("type") == NoRoom.__name__
         if record.step == FETCH.name and (size is None or no_room):
@@ -309,37 +332,8 @@ class Observer:
             self.estimate.learn_size(size)
 
     def _note_rates(self, running: Iterable[AtWork]) -> None:
-        """Add what passed since the last look to the past of each step."""
-        now = time.monotonic()
+        """Add what passed since the last look to what each step has moved."""
         for one in running:
-            if one.step in _BYTEWISE:
-                key = (one.visit, one.step)
-                self._passed[one.step] += max(0, one.moved - self._credited.get(key, 0))
-                self._credited[key] = one.moved
-        for name, past in self._past.items():
-            past.append((now, self._passed[name]))
-            while now - past[0][0] > WINDOW:
-                past.popleft()
-
-    def _rate(self, name: str) -> float:
-        (since, before), (now, passed) = self._past[name][0], self._past[name][-1]
-        return (passed - before) / (now - since) if now > since else 0.0
-
-    def _bytes(
-        self, read: int, running: list[Task], waiting: list[Task], count: int
-    ) -> tuple[float, float | None]:
-        """Return the bytes that are done, and that there are."""
-        factor = count / len(waiting) if waiting else 1.0
-        done = total = float(read)
-        for task, times in (
-            *((task, 1.0) for task in running),
-            *((task, factor) for task in waiting),
-        ):
-            if position(task.step) > position(INDEX_TAR.name):
-                continue
-            size = self.estimate.size_of(task)
-            if size is None:
-                return done, None
-            total += times * size
-            done += times * size * self.estimate.share_done(task)
-        return done, total
+            if one.step in BYTEWISE:
+                self._flows.moved(one.visit, one.step, one.moved)
+        self._flows.look(time.monotonic(), {one.step for one in running})

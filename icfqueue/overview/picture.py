@@ -24,6 +24,9 @@ class AtWork:
         Since it began.
     moved, to_move
         Bytes that it has dealt with, and deals with in all; None if that is not known.
+    size
+        Bytes of the tarball, of which a download that goes on moves the rest; None if it
+        is what is moved, or is not known.
     here
         Its visit's tarball need not be downloaded.
     rate
@@ -38,12 +41,21 @@ class AtWork:
     to_move: int | None = None
     here: bool = False
     rate: float | None = None
+    size: int | None = None
 
     @property
     def task(self) -> Task:
         """What is left of the visit, for the estimate."""
-        size = self.to_move
-        return Task(self.step, size, self.here, self.moved, size, self.seconds, self.rate)
+        to_move = self.to_move
+        return Task(
+            self.step,
+            self.size or to_move,
+            self.here,
+            self.moved,
+            to_move,
+            self.seconds,
+            self.rate,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +90,12 @@ class Picture:
     running
         The same one by one, if there are not too many.
     rates
-        Bytes a second of the steps that deal with bytes, all workers together.
+        Bytes a second of the steps that deal with bytes, all workers together, while any
+        worker was at them.
     done, total
         Bytes, each weighed by what its steps take; `total` is None while it is unknown.
+    estimated
+        Sizes that are not known yet are in `total`, by what is known of others.
     dicoms
         DICOM files in the tarballs that were indexed.
     left
@@ -103,6 +118,7 @@ class Picture:
     left: float | None
     retry: Retry | None
     signs: Sequence[Sign] = ()
+    estimated: bool = False
 
     @property
     def elsewhere(self) -> int:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from icfqueue.core.plain_text import for_visit
 from icfqueue.core.settings import Settings
 from icfqueue.core.steps import STEPS
 from icfqueue.ledger.ledger import Ledger
@@ -17,9 +18,9 @@ STILL = 4.0
 """Seconds without any step at work after which a project stands still."""
 
 _NOTED = {
-    "access": "the store refuses {project}: {message}",
-    "disk": "no step begins, for the disk is full: {message}",
-    "store": "no download begins, for the store is left alone for a while: {message}",
+    "access": "the store refuses {project}",
+    "disk": "no step begins, for the disk is full",
+    "store": "no download begins, for the store is left alone for a while",
 }
 
 
@@ -36,11 +37,14 @@ class Reason:
         What was found.
     remedy
         What helps; empty if nothing is to be done.
+    plain
+        What was found, without the words of an error, which may name a file.
     """
 
     code: str
     text: str
     remedy: str = ""
+    plain: str = ""
 
 
 @dataclass
@@ -73,10 +77,18 @@ class Standstill:
         still = time.monotonic() - self._moved >= STILL
         if picture.drained:
             return []
-        found = [*self._notes(picture)]
-        if not still:
-            return found
-        return [*self._of_workers(picture), *found] or [self._otherwise(picture)]
+        return self.reasons(picture) if still else [*self._notes(picture)]
+
+    def reasons(self, picture: Picture) -> list[Reason]:
+        """Return why a project does not move, the weightiest reason first.
+
+        Raises
+        ------
+        redis.RedisError
+            The broker is away.
+        """
+        found = [*self._of_workers(picture), *self._notes(picture)]
+        return found or [self._otherwise(picture)]
 
     def _notes(self, picture: Picture) -> Iterator[Reason]:
         """Yield what workers have noted of disk and store."""
@@ -84,8 +96,9 @@ class Standstill:
             yield Reason("indexes", "the broker's lists of visits are made anew")
         breaker = CircuitBreaker(self.ledger, self.settings)
         for note in breaker.noted(picture.project, self.settings.store_url):
-            text = _NOTED[note.kind].format(project=picture.project, message=note.message)
-            yield Reason(note.kind, text, note.hint)
+            plain = _NOTED[note.kind].format(project=picture.project)
+            hint = for_visit(note.hint, picture.project)
+            yield Reason(note.kind, f"{plain}: {note.message}", hint, plain)
 
     def _of_workers(self, picture: Picture) -> Iterator[Reason]:
         if not self.ledger.workers():
@@ -116,7 +129,7 @@ class Standstill:
         counts = picture.counts
         waiting = counts[State.WAITING]
         if waiting and waiting == picture.active:
-            return Reason("waiting", _all_wait(picture, waiting))
+            return Reason("waiting", _all_wait(waiting))
         if self.ledger.running_count():
             return Reason(
                 "others", "nothing moves, for the workers are busy with other projects"
@@ -128,8 +141,8 @@ class Standstill:
         )
 
 
-def _all_wait(picture: Picture, waiting: int) -> str:
-    what = "the one visit that is left waits" if waiting == 1 else f"all {waiting} wait"
-    if picture.retry is None:
-        return f"{what} for another try"
-    return f"{what}; the next try is in {max(0.0, picture.retry.seconds):.0f} s"
+def _all_wait(waiting: int) -> str:
+    """Return that nobody can do anything; when the next try is, the picture tells."""
+    if waiting == 1:
+        return "nothing moves: the one visit that is left waits for another try"
+    return f"nothing moves: all {waiting} that are left wait for another try"

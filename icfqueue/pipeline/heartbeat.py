@@ -255,9 +255,11 @@ class Heartbeat(Guard):
     def _renew(self, ledger: Ledger) -> bool:
         if self.lock and not ledger.locks.renew(*self.lock, self.lease):
             return False
-        held = ledger.renew_all(self.tokens, self.lease, self._bytes, self._dicoms)
+        # Noted at one moment: who looks adds up what came and what is to come.
+        moved = self._bytes
+        held = ledger.renew_all(self.tokens, self.lease, moved, self._dicoms)
         if held and (promised := self._promised):
-            left = max(0, promised.size - (self._bytes - promised.begun))
+            left = max(0, promised.size - (moved - promised.begun))
             ledger.room.keep(*promised.holder, left, self.lease)
         return held
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import stat
+from contextlib import suppress
 
-from icfqueue.core.errors import PermanentError
+from icfqueue.core.errors import PermanentError, UnsafePath
 from icfqueue.core.visit import TAR_SUFFIX, Visit, check_id
 from icfqueue.store.beneath.walk import HIDDEN
 from icfqueue.store.directory import Store
+from icfqueue.store.reading import StoreReader
 
 OF_A_STORE = ("broker", "log", "store-id")
 """What lies in the hidden folder of a store directory, not in that of a project."""
@@ -38,6 +40,14 @@ def present(store: Store, project: str) -> list[Visit]:
         if visit and kind == "folder" and name not in OF_A_STORE:
             found.add(visit)
     return sorted(found)
+
+
+def is_project(store: StoreReader, name: str) -> bool:
+    """Return whether a folder of the store directory has anything of a visit."""
+    with suppress(OSError, UnsafePath):
+        listed = store.listing(store.root / name)
+        return any(entry.name.endswith(_SUFFIXES) for entry in listed)
+    return False
 
 
 def tarball_here(store: Store, visit: Visit) -> int | None:

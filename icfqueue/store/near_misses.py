@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from icfqueue.core.errors import UsageError
 from icfqueue.core.visit import TAR_SUFFIX, Visit
+from icfqueue.store.inventory import is_project
 from icfqueue.store.reading import StoreReader
 
 _UNPACK = {
@@ -55,8 +56,16 @@ class NearMiss:
 
 def like_project(store: StoreReader, project: str, words: str) -> str:
     """Return which project may have been meant by one that is not there, else `words`."""
-    near = difflib.get_close_matches(project, store.projects(), 1)
-    return f"did you mean {near[0]}?" if near and near[0] != project else words
+    near = near_project(store, project)
+    return f"did you mean {near}?" if near else words
+
+
+def near_project(store: StoreReader, project: str) -> str | None:
+    """Return the project of the store directory that another name may have been for."""
+    others = [name for name in store.projects() if name != project]
+    near = difflib.get_close_matches(project, others, 3)
+    # One without any file may be meant as well: its tarballs are all at the store URL.
+    return next((name for name in near if is_project(store, name)), next(iter(near), None))
 
 
 def check_folder(store: StoreReader, project: str) -> None:

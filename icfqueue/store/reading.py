@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from icfqueue.core.errors import UnsafePath, UsageError
-from icfqueue.core.settings import Settings
+from icfqueue.core.settings import Settings, whole_path
 from icfqueue.core.visit import TAR_SUFFIX, Visit, check_id
 from icfqueue.store.beneath.folder import Listed
 from icfqueue.store.beneath.walk import HIDDEN, Beneath, Links
@@ -33,7 +33,7 @@ class StoreReader:
     """
 
     def __init__(self, root: Path, links: Links = Links.NONE) -> None:
-        self.root = Path(root).absolute()
+        self.root = whole_path(root)
         self.beneath = Beneath(self.root, links)
 
     @classmethod

@@ -222,5 +222,5 @@ class Paths:
 
     def _refused(self, path: str, why: str, hint: str) -> BadTarball:
         message = f"{self._tar}: member {shown(path)} {why}"
-        hint = repack(self._tar) if hint == _AS_IT_IS else hint
+        hint = repack() if hint == _AS_IT_IS else hint
         return BadTarball(message, hint=hint, cause="bad-name", may_grow=False)

@@ -1,13 +1,20 @@
-"""What to do about a tarball: commands for the folder in which it lies.
+"""What to do about a tarball: commands that can be pasted, wherever one is.
 
-PROJECT and VISIT are filled in by :func:`icfqueue.core.plain_text.for_visit`.
+PROJECT and VISIT are filled in by :func:`icfqueue.core.plain_text.for_visit`, STORE by
+:func:`icfqueue.core.plain_text.for_store` where it is printed.
 """
 
 from __future__ import annotations
 
-import shlex
-
 RETRY = "then 'icfqueue retry PROJECT VISIT'"
+
+FOLDER = "STORE/PROJECT"
+"""Where the tarball lies."""
+
+NAME = "VISIT_dicom.tar"
+"""What it is called there."""
+
+TARBALL = f"{FOLDER}/{NAME}"
 
 COMPRESSED = {
     b"\x1f\x8b": ("gzip", "gz", "gunzip"),
@@ -20,29 +27,32 @@ COMPRESSED = {
 """First bytes of a compressed file to the method, the suffix by which its program knows
 it, and the command that undoes it."""
 
+LOOK_INSIDE = f"look at its members with `tar -tvf {TARBALL}`"
+"""How to see what is in a tarball."""
 
-def unpack(name: str, suffix: str, command: str) -> str:
-    """Return what makes a compressed file called `name` the plain tar of that name."""
-    tar, packed = shlex.quote(name), shlex.quote(f"{name}.{suffix}")
-    return f"in its folder: `mv {tar} {packed} && {command} {packed}`, {RETRY}"
+LOOK_AT = f"look at it with `file {TARBALL}`, obtain it again, {RETRY}"
+"""How to see what a file is that is no tar."""
 
 
-def repack(name: str, *, options: str = "") -> str:
-    r"""Return what packs the files of the tar called `name` again: plain names, no links.
+def unpack(suffix: str, command: str) -> str:
+    """Return what makes a compressed file the plain tar of its name."""
+    packed = f"{TARBALL}.{suffix}"
+    return f"`mv {TARBALL} {packed} && {command} {packed}`, {RETRY}"
+
+
+def repack(options: str = "") -> str:
+    r"""Return what packs the files of the tar again: plain names, no links.
+
+    In a shell of its own, so that who pastes it stays in the folder where he is.
 
     Parameters
     ----------
     options
         Of the tar that unpacks it.
     """
-    tar, more = shlex.quote(name), f" {options}" if options else ""
+    more = f" {options}" if options else ""
     return (
-        f"pack it again, in its folder: `mkdir unpacked && tar -C unpacked{more} -xf {tar} "
-        "&& find unpacked ! -type d -printf '%P\\n' | sort | tar -C unpacked -h "
-        f"--hard-dereference -cf {tar} -T - && rm -r unpacked`, {RETRY}"
+        f"pack it again: `(cd {FOLDER} && mkdir unpacked && tar -C unpacked{more} "
+        f"-xf {NAME} && find unpacked ! -type d -printf '%P\\n' | sort | tar -C unpacked "
+        f"-h --hard-dereference -cf {NAME} -T - && rm -r unpacked)`, {RETRY}"
     )
-
-
-def look_at(name: str) -> str:
-    """Return how to see what a file is that is no tar."""
-    return f"look at it with `file {shlex.quote(name)}`, obtain it again, {RETRY}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from json.encoder import encode_basestring_ascii as quoted
@@ -16,6 +15,7 @@ from icfqueue.tarball.dicom_tags import HEAD_ENOUGH, HEAD_LIMIT, NeedMore, TagRe
 from icfqueue.tarball.header import FILE, LATEST, Member
 from icfqueue.tarball.identifiers.watch import Watch
 from icfqueue.tarball.member_paths import Paths
+from icfqueue.tarball.remedies import LOOK_INSIDE
 from icfqueue.tarball.stream import SMALL, TarStream
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def index_stream(
     if not dicoms:
         raise BadTarball(
             f"{name} has no DICOM file",
-            hint=f"look at its members with `tar -tvf {shlex.quote(name)}`",
+            hint=LOOK_INSIDE,
             cause="no-dicom",
         )
     lines.append("\n]\n")

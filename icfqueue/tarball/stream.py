@@ -34,7 +34,7 @@ from icfqueue.tarball.header import (
     shown,
     text,
 )
-from icfqueue.tarball.remedies import COMPRESSED, RETRY, look_at, repack, unpack
+from icfqueue.tarball.remedies import COMPRESSED, LOOK_AT, RETRY, repack, unpack
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -333,7 +333,7 @@ class TarStream:
                 raise BadTarball(
                     f"{self.name} has data after its end mark, at byte "
                     f"{self._base + self._at} or later{self._after()}",
-                    hint=repack(self.name, options="--ignore-zeros"),
+                    hint=repack("--ignore-zeros"),
                     cause="two-tars",
                 )
             self._at = self._end
@@ -361,7 +361,7 @@ class TarStream:
         what, hint = "", ""
         for magic, (method, suffix, command) in COMPRESSED.items():
             if block.startswith(magic):
-                what, hint = method, unpack(self.name, suffix, command)
+                what, hint = method, unpack(suffix, command)
         for magic, method in _ARCHIVES.items():
             if block.startswith(magic):
                 what = method
@@ -375,7 +375,7 @@ class TarStream:
             )
         raise BadTarball(
             f"{self.name} is no tarball: it does not begin with a tar header",
-            hint=look_at(self.name),
+            hint=LOOK_AT,
             cause="no-tar",
         )
 

@@ -184,7 +184,7 @@ def test_settings_come_from_a_file_in_the_folder(
         text=True,
         check=True,
     )
-    assert "visit_01\tenqueue\tnew" in done.stdout
+    assert "visit_01  process  new" in done.stdout
     (folder / "icfqueue.toml").write_text("stroe_dir = 'x'\n")
     done = subprocess.run(
         ["icfqueue", "status"],
@@ -276,7 +276,7 @@ def test_tarballs_that_cannot_become_visits_are_named_and_end_with_1(
         done = other("enqueue", "study_1", "--remote", "--dry-run")
         assert done.returncode == 1
         assert "left out: 'bad name_dicom.tar' (ids have letters" in done.stderr
-        assert "visit_01\tenqueue" in done.stdout
+        assert "visit_01  process" in done.stdout
     # Who names visits does not ask for the others.
     icfqueue.good("enqueue", "study_1", "visit_01", "--dry-run")
 

@@ -35,6 +35,8 @@ from icfqueue.demo.visits import build_project
 from icfqueue.remote.listing import Listing
 
 ROOT = Path(__file__).parents[2]
+OTHER = "someone"
+"""Who may see another project than `USER`."""
 STORE = (
     *("--store-dir", "/data/icf", "--store-url", "https://data.inm-icf.de"),
     *("--program", "/opt/icfqueue/.venv/bin/icfqueue"),
@@ -155,13 +157,21 @@ class Site(Nginx):
     def server_block(self) -> str:
         # As 'htpasswd -B' writes it.
         hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4, b"2a")).decode()
-        (self.folder / "users").write_text(f"{USER}:{hashed.replace('$2a$', '$2y$')}\n")
+        projects = self.folder / "projects"
+        projects.mkdir(exist_ok=True)
+        for path, user in (
+            (self.folder / "users", USER),
+            (projects / "study_1.users", USER),
+            (projects / "study_2.users", OTHER),
+        ):
+            path.write_text(f"{user}:{hashed.replace('$2a$', '$2y$')}\n")
         return adapted(
             "ops/nginx/icfqueue.conf",
             {
                 "listen 443 ssl": f"listen 127.0.0.1:{self.port} ssl",
                 "/etc/ssl/icfqueue": str(self.folder),
                 "/etc/nginx/icfqueue.users": str(self.folder / "users"),
+                "/etc/nginx/icfqueue/$project": f"{self.folder}/projects/$project",
                 "root /data/icf": f"root {self.root}",
             },
         )
@@ -173,9 +183,9 @@ class Site(Nginx):
         )
 
     def ask(
-        self, path: str, method: str = "GET", *, login: bool = True, **headers: str
+        self, path: str, method: str = "GET", *, user: str = USER, **headers: str
     ) -> requests.Response:
-        auth = (USER, PASSWORD) if login else None
+        auth = (user, PASSWORD) if user else None
         with warnings.catch_warnings():
             return requests.request(
                 method,
@@ -198,11 +208,12 @@ def adapted(name: str, real: dict[str, str]) -> str:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A store of two visits with a catalog, and what is nobody's business."""
+    """A store of three projects with catalogs, and what is nobody's business."""
     store = tmp_path_factory.mktemp("store")
-    build_project(store, "study_1", 2)
-    (store / "study_1/catalog").mkdir()
-    (store / "study_1/catalog/index.html").write_text("a catalog")
+    for project in ("study_1", "study_2", "of_nobody"):
+        build_project(store, project, 2)
+        (store / project / "catalog").mkdir()
+        (store / project / "catalog/index.html").write_text("a catalog")
     (store / ".icfqueue/log").mkdir(parents=True)
     (store / ".icfqueue/log/worker.log").write_text("secret")
     (store / "study_1/.icfqueue").mkdir()
@@ -216,10 +227,44 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 def test_nginx_lets_nobody_in_without_a_password(site: Site) -> None:
     for path in ("/", "/study_1/", "/study_1/catalog/", "/study_1/catalog/index.html"):
-        refused = site.ask(path, login=False)
+        refused = site.ask(path, user="")
         assert refused.status_code == 401
         assert "Basic" in refused.headers["WWW-Authenticate"]
         assert site.ask(path).status_code == 200
+
+
+def test_nginx_shows_each_user_the_own_project_alone(site: Site) -> None:
+    """Whichever way the other one is named, in ranges, too; and asks by its own realm."""
+    for mine, other, user in (
+        ("study_1", "study_2", USER),
+        ("study_2", "study_1", OTHER),
+    ):
+        (tarball,) = site.root.glob(f"{other}/*01_dicom.tar")
+        there = site.ask(f"/{mine}/{tarball.name}", user=user, Range="bytes=0-9")
+        assert (there.status_code, len(there.content)) == (206, 10)
+        assert site.ask(f"/{mine}/catalog/", user=user).status_code == 200
+        for path in (
+            f"/{other}/",
+            f"/{other}",
+            f"/{other}/{tarball.name}",
+            f"/{other}/catalog/index.html",
+            f"//{other}/{tarball.name}",
+            f"/{mine}/%2e%2e/{other}/{tarball.name}",
+            f"/{mine}/..%2f{other}/{tarball.name}",
+            f"/%73{other[1:]}/{tarball.name}",
+            f"/{mine}%2f../{other}/",
+        ):
+            refused = site.ask(path, user=user, Range="bytes=0-9")
+            assert refused.status_code == 401, path
+            assert refused.headers["WWW-Authenticate"] == f'Basic realm="icf {other}"'
+
+
+def test_nginx_shows_a_project_without_users_to_nobody(site: Site) -> None:
+    for user in (USER, OTHER):
+        for path in ("/of_nobody/", "/of_nobody/catalog/index.html"):
+            assert site.ask(path, user=user).status_code == 403
+    assert site.ask("/", user=OTHER).status_code == 401
+    assert "study_2" in site.ask("/").text
 
 
 def test_nginx_serves_tarballs_whole_and_in_ranges(site: Site) -> None:

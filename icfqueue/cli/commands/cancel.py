@@ -9,6 +9,7 @@ import click
 from icfqueue.cli.options import visit_arguments, where_options
 from icfqueue.cli.planning import counted, tell_left_alone
 from icfqueue.cli.session import session
+from icfqueue.cli.shell.folding import say
 
 
 @click.command()
@@ -22,6 +23,6 @@ def cancel(project: str, visits: tuple[str, ...], **where: Any) -> int:
 
         wanted = select_recorded(opened.ledger, project, visits, list(ACTIVE))
         gone = opened.producer.cancel(wanted)
-        click.echo(f"{project}: {counted(len(gone), 'visit')} cancelled")
+        say(f"{project}: {counted(len(gone), 'visit')} cancelled")
         tell_left_alone(wanted, gone, "not active")
         return 0

@@ -8,6 +8,8 @@ import click
 
 from icfqueue.cli.options import project_argument, where_options
 from icfqueue.cli.session import session
+from icfqueue.cli.shell.again import remedy
+from icfqueue.cli.shell.folding import say
 
 
 @click.command()
@@ -21,12 +23,12 @@ def catalog(project: str, **where: Any) -> int:
     from icfqueue.core.errors import StepError
     from icfqueue.pipeline.catalog_batch import rebuild_catalog
 
-    with session(where) as opened:
+    with session(where, folder_of=project) as opened:
         results = rebuild_catalog(opened.settings, opened.store, opened.ledger, project)
         bad = {v: r for v, r in results.items() if isinstance(r, StepError)}
         for visit, error in bad.items():
-            click.secho(f"{visit.id}: {error.message}", fg="red", err=True)
-            click.echo(f"  {error.hint}", err=True)
+            say(f"{visit.id}: {error.message}", err=True, colour="red")
+            say(remedy(error, visit), 2, err=True)
         where_is = opened.store.catalog_dir(project) / "index.html"
-        click.echo(f"{project}: {len(results) - len(bad)} visits in {where_is}")
+        say(f"{project}: {len(results) - len(bad)} visits in {where_is}")
     return int(bool(bad))

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 import click
 
 from icfqueue.cli.options import format_option, where_options
+from icfqueue.cli.shell.folding import say
+from icfqueue.cli.shell.loudness import verbose
 
 if TYPE_CHECKING:
     from icfqueue.core.settings import Explained
@@ -31,8 +33,12 @@ def config(what: str, form: str, *, changed: bool, **where: Any) -> int:
     """
     del what
     from icfqueue.cli.session import given_settings
+    from icfqueue.core.configured.sources import config_files
     from icfqueue.core.settings import DEFAULT, explain
 
+    if verbose():
+        files = ", ".join(str(path.absolute()) for path in config_files())
+        say(f"settings files: {files or 'none'}", err=True)
     found = [
         one
         for one in explain(**given_settings(where))
@@ -40,7 +46,7 @@ def config(what: str, form: str, *, changed: bool, **where: Any) -> int:
     ]
     if form == "json":
         shown = [
-            {"name": one.name, "value": masked(one.value), "source": one.source}
+            {"name": one.name, "value": as_shown(one), "source": one.source}
             for one in found
         ]
         click.echo(json.dumps(shown, indent=2))
@@ -50,20 +56,27 @@ def config(what: str, form: str, *, changed: bool, **where: Any) -> int:
 
 
 def _print(found: list[Explained]) -> None:
-    from rich.table import Table
+    from icfqueue.cli.display.columns import Columns
+    from icfqueue.cli.display.fitting import Column
+    from icfqueue.cli.display.terminal import cell, console, show
+    from icfqueue.core.settings import DEFAULT
 
-    from icfqueue.cli.tables import cell, console
-
-    table = Table(box=None, pad_edge=False, padding=(0, 1))
-    table.add_column("setting", no_wrap=True)
-    table.add_column("value", overflow="fold")
-    table.add_column("from", overflow="fold")
+    table = Columns([Column("setting"), Column("from"), Column("value", prose=True)])
     for one in found:
-        value = masked(one.value)
-        text = value if isinstance(value, str) else json.dumps(value)
-        style = "dim" if one.source == "default" else ""
-        table.add_row(cell(one.name), cell(text, style), cell(one.source, style))
-    console().print(table)
+        value = as_shown(one)
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        style = "dim" if one.source == DEFAULT else ""
+        table.add(one.name, cell(one.source, style), cell(text, style))
+    show(console(), table)
+
+
+def as_shown(one: Explained) -> Any:
+    """Return the value of a setting as it may be shown."""
+    if one.name == "notify" and one.value is not None:
+        # All behind the host may be a password.
+        parts = urlsplit(one.value.reveal())
+        return f"{parts.scheme}://{parts.hostname}/{MASK}" if parts.hostname else MASK
+    return masked(one.value)
 
 
 def masked(value: Any) -> Any:

@@ -13,12 +13,24 @@ import click
     type=click.Path(path_type=Path),
     default=Path("demo-store"),
     show_default=True,
-    help="Where the demonstration is built.",
+    help="Folder to build it in.",
 )
-@click.option("--visits", type=click.IntRange(1, 50), default=4, show_default=True)
-@click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True)
+@click.option(
+    "--visits",
+    type=click.IntRange(1, 50),
+    default=4,
+    show_default=True,
+    help="How many visits its project has.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=2,
+    show_default=True,
+    help="Worker processes.",
+)
 def demo(folder: Path, visits: int, jobs: int) -> int:
-    """Show the whole way on a small project, with a store of its own."""
+    """Show the whole way on a small made-up project, in a folder of its own."""
     from icfqueue.demo.tour import tour
 
     return tour(folder, visits, jobs, _Stage())

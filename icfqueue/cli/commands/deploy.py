@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import click
 
 from icfqueue.cli.options import queues_option, where_options
 from icfqueue.cli.session import load_settings
+from icfqueue.cli.shell.folding import say
 
 if TYPE_CHECKING:
     from icfqueue.deploy.files import File
@@ -19,12 +21,31 @@ KINDS = ("slurm", "htcondor", "systemd", "apptainer", "compose")
 WALLTIME = "4h"
 """Of a worker, unless a deadline says more."""
 
+ENDLESS = {
+    "systemd": "a service works until it is stopped",
+    "apptainer": "an image has none; give it to its worker: 'worker --walltime 4h'",
+    "compose": "a container works until it is stopped",
+}
+"""Kinds whose files have no walltime."""
+
 SHORTEST = 120
 """Seconds of the shortest walltime: workers are told a minute before its end."""
 
 _SITE = [
-    click.option("--visits", type=click.IntRange(min=1), default=10_000, show_default=True),
-    click.option("--visit-size", metavar="SIZE", default="10GB", show_default=True),
+    click.option(
+        "--visits",
+        type=click.IntRange(min=1),
+        default=10_000,
+        show_default=True,
+        help="How many visits there are.",
+    ),
+    click.option(
+        "--visit-size",
+        metavar="SIZE",
+        default="10GB",
+        show_default=True,
+        help="Of a visit's tarball.",
+    ),
     click.option(
         "--image-size",
         metavar="SIZE",
@@ -96,7 +117,8 @@ def _site_options(function: Any) -> Any:
 @click.option(
     "--walltime",
     metavar="TIME",
-    help="How long each is there: 90m, 4h, 1-12:00:00.  [default: 4h, or the deadline]",
+    help="How long each is there (slurm, htcondor): 90m, 4h, 1-12:00:00.  [default: 4h, or "
+    "the deadline]",
 )
 @queues_option
 @click.option(
@@ -109,7 +131,7 @@ def _site_options(function: Any) -> Any:
 @click.option(
     "--program",
     metavar="PATH",
-    help="icfqueue on the workers' machines.  [default: this one]",
+    help="icfqueue on the workers' machines, from the top.  [default: this one]",
 )
 @click.option(
     "-o",
@@ -127,12 +149,9 @@ def deploy(kind: str, output: Path | None, **asked: Any) -> int:
     compose (all on one machine).
     """
     from icfqueue.deploy.files import KINDS as MAKERS
-    from icfqueue.deploy.files import Place, check_for_files
+    from icfqueue.deploy.place import Place, check_for_files
 
-    settings = load_settings(asked)
-    place = Place(
-        settings, asked["program"] or str(Path(sys.executable).with_name("icfqueue"))
-    )
+    place = Place(load_settings(asked), _program(asked["program"]))
     check_for_files(place)
     plan = _plan(kind, asked)
     made = MAKERS[kind](place, plan)
@@ -141,8 +160,32 @@ def deploy(kind: str, output: Path | None, **asked: Any) -> int:
     else:
         _write(made, output)
     for line in (*plan.words, *place.cautions(kind)):
-        click.echo(line, err=True)
+        say(line, err=True)
     return 0
+
+
+def _program(named: str | None) -> str:
+    """Return the path of ``icfqueue`` on the workers' machines.
+
+    Raises
+    ------
+    UsageError
+        None is named, or one that depends on where somebody stands.
+    """
+    from icfqueue.core.errors import UsageError
+
+    if named is None:
+        return str(Path(sys.executable).with_name("icfqueue"))
+    if named.startswith("/"):
+        return named
+    found = shutil.which(named) if named and "/" not in named else None
+    if found is None:
+        at = f", for example {Path(named).absolute()}" if "/" in named else ""
+        raise UsageError(
+            f"--program: {named!r} is no path from the top, and no program here",
+            hint=f"name it from the top, as the workers' machines have it{at}",
+        )
+    return str(Path(found).absolute())
 
 
 def _plan(kind: str, asked: dict[str, Any]) -> Plan:
@@ -153,6 +196,11 @@ def _plan(kind: str, asked: dict[str, Any]) -> Plan:
 
     queues = parse_queues(asked["queues"])
     walltime = None if asked["walltime"] is None else parse_time(asked["walltime"])
+    if walltime is not None and kind in ENDLESS:
+        raise UsageError(
+            f"--walltime: {ENDLESS[kind]}",
+            hint="leave it out: it is for slurm and htcondor",
+        )
     if walltime is not None and walltime < SHORTEST:
         raise UsageError(
             f"--walltime: {asked['walltime']} is shorter than a worker takes to hand over",

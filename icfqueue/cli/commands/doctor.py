@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -9,12 +10,17 @@ import click
 from icfqueue.cli.options import credential_option, project_meant, where_options
 from icfqueue.cli.session import load_settings
 from icfqueue.cli.shell.again import whole
+from icfqueue.cli.shell.folding import lines_for, say
+
+BESIDE = 5
+"""Characters of a mark, beside which stands what was found."""
 
 
 @click.command()
 @credential_option
 @click.option(
     "--project",
+    metavar="PROJECT",
     callback=project_meant,
     help="Also try to list this project at the store URL.",
 )
@@ -44,8 +50,9 @@ def doctor(project: str | None, *, fleet: bool, **where: Any) -> int:
             mark, colour = "BAD ", "red"
         click.secho(mark, fg=colour, nl=False)
         # What other programs and servers answer is among it.
-        click.echo(escaped(f" {found.what}: {found.found}"))
+        words = escaped(f"{found.what}: {found.found}")
+        click.echo(lines_for(words, sys.stdout, BESIDE)[BESIDE - 1 :])
         if found.remedy:
-            click.echo(escaped(f"      {whole(found.remedy)}"))
+            say(whole(found.remedy), BESIDE + 1)
         worst = max(worst, found.exit_code if found.bad else 0)
     return worst

@@ -8,6 +8,7 @@ import click
 
 from icfqueue.cli.options import format_option, project_meant, store_dir_option
 from icfqueue.cli.session import load_settings
+from icfqueue.cli.shell.again import ours
 from icfqueue.cli.shell.completers import complete_projects
 
 
@@ -34,10 +35,12 @@ def find(expression: str, project: str | None, form: str, **where: Any) -> int:
     not be searched. A search that takes longer than a minute is given up.
     """
     from icfqueue.cli import rows
+    from icfqueue.cli.shell.folding import say
     from icfqueue.reports.search import search
     from icfqueue.store.directory import Store
 
-    store = Store.of(load_settings(where))
+    settings = load_settings(where)
+    store = Store.of(settings)
     store.check_is_there()
     told = search(store, expression, project)
     found = [
@@ -47,7 +50,7 @@ def find(expression: str, project: str | None, form: str, **where: Any) -> int:
             "series": one.series,
             "images": one.images,
             "bytes": one.bytes,
-            "command": f"icfqueue clone {one.visit.project} {one.visit.id}",
+            "command": ours("clone", one.visit.project, one.visit.id),
         }
         for one in told.found
     ]
@@ -59,20 +62,21 @@ def find(expression: str, project: str | None, form: str, **where: Any) -> int:
     elif found:
         _print_table(found)
     else:
-        click.echo("no visit has such a series")
+        say("no visit has such a series")
     for name in told.without:
-        click.echo(
-            f"{name} was left out: its table of series is missing or damaged", err=True
-        )
-        click.echo(f"  icfqueue catalog {name}", err=True)
+        said = f"{name} was left out: its table of series is missing or damaged"
+        say(said, err=True)
+        say(ours("catalog", name), 2, err=True)
     for name in told.closed:
-        click.echo(f"{name} was left out: you may not read its table", err=True)
+        said = f"{name} was left out: you may not read its table"
+        say(said, err=True)
     return int(bool(told.without or told.closed))
 
 
 def _print_table(found: list[dict[str, Any]]) -> None:
     from icfqueue.cli import rows
     from icfqueue.cli.display.amounts import amount
+    from icfqueue.cli.display.fitting import Column
 
     lines = [
         (
@@ -85,10 +89,12 @@ def _print_table(found: list[dict[str, Any]]) -> None:
         )
         for one in found
     ]
-    heads = ("project", "visit", "series", "images", "size", "command")
-    rows.print_table(
-        heads,
-        lines,
-        right="series images size",
-        importance={"series": 70, "images": 60, "size": 50},
+    columns = (
+        Column("project"),
+        Column("visit"),
+        Column("series", 70, right=True),
+        Column("images", 60, right=True),
+        Column("size", 50, right=True),
+        Column("command", paste=True),
     )
+    rows.print_table(columns, lines)

@@ -9,6 +9,8 @@ import click
 from icfqueue.cli.options import project_argument, visits_argument, where_options
 from icfqueue.cli.planning import counted
 from icfqueue.cli.session import session
+from icfqueue.cli.shell.again import whole
+from icfqueue.cli.shell.folding import say
 
 
 @click.command()
@@ -30,6 +32,6 @@ def forget(project: str, visits: tuple[str, ...], *, force: bool, **where: Any) 
         named = expand(project, visits, lambda: opened.ledger.visits(project))
         done = records.forget(opened.store, opened.ledger, named, force=force)
         for visit, why in done.left.items():
-            click.echo(f"{visit.id}: left alone, {why}", err=True)
-        click.echo(f"{project}: {counted(len(done.gone), 'record')} removed")
+            say(f"{visit.id}: left alone, {whole(why)}", err=True)
+        say(f"{project}: {counted(len(done.gone), 'record')} removed")
         return int(bool(done.left))

@@ -9,6 +9,8 @@ import click
 
 from icfqueue.cli.options import lines_format_option, visit_arguments, where_options
 from icfqueue.cli.session import session
+from icfqueue.cli.shell.again import ours
+from icfqueue.cli.shell.folding import say
 
 if TYPE_CHECKING:
     from icfqueue.ledger.telling.events import Event
@@ -27,9 +29,12 @@ def logs(project: str, visits: tuple[str, ...], form: str, **where: Any) -> int:
     The broker keeps the last 100,000 events of all projects. VISITs may be patterns.
     """
     with session(where, asking=True) as opened:
-        from icfqueue.operations.select_visits import check_recorded
+        from icfqueue.operations.select_visits import check_recorded, select_recorded
 
         check_recorded(opened.ledger, project)
+        if visits:
+            # Refuses what was never enqueued, and names what may have been meant.
+            select_recorded(opened.ledger, project, visits, ())
         told = False
         for event in opened.ledger.events.all():
             if event.project != project or not _wanted(event, visits):
@@ -38,9 +43,9 @@ def logs(project: str, visits: tuple[str, ...], form: str, **where: Any) -> int:
             tell(event, form, whole=False)
     if not told:
         words = f" {' '.join(visits)}" if visits else ""
-        click.echo(
+        say(
             f"No event of {project}{words} is kept (any more); "
-            f"'icfqueue status {project}' tells where it stands.",
+            f"`{ours('status', project)}` tells where it stands.",
             err=True,
         )
     return 0
@@ -76,8 +81,8 @@ def tell(event: Event, form: str, *, whole: bool) -> None:
         }
         click.echo(msgspec.json.encode(shown))
         return
-    colour = "red" if event.kind in RED else "yellow" if event.kind in YELLOW else None
-    click.secho(_line(event, whole=whole), fg=colour)
+    colour = "red" if event.kind in RED else "yellow" if event.kind in YELLOW else ""
+    say(_line(event, whole=whole), colour=colour)
 
 
 def _line(event: Event, *, whole: bool) -> str:

@@ -13,15 +13,15 @@ from icfqueue.cli.options import listening_options, where_options
 @listening_options(9877, "who reaches it can read the names of all projects")
 @where_options
 def metrics(port: int, host: str, **where: Any) -> int:
-    """Serve the numbers of the queue to Prometheus; the broker is asked at each scrape.
+    """Serve the numbers of the queue to Prometheus, which asks for them now and then.
 
     A broker that does not answer is icfqueue_up 0. One of them is enough for a broker,
     with workers or without, and it may be started anew at any time. Ctrl-C ends it.
     """
     import logging
 
+    from icfqueue.cli.serving import until_told
     from icfqueue.cli.session import load_settings
-    from icfqueue.cli.shell.serving import until_told
     from icfqueue.core.plain_text import escape_record
     from icfqueue.monitoring.server import serving
 

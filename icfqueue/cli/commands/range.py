@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from icfqueue.cli.planning import counted
+from icfqueue.cli.shell.folding import say
 
 
 @click.command("range")
@@ -20,5 +21,5 @@ def range_access(switch: str, dataset: Path) -> int:
     from icfqueue.client import clones
 
     done = clones.switch_on(dataset) if switch == "on" else clones.switch_off(dataset)
-    click.echo(f"range access is {switch} in {counted(len(done), 'dataset')}")
+    say(f"range access is {switch} in {counted(len(done), 'dataset')}")
     return 0

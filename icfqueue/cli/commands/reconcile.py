@@ -8,7 +8,8 @@ import click
 
 from icfqueue.cli.options import project_argument, where_options
 from icfqueue.cli.session import session
-from icfqueue.cli.shell.again import ours
+from icfqueue.cli.shell.again import ours, whole
+from icfqueue.cli.shell.folding import say
 
 
 @click.command()
@@ -23,16 +24,16 @@ def reconcile(project: str, **where: Any) -> int:
     """
     from icfqueue.operations import reconcile as records
 
-    with session(where) as opened:
+    with session(where, folder_of=project) as opened:
         found = records.reconcile(opened.settings, opened.store, opened.ledger, project)
         for visit, why in found.left.items():
-            click.echo(f"{visit.id}: {why}")
+            say(f"{visit.id}: {whole(why)}")
         for visit, what in found.differing.items():
-            click.echo(f"{visit.id}: {what}")
-        click.echo(
+            say(f"{visit.id}: {what}")
+        say(
             f"{project}: {len(found.restored)} records made anew, "
             f"{len(found.known)} were there, {len(found.left)} visits not complete"
         )
         if found.left:
-            click.echo(f"To go on with these: {ours('enqueue', project)}")
+            say(f"To go on with these: {ours('enqueue', project)}")
     return 0

@@ -8,7 +8,8 @@ import click
 
 from icfqueue.cli.options import store_dir_option, visit_arguments
 from icfqueue.cli.session import load_settings
-from icfqueue.core.plain_text import escaped
+from icfqueue.cli.shell.again import whole
+from icfqueue.cli.shell.folding import say
 
 
 @click.command()
@@ -29,8 +30,8 @@ def references(project: str, visits: tuple[str, ...], **where: Any) -> int:
     for told in write_references(store, project, visits):
         if told.why_not:
             missed += 1
-            click.echo(escaped(f"{told.visit.id}: left out, {told.why_not}"), err=True)
+            say(f"{told.visit.id}: left out, {whole(told.why_not)}", err=True)
         else:
             written += 1
-    click.echo(f"{project}: references of {written} visits written")
+    say(f"{project}: references of {written} visits written")
     return int(missed > 0)

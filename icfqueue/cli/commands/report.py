@@ -12,6 +12,8 @@ import click
 
 from icfqueue.cli.options import format_option, project_argument, where_options
 from icfqueue.cli.session import load_settings, session
+from icfqueue.cli.shell.again import remedy
+from icfqueue.cli.shell.folding import say
 from icfqueue.core.errors import NothingYet, UsageError
 
 if TYPE_CHECKING:
@@ -77,8 +79,8 @@ def report(
     from icfqueue.reports.report import as_json, csv_rows, make_report
     from icfqueue.store.directory import Store
 
-    check_id(project, "project")
     settings = load_settings(where)
+    check_id(project, "project")
     store = Store.of(settings)
     store.check_is_there()
     # Differences, as CSV, come without a queue.
@@ -96,8 +98,8 @@ def report(
     else:
         _write(settings, store, made, output or Path(f"{project}_report.html"))
     for visit, error in made.untold.items():
-        click.secho(f"{visit.id}: {error.message}", fg="red", err=True)
-        click.echo(f"  {error.hint}", err=True)
+        say(f"{visit.id}: {error.message}", err=True, colour="red")
+        say(remedy(error, visit), 2, err=True)
     return int(bool(made.untold))
 
 
@@ -143,7 +145,7 @@ def _publish(where: dict[str, Any], made: Report) -> None:
     from icfqueue.reports.pages.page import page
     from icfqueue.reports.publishing import links_within
 
-    with session(where) as opened:
+    with session(where, folder_of=made.project) as opened:
         settings, store = opened.settings, opened.store
         # Whoever reads the catalog need not be told where a name is to be found.
         made = replace(made, flagged={})
@@ -154,4 +156,4 @@ def _publish(where: dict[str, Any], made: Report) -> None:
 
 def _tell(made: Report, target: Path) -> None:
     differ = f"{len(made.differing)} of {len(made.scans)} visits differ"
-    click.echo(f"{made.project}: {differ}; the report is in {target}")
+    say(f"{made.project}: {differ}; the report is in {target}")

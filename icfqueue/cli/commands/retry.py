@@ -10,7 +10,8 @@ import click
 from icfqueue.cli.options import cause_option, visit_arguments, where_options
 from icfqueue.cli.planning import counted, tell_left_alone
 from icfqueue.cli.session import session
-from icfqueue.cli.shell.again import ours
+from icfqueue.cli.shell.again import nobody_works
+from icfqueue.cli.shell.folding import say
 from icfqueue.core.errors import UsageError
 
 
@@ -51,17 +52,22 @@ def retry(
 
         causes, by = ("identifiers",), user_name(os.getuid())
     with session(where, asking=True) as opened:
+        from icfqueue.core.plain_text import escaped
         from icfqueue.ledger.record import State
         from icfqueue.operations.select_visits import of_causes, select_recorded
+        from icfqueue.operations.status import Wanted, no_such_cause
 
         wanted = select_recorded(opened.ledger, project, visits, [State(state)])
         chosen = of_causes(opened.ledger, wanted, causes) if causes else wanted
+        if not chosen and causes:
+            asked = Wanted((State(state),), causes, wanted if visits else None)
+            click.echo(escaped(no_such_cause(opened.ledger, project, asked)))
+            return 0
         again = opened.producer.retry(chosen, [State(state)], accepted_by=by)
         word = "goes" if len(again) == 1 else "go"
-        click.echo(f"{project}: {counted(len(again), 'visit')} {word} on")
+        say(f"{project}: {counted(len(again), 'visit')} {word} on")
         why = f" by {' or '.join(causes)}" if causes else ""
         tell_left_alone(wanted if visits else chosen, again, f"not {state}{why}")
         if again and not opened.ledger.workers():
-            here = ours("run", project, *visits)
-            click.echo(f"No worker is running: start 'icfqueue worker', or use `{here}`.")
+            say(nobody_works(project, *visits))
         return 0

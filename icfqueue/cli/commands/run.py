@@ -16,10 +16,18 @@ from icfqueue.cli.options import (
     where_options,
     work_options,
 )
-from icfqueue.cli.planning import chosen_visits, options_of, tell_enqueued, tell_plans
+from icfqueue.cli.planning import (
+    chosen_visits,
+    options_of,
+    tell_enqueued,
+    tell_plans,
+    visits_of_new_store,
+)
 from icfqueue.cli.session import Session, session
+from icfqueue.cli.shell.folding import say
 
 if TYPE_CHECKING:
+    from icfqueue.cli.live.asked import Asked
     from icfqueue.core.visit import Visit
 
 
@@ -46,16 +54,17 @@ def run(
 ) -> int:
     """Do a whole project (or some VISITs of it) on this machine.
 
-    Shows progress and ends when nothing is left to be done. Ctrl-C stops it in order;
-    the same command goes on.
+    Shows progress and ends when nothing is left to be done. Ctrl-C stops it: what
+    runs may finish. The same command goes on.
     """
     from icfqueue.cli.progress import run_and_watch, when_accepted, workers_of
     from icfqueue.cli.shell.notices import notices
     from icfqueue.cli.shell.umask import warn_of_umask
 
-    with session(wanted, wait=partial(click.echo, err=True)) as opened:
+    first = visits_of_new_store(project, visits, wanted)
+    with session(wanted, wait=partial(say, err=True)) as opened:
         warn_of_umask(opened.store.root)
-        found = chosen_visits(opened, project, visits, wanted)
+        found = first or chosen_visits(opened, project, visits, wanted)
         with (
             notices(opened, project, notify, command),
             workers_of(opened, jobs) as force,
@@ -73,8 +82,26 @@ def run(
                 lambda: opened.producer.enqueue(plans, options, wanted["priority"]),
             )
             tell_enqueued(project, done)
-            code = run_and_watch(opened, project, force)
+            asked = _asked(opened, project, found.visits, visits, wanted)
+            code = run_and_watch(opened, asked, force)
             return code or int(bool(found.left_out))
+
+
+def _asked(
+    opened: Session,
+    project: str,
+    chosen: Sequence[Visit],
+    names: tuple[str, ...],
+    wanted: dict[str, Any],
+) -> Asked:
+    """Return what the run answers for: all of the project, or the visits named."""
+    from icfqueue.cli.live.asked import Asked
+
+    if not (names or wanted["visits_file"]):
+        return Asked(opened.ledger, project)
+    all_known = {*opened.store.visits(project), *opened.ledger.visits(project)}
+    others = not all_known <= set(chosen)
+    return Asked(opened.ledger, project, chosen, names, others)
 
 
 def _much_to_do(opened: Session, visits: Sequence[Visit], wanted: dict[str, Any]) -> bool:

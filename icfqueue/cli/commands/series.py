@@ -14,9 +14,7 @@ from icfqueue.cli.options import (
     store_dir_option,
 )
 from icfqueue.cli.session import load_settings
-
-HEADS = ("visit", "series", "description", "protocol", "modality", "images", "size")
-IMPORTANCE = {"series": 80, "images": 70, "size": 60, "modality": 50, "protocol": 40}
+from icfqueue.cli.shell.again import remedy
 
 
 @click.command()
@@ -25,14 +23,16 @@ IMPORTANCE = {"series": 80, "images": 70, "size": 60, "modality": 50, "protocol"
 @format_option("table", "csv", "json")
 @store_dir_option
 def series(project: str, visit: str | None, form: str, **where: Any) -> int:
-    """List the series of all visits of PROJECT, or of one VISIT, or of a glob of them.
+    """List the series of all visits of PROJECT, or of one VISIT.
 
-    Number, description, protocol, modality, images and bytes of each, and the path in
-    the tarball of its first image. The exit code is 1 if a visit's metadata cannot be
-    read.
+    VISIT may also be a pattern, as 'sub-01*'. Number, description, protocol, modality,
+    images and bytes of each, and the path in the tarball of its first image. The exit
+    code is 1 if a visit's metadata cannot be read.
     """
     from icfqueue.cli import rows
     from icfqueue.cli.display.amounts import amount
+    from icfqueue.cli.display.fitting import Column
+    from icfqueue.cli.shell.folding import say
     from icfqueue.core.visit import Visit, expand, is_glob, visit_named
     from icfqueue.reports import series_rows
     from icfqueue.store.directory import Store
@@ -65,14 +65,17 @@ def series(project: str, visit: str | None, form: str, **where: Any) -> int:
             )
             for row in told.rows
         ]
-        rows.print_table(
-            HEADS,
-            lines,
-            right="series images size",
-            cut="description",
-            importance=IMPORTANCE,
+        columns = (
+            Column("visit"),
+            Column("series", 80, right=True),
+            Column("description", prose=True),
+            Column("protocol", 40),
+            Column("modality", 50),
+            Column("images", 70, right=True),
+            Column("size", 60, right=True),
         )
+        rows.print_table(columns, lines)
     for untold, error in told.untold.items():
-        click.secho(f"{untold.id}: {error.message}", fg="red", err=True)
-        click.echo(f"  {error.hint}", err=True)
+        say(f"{untold.id}: {error.message}", err=True, colour="red")
+        say(remedy(error, untold), 2, err=True)
     return int(bool(told.untold))

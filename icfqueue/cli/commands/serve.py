@@ -24,8 +24,8 @@ def serve(port: int, host: str, password_file: Path | None, **where: Any) -> int
     At the top is a page over all projects; the folders below it are listed. Nothing can
     be changed through it, and no link is followed out of the store. Ctrl-C ends it.
     """
+    from icfqueue.cli.serving import until_told
     from icfqueue.cli.session import load_settings
-    from icfqueue.cli.shell.serving import until_told
     from icfqueue.serve.serving import serving
 
     chosen = load_settings(where)

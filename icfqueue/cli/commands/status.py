@@ -16,6 +16,8 @@ from icfqueue.cli.options import (
     where_options,
 )
 from icfqueue.cli.session import Session, session
+from icfqueue.cli.shell.again import nobody_works, whole
+from icfqueue.cli.shell.folding import say
 from icfqueue.core.errors import NothingYet, UsageError
 
 if TYPE_CHECKING:
@@ -64,9 +66,10 @@ def status(
 ) -> int:
     """Tell where everything stands: all projects, one PROJECT, or VISITs of it.
 
-    One VISIT is shown with all that is known of it; several, also by a glob as 'sub-01*',
-    have a line each. Of a project with many visits the causes of failures are shown, and
-    single visits if they are asked for: by --state, --cause, --all or a glob.
+    One VISIT is shown with all that is known of it; several, also by a pattern as
+    'sub-01*', have a line each. Of a project with many visits the causes of failures are
+    shown, and single visits if they are asked for: by --state, --cause, --all or a
+    pattern.
 
     The exit code is 1 if a visit that is shown failed.
     """
@@ -94,7 +97,7 @@ def status(
             if watch:
                 return _watch(opened, asked)
             code = tables.once(opened.ledger, asked, form)
-            _tell_nobody_works(opened, project)
+            _tell_of_workers(opened, project)
             return code
     except NothingYet as nothing:
         if project:
@@ -145,23 +148,31 @@ def _tell_refusal(opened: Session) -> None:
     from icfqueue.broker.refusals import refused_writes
 
     if found := refused_writes(opened.client):
-        click.secho(f"icfqueue: the broker {found.found}", fg="red", err=True)
-        click.echo(f"  {found.remedy}", err=True)
+        say(f"icfqueue: the broker {found.found}", err=True, colour="red")
+        say(whole(found.remedy), 2, err=True)
 
 
-def _tell_nobody_works(opened: Session, project: str | None) -> None:
-    """Say so if there is work to be done and no worker to do it."""
+def _tell_of_workers(opened: Session, project: str | None) -> None:
+    """Say so if there is work to be done and no worker to do it, or those differ."""
+    from icfqueue.cli.shell.again import whole
     from icfqueue.operations.status import summary
+    from icfqueue.overview.fleet import other_bytes
 
+    signs = opened.ledger.roster.signs()
+    if differ := other_bytes(signs):
+        click.secho(f"Workers differ: {differ}.", fg="yellow", err=True)
+        click.echo(f"  {whole(COMPARED)}", err=True)
     # Workers of the release before are in the second list alone.
-    if opened.ledger.roster.signs() or opened.ledger.workers():
+    if signs or opened.ledger.workers():
         return
     projects = [project] if project else opened.ledger.projects()
-    if any(not summary(opened.ledger, name).drained for name in projects):
-        click.secho(NOBODY, fg="yellow", err=True)
+    for name in projects:
+        if not summary(opened.ledger, name).drained:
+            say(nobody_works(name), err=True, colour="yellow")
+            return
 
 
-NOBODY = "No worker is running: start 'icfqueue worker', or use 'icfqueue run'."
+COMPARED = "'icfqueue doctor --fleet' tells what helps"
 
 
 def _wait(opened: Session, project: str | None) -> None:
@@ -186,5 +197,5 @@ def _wait(opened: Session, project: str | None) -> None:
             seen = time.monotonic()
         elif not said and time.monotonic() - seen > PATIENCE:
             said = True
-            click.echo(NOBODY, err=True)
+            say(nobody_works(left[0]), err=True, colour="yellow")
         time.sleep(LOOK_AGAIN)

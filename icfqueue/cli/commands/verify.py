@@ -15,7 +15,7 @@ from icfqueue.cli.options import (
 )
 from icfqueue.cli.session import session
 from icfqueue.cli.shell.again import whole
-from icfqueue.core.plain_text import escaped
+from icfqueue.cli.shell.folding import say
 
 
 @click.command()
@@ -52,7 +52,7 @@ def verify(
     from icfqueue.operations.verify import Verification
 
     quiet = form == "json"
-    with session(where) as opened:
+    with session(where, folder_of=project) as opened:
         proof = Verification(
             opened.settings,
             opened.store,
@@ -71,20 +71,20 @@ def verify(
                 _tell_difference(found)
             count = sum(line["good"] for line in report["visits"])
             all_of_them = len(report["visits"])
-            click.echo(f"{project}: {count} of {all_of_them} visits as they should be")
+            say(f"{project}: {count} of {all_of_them} visits as they should be")
         return 3 if report["unreachable"] else int(not report["good"])
 
 
 def _tell(line: dict[str, Any]) -> None:
     words = line["proof"] or (line["state"] or "no record")
     colour = "green" if line["good"] else "red"
-    words = escaped(words) if line["good"] else "not as it should be"
-    click.secho(f"{line['visit']}: {words}", fg=colour)
+    words = words if line["good"] else "not as it should be"
+    say(f"{line['visit']}: {words}", colour=colour)
     for found in line["differences"]:
         _tell_difference(found)
 
 
 def _tell_difference(found: dict[str, Any]) -> None:
-    hint = f"\n    {whole(found['hint'])}" if found["hint"] else ""
-    # Names of files and members are among it.
-    click.echo(escaped(f"  {found['where']}: {found['what']}{hint}"))
+    say(f"{found['where']}: {found['what']}", 2)
+    if found["hint"]:
+        say(whole(found["hint"]), 4)

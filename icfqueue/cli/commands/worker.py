@@ -10,6 +10,7 @@ import click
 
 from icfqueue.cli.options import log_format_option, queues_option, where_options
 from icfqueue.cli.session import load_settings
+from icfqueue.cli.shell.folding import say
 
 if TYPE_CHECKING:
     from icfqueue.core.settings import Settings
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
     default="info",
     show_default=True,
+    help="How much the workers write into their log.",
 )
 @log_format_option
 @where_options
@@ -57,7 +59,7 @@ def worker(
         queues=parse_queues(queues),
         stop_at=end_of_time(walltime, chosen.grace),
         loglevel=loglevel,
-        say=partial(click.secho, fg="red", err=True),
+        say=partial(say, err=True, colour="red"),
     )
     return force.run()
 

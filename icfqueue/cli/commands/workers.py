@@ -7,19 +7,29 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from icfqueue.cli.display.amounts import amount
+from icfqueue.cli.display.fitting import Column
 from icfqueue.cli.options import format_option, where_options
+from icfqueue.cli.planning import counted
 from icfqueue.cli.session import session
+from icfqueue.cli.shell.again import nobody_works
+from icfqueue.cli.shell.folding import say
 from icfqueue.core.errors import NothingYet
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from collections.abc import Iterator
 
+    from icfqueue.ledger.ledger import Ledger
     from icfqueue.ledger.roster import JobSign, Sign
 
-NOBODY = "No worker is running: start 'icfqueue worker', or use 'icfqueue run PROJECT'."
-
-WIDE = 100
-"""Characters of a line from which on there is room for all columns."""
+COLUMNS = (
+    Column("worker"),
+    Column("up", 60, right=True),
+    Column("seen", 70, right=True),
+    Column("queues", 40),
+    Column("disk free", 50, right=True),
+    Column("doing", prose=True),
+)
 
 
 @click.command()
@@ -33,10 +43,12 @@ def workers(form: str, **where: Any) -> int:
     """
     signs: list[Sign] = []
     now = 0.0
+    waits: str | None = None
     try:
         with session(where, asking=True) as opened:
             signs = opened.ledger.roster.signs()
             now = opened.ledger.now()
+            waits = None if signs else _waits(opened.ledger)
     except NothingYet:
         # Where nothing was ever enqueued nobody works.
         pass
@@ -45,8 +57,16 @@ def workers(form: str, **where: Any) -> int:
     elif signs:
         _print_table(signs, now)
     else:
-        click.echo(NOBODY)
+        say(nobody_works(waits))
     return 0
+
+
+def _waits(ledger: Ledger) -> str | None:
+    """Return a project that has something to be done."""
+    from icfqueue.operations.status import summary
+
+    names = ledger.projects()
+    return next((name for name in names if not summary(ledger, name).drained), None)
 
 
 def _print_json(signs: list[Sign]) -> None:
@@ -66,65 +86,36 @@ def _print_json(signs: list[Sign]) -> None:
 
 
 def _print_table(signs: list[Sign], now: float) -> None:
-    from icfqueue.cli.tables import cell, console
+    from icfqueue.cli.rows import print_table
 
-    where = console()
-    wide = where.width >= WIDE
-    where.print(_table(signs, now, wide=wide))
+    print_table(COLUMNS, [row for sign in signs for row in _rows(sign, now)])
     busy = sum(len(sign.jobs) for sign in signs)
     many = sum(sign.processes for sign in signs)
     hosts = len({sign.host for sign in signs})
-    where.print(
-        cell(
-            f"{len(signs)} worker{'s' * (len(signs) != 1)} on {hosts} "
-            f"host{'s' * (hosts != 1)}; {busy} of {many} processes busy"
-        )
+    say(
+        f"{counted(len(signs), 'worker')} on {counted(hosts, 'host')}; "
+        f"{busy} of {many} processes busy"
     )
 
 
-def _table(signs: list[Sign], now: float, *, wide: bool) -> Table:
-    """Return the table of workers, with what each process does below its worker."""
-    from rich.table import Table
-
-    from icfqueue.cli.tables import cell
-
-    table = Table(box=None, pad_edge=False, padding=(0, 1))
-    # A name is never cut; what a process does goes to the next line if it must.
-    table.add_column("worker", no_wrap=True)
-    table.add_column("up", justify="right", no_wrap=True)
-    table.add_column("seen", justify="right", no_wrap=True)
-    if wide:
-        table.add_column("queues")
-        table.add_column("disk free", justify="right", no_wrap=True)
-    table.add_column("doing", overflow="fold", ratio=1)
-    for sign in signs:
-        doing = [_doing(job, now) for job in sign.jobs]
-        idle = sign.processes - len(doing)
-        if idle > 0:
-            doing.append(f"{idle} idle")
-        more = [cell(", ".join(sign.queues)), cell(_free(sign))] if wide else []
-        table.add_row(
-            cell(sign.name),
-            cell(_span(now - sign.since)),
-            cell(f"{_span(now - sign.seen)} ago"),
-            *more,
-            cell("\n".join(doing)),
-        )
-    return table
+def _rows(sign: Sign, now: float) -> Iterator[tuple[str, ...]]:
+    """Yield the rows of a worker: each thing that it does has its own."""
+    doing = [_doing(job, now) for job in sign.jobs]
+    idle = sign.processes - len(doing)
+    if idle > 0 or not doing:
+        doing.append(f"{idle} idle")
+    queues = ", ".join(sign.queues)
+    seen = f"{_span(now - sign.seen)} ago"
+    free = "?" if sign.disk_free is None else amount(sign.disk_free)
+    yield sign.name, _span(now - sign.since), seen, queues, free, doing[0]
+    for words in doing[1:]:
+        yield "", "", "", "", "", words
 
 
 def _doing(job: JobSign, now: float) -> str:
-    from rich.filesize import decimal
-
     what = f"{job.project}/{job.visit}" if job.visit else job.project
-    done = f", {decimal(job.bytes)}" if job.bytes else ""
+    done = f", {amount(job.bytes)}" if job.bytes else ""
     return f"{what} {job.step} {_span(now - job.since)}{done}"
-
-
-def _free(sign: Sign) -> str:
-    from rich.filesize import decimal
-
-    return "?" if sign.disk_free is None else decimal(sign.disk_free)
 
 
 def _span(seconds: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rich.filesize import decimal
+from icfqueue.core.plain_text import size as in_words
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
@@ -12,7 +12,7 @@ _EXACT = 9.95
 
 def amount(size: int | None) -> str:
     """Return a size (bytes) in words: ``41.0 kB``, of 1000 bytes; empty for none."""
-    return "" if size is None else decimal(size)
+    return "" if size is None else in_words(size)
 
 
 def duration(seconds: float | None) -> str:

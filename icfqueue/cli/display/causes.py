@@ -9,7 +9,7 @@ from rich.console import Console
 
 from icfqueue.cli.display.amounts import duration
 from icfqueue.cli.display.terminal import Line, cell, show, to_paste
-from icfqueue.cli.shell.again import ours, this_again, whole
+from icfqueue.cli.shell.again import ours, whole
 from icfqueue.core.plain_text import escaped
 from icfqueue.overview.failures import CauseGroup
 
@@ -28,13 +28,20 @@ INDENT = 6
 _AND_RETRY = re.compile(r",? then ['`]icfqueue retry [^'`]*['`]$")
 """End of a visit's own remedy; the line below it has that of all visits of the cause."""
 
+_THEN_RETRY = ", then retry"
+"""The same in the remedy of a cause."""
+
+_ALIKE = 2
+"""Words that are the same where two remedies begin alike."""
+
 
 def print_causes(
     console: Console,
     groups: Sequence[CauseGroup],
     project: str,
     *,
-    run_again: bool = False,
+    names: Sequence[str] = (),
+    again: str = "",
 ) -> None:
     """Print why visits failed, and the commands that list them and have them go on.
 
@@ -43,17 +50,20 @@ def print_causes(
     groups
         As :func:`icfqueue.overview.failures.by_cause` returns them; nothing is printed
         for none.
-    run_again
-        Nobody works on what goes on: the commands have ``icfqueue run`` at their end.
+    names
+        Visits that the groups are of, as they were named; of all if there are none.
+    again
+        Nobody works on what goes on: the commands have this one at their end.
     """
-    show(console, *causes(groups, project, run_again=run_again))
+    show(console, *causes(groups, project, names=names, again=again))
 
 
 def causes(
     groups: Sequence[CauseGroup],
     project: str,
     *,
-    run_again: bool = False,
+    names: Sequence[str] = (),
+    again: str = "",
     messages: bool = True,
 ) -> list[Line]:
     """Return the lines that :func:`print_causes` prints.
@@ -67,23 +77,24 @@ def causes(
     found: list[Line] = []
     width = max((len(str(group.count)) for group in groups), default=0)
     for group in groups[:DETAILED]:
-        found.append(_head(group, width))
+        remedy, hint = _once(group)
+        found.append(_head(group, width, remedy))
         if messages:
             # The whole message: it is shown for one visit of many.
             found.append(Line(cell(" ".join(group.message.split())), INDENT))
-        hint = _AND_RETRY.sub("", group.hint) if group.retry_helps else group.hint
-        if hint and hint != group.remedy:
-            found.append(to_paste(whole(hint), INDENT, "dim"))
+        if hint:
+            found.append(Line(cell(whole(hint), "dim"), INDENT))
         if group.retry_helps:
             word = "now" if group.transient else "then"
-            command = _retry(group, project, run_again=run_again)
-            found.append(to_paste(f"{word}: {command}", INDENT))
-    found += [_head(group, width) for group in groups[DETAILED:MOST]]
+            command = ours("retry", project, *names, "--cause", _code(group))
+            after = f" && {again}" if again else ""
+            found.append(to_paste(f"{word}: {command}{after}", INDENT))
+    found += [_head(group, width, group.remedy) for group in groups[DETAILED:MOST]]
     if left := groups[MOST:]:
         found.append(Line(cell(f"… and {len(left)} causes more", "dim"), 2))
     if groups and messages:
         others = ", ".join(group.cause for group in groups[1:MOST])
-        command = ours("status", project, "--cause", _code(groups[0]))
+        command = ours("status", project, *names, "--cause", _code(groups[0]))
         more = f"    # or {' '.join(others.split())}" if others else ""
         found.append(to_paste(f"list: {command}{more}", 2))
     return found
@@ -112,18 +123,28 @@ def waits(groups: Sequence[CauseGroup], now: float) -> list[Line]:
     return found
 
 
-def _head(group: CauseGroup, width: int) -> Line:
+def _once(group: CauseGroup) -> tuple[str, str]:
+    """Return the remedy for all, and that for the example, with nothing in both.
+
+    Nor is said in them to try again, if a line of its own says that.
+    """
+    remedy, hint = group.remedy, group.hint
+    if group.retry_helps:
+        remedy, hint = remedy.removesuffix(_THEN_RETRY), _AND_RETRY.sub("", hint)
+    if hint.startswith(remedy):
+        # The longer one; but a head is no line to paste from.
+        return (remedy if re.search(r"(?:^|\s)['`]", hint) else hint), ""
+    same = re.findall(r"\w+", hint)[:_ALIKE] == re.findall(r"\w+", remedy)[:_ALIKE]
+    return remedy, (hint.partition(": ")[2] or hint) if same else hint
+
+
+def _head(group: CauseGroup, width: int, remedy: str) -> Line:
     """Return the number of visits and the cause, a visit, and what to do."""
     text = cell(f"{group.count:>{width}} {TIMES} ", "red")
     text.append(escaped(group.cause), style="bold red")
     example = group.example_visit if group.count == 1 else f"e.g. {group.example_visit}"
     text.append(escaped(f", {example}: "))
-    return Line(text.append(escaped(group.remedy), style="yellow"), 2)
-
-
-def _retry(group: CauseGroup, project: str, *, run_again: bool) -> str:
-    command = ours("retry", project, "--cause", _code(group))
-    return f"{command} && {this_again('run', project)}" if run_again else command
+    return Line(text.append(escaped(whole(remedy)), style="yellow"), 2)
 
 
 def _code(group: CauseGroup) -> str:

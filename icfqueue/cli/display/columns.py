@@ -1,46 +1,23 @@
-"""Lines under each other that fit the terminal, from 60 columns to 300.
+"""Lines under each other that fit the terminal, with colours: what rich prints of a table.
 
-What does not fit is left out column by column, the least important first; none is made
-narrower, so that what is there can be read and copied. An error has lines of its own
-below what it is about.
+Where what stands is told by :mod:`icfqueue.cli.display.fitting`. An error has lines of its
+own below what it is about.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import set_cell_size
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 
-from icfqueue.cli.display.fitting import ALWAYS, GAP, fitting
+from icfqueue.cli.display.fitting import INDENT, Column, Layout, Piece
+from icfqueue.cli.shell.folding import cells, folded
 from icfqueue.core.plain_text import escaped
-
-INDENT = 2
-"""Blanks before what stands below a line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column.
-
-    Attributes
-    ----------
-    head
-        Its name, in the first line.
-    importance
-        Up to :data:`.fitting.ALWAYS`; where there is not room, the lowest goes first.
-    right
-        Whether it holds numbers, which end under each other.
-    """
-
-    head: str
-    importance: int = ALWAYS
-    right: bool = False
-
 
 Cell = str | Text
 """A text, or one with a style. It may come from outside: it is escaped."""
@@ -61,12 +38,12 @@ class Columns:
     columns
         Those in which no line has anything are not shown.
     below_lines
-        Lines that each text below a row has at most; the last one ends with an ellipsis
-        where it goes on.
+        Lines that each text below a row has at most, if any number is not right; the last
+        one ends with an ellipsis where it goes on.
     """
 
     columns: list[Column]
-    below_lines: int = 2
+    below_lines: int | None = None
     rows: list[_Row] = field(default_factory=list)
 
     def add(self, *cells: Cell, below: Iterable[Cell] = ()) -> None:
@@ -85,63 +62,47 @@ class Columns:
 
     def heads(self, width: int) -> list[str]:
         """Return the columns that are shown where a line has `width` characters."""
-        return [self.columns[place].head for place in self._chosen(self._widths(), width)]
+        return [self.columns[place].head for place in self._layout(width).chosen]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        widths = self._widths()
-        chosen = self._chosen(widths, options.max_width)
-        heads = [(column.head, "bold") for column in self.columns]
-        yield from self._line(console, heads, chosen, widths)
+        room = options.max_width if console.is_terminal else None
+        layout = self._layout(room)
+        for line in layout.heads():
+            yield from _segments(console, line, ["bold"] * len(self.columns))
         for row in self.rows:
-            yield from self._line(console, row.cells, chosen, widths)
+            styles = [style for _, style in row.cells]
+            for line in layout.lines([words for words, _ in row.cells]):
+                yield from _segments(console, line, styles)
             for words, style in row.below:
-                for line in self._wrapped(console, words, options.max_width):
-                    yield Segment(line, _style(console, style))
+                for text in self._below(words, room):
+                    yield Segment(" " * INDENT + text, _style(console, style))
                     yield Segment.line()
 
-    def _widths(self) -> list[int]:
-        """Return the characters that each column takes; 0 for one that has nothing."""
-        widths = []
-        for place, column in enumerate(self.columns):
-            longest = max((cell_len(row.cells[place][0]) for row in self.rows), default=0)
-            empty = not longest and column.importance < ALWAYS
-            widths.append(0 if empty else max(longest, cell_len(column.head)))
-        return widths
+    def _layout(self, room: int | None) -> Layout:
+        rows = [[words for words, _ in row.cells] for row in self.rows]
+        return Layout(self.columns, rows, room)
 
-    def _chosen(self, widths: list[int], room: int) -> list[int]:
-        return fitting(widths, [column.importance for column in self.columns], room)
-
-    def _line(
-        self,
-        console: Console,
-        cells: list[tuple[str, str]],
-        chosen: list[int],
-        widths: list[int],
-    ) -> Iterator[Segment]:
-        for number, place in enumerate(chosen):
-            words, style = cells[place]
-            blanks = " " * (widths[place] - cell_len(words))
-            if number:
-                yield Segment(" " * GAP)
-            if self.columns[place].right:
-                yield Segment(blanks)
-            yield Segment(words, _style(console, style))
-            # No blanks at the end of a line: it may be as wide as the terminal.
-            if not self.columns[place].right and number + 1 < len(chosen):
-                yield Segment(blanks)
-        yield Segment.line()
-
-    def _wrapped(self, console: Console, words: str, width: int) -> list[str]:
+    def _below(self, words: str, room: int | None) -> list[str]:
         """Return the lines of what stands below; one, for programs, if no terminal."""
-        margin = " " * INDENT
-        if not console.is_terminal:
-            return [margin + words]
-        lines = Text(words).wrap(console, max(1, width - INDENT))
-        shown = [line.plain.rstrip() for line in lines[: self.below_lines]]
-        if len(lines) > len(shown):
-            room = max(1, width - INDENT - 1)
-            shown[-1] = set_cell_size(shown[-1], min(cell_len(shown[-1]), room)) + "…"
-        return [margin + line for line in shown]
+        if room is None:
+            return [words]
+        room = max(1, room - INDENT)
+        lines = folded(words, room)
+        if self.below_lines is None:
+            return lines
+        shown = lines[: self.below_lines]
+        # On a screen that changes nobody pastes a command that is longer than a line.
+        if len(shown) < len(lines) or cells(shown[-1]) > room:
+            shown[-1] = set_cell_size(shown[-1], min(cells(shown[-1]), room - 1)) + "…"
+        return shown
+
+
+def _segments(
+    console: Console, line: Sequence[Piece], styles: Sequence[str]
+) -> Iterator[Segment]:
+    for words, place in line:
+        yield Segment(words, None if place < 0 else _style(console, styles[place]))
+    yield Segment.line()
 
 
 def _read(cell: Cell) -> tuple[str, str]:

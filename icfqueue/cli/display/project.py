@@ -15,8 +15,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from icfqueue.cli.display.causes import causes, waits
-from icfqueue.cli.display.projects import anybody, counts_line
-from icfqueue.cli.display.terminal import JOINED, Line, to_paste
+from icfqueue.cli.display.projects import counts_line
+from icfqueue.cli.display.terminal import JOINED, Line, cell, to_paste
 from icfqueue.cli.display.visits import add_visits, visit_columns
 from icfqueue.cli.shell.again import ours
 from icfqueue.core.visit import Visit
@@ -86,7 +86,7 @@ class ProjectView:
             Lines that the terminal has; None is any number.
         """
         line = line or status.summary(self.ledger, self.project)
-        workers = anybody(self.ledger)
+        workers = status.anybody(self.ledger)
         counts = counts_line(line, workers=workers)
         # A number and what it is of stay in one line.
         counts.plain = re.sub(r"(\d) (\w)", rf"\1{JOINED}\2", counts.plain)
@@ -104,14 +104,26 @@ class ProjectView:
         """Return a line for each visit that is wanted, as far as there is room."""
         found = list(self._first(room))
         if not found:
-            return [Text("No visit is so.", style="dim")] if self.listed else []
+            return [Line(cell(self._nothing(line), "dim"))] if self.listed else []
         # On a screen that changes each visit keeps its place better with a line alone.
-        parts = self._visits(found, below_lines=2 if room is None else 1)
+        parts = self._visits(found, below_lines=None if room is None else 1)
         if room is not None and not self.wanted.causes and self.wanted.among is None:
             left = sum(line.counts[one] for one in self.wanted.states) - len(found)
             if left > 0:
                 parts.append(Text(f"… and {left} more", style="dim"))
         return parts
+
+    def _nothing(self, line: ProjectSummary) -> str:
+        """Return that no visit is as it was asked for, and how visits are."""
+        wanted = self.wanted
+        if wanted.causes:
+            return status.no_such_cause(self.ledger, self.project, wanted)
+        states = " or ".join(wanted.states)
+        counts = status.counts_of(line, workers=status.anybody(self.ledger))
+        there = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+        if wanted.among is not None:
+            return f"none of the visits named is {states}; of all there are {there}"
+        return f"no visit of {self.project} is {states}; there are {there}"
 
     def _at_work(self, line: ProjectSummary) -> list[RenderableType]:
         visits = self.ledger.visits(self.project, [State.RUNNING])
@@ -174,7 +186,7 @@ class ProjectView:
         self,
         found: list[Record | Unreadable],
         *,
-        below_lines: int = 2,
+        below_lines: int | None = None,
         errors: bool = True,
     ) -> list[RenderableType]:
         table = visit_columns(below_lines)

@@ -8,11 +8,12 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from icfqueue.cli.display.amounts import amount
-from icfqueue.cli.display.columns import Column, Columns
+from icfqueue.cli.display.columns import Columns
+from icfqueue.cli.display.fitting import Column
 from icfqueue.cli.display.terminal import COLOURS, cell
-from icfqueue.ledger.ledger import Ledger
+from icfqueue.cli.shell.again import ours
 from icfqueue.ledger.record import State
-from icfqueue.operations.status import ProjectSummary
+from icfqueue.operations.status import ProjectSummary, counts_of
 
 _IMPORTANCE = {
     State.FAILED: 95,
@@ -22,28 +23,6 @@ _IMPORTANCE = {
     State.WAITING: 75,
     State.CANCELLED: 60,
 }
-
-
-def anybody(ledger: Ledger) -> bool:
-    """Return whether any worker lives."""
-    # Workers of the release before are in the second list alone.
-    return bool(ledger.roster.signs() or ledger.workers())
-
-
-def counts_of(line: ProjectSummary, *, workers: bool) -> dict[State, int]:
-    """Return the visits by state as a person means it.
-
-    Parameters
-    ----------
-    workers
-        Whether anybody works: what is between two steps then counts as running. Where
-        nobody does, it waits like all others.
-    """
-    between = line.between if workers else 0
-    counts = dict(line.counts)
-    counts[State.QUEUED] -= between
-    counts[State.RUNNING] += between
-    return counts
 
 
 def counts_line(line: ProjectSummary, *, workers: bool = True) -> Text:
@@ -76,5 +55,5 @@ def projects(lines: Iterable[ProjectSummary], *, workers: bool) -> RenderableTyp
             str(line.read_dicoms),
         )
     if not shown.rows:
-        return Text("Nothing was enqueued yet: try 'icfqueue run PROJECT'.")
+        return Text(f"Nothing was enqueued yet: try `{ours('run', 'PROJECT')}`.")
     return shown

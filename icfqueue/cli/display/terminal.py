@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
+from typing import Literal
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import Segment
 from rich.text import Text
 
+from icfqueue.cli.shell.colours import DUMB, colours
+from icfqueue.cli.shell.folding import fold
 from icfqueue.core.plain_text import escaped
 from icfqueue.ledger.record import State
 
@@ -32,11 +36,22 @@ WIDE = 240
 def console(*, stderr: bool = False) -> Console:
     """Return a console; where the output is no terminal, lines are not cut short.
 
-    Colours are for terminals alone, and for none where NO_COLOR is set.
+    Its colours are those of :func:`icfqueue.cli.shell.colours.colours`; without colours
+    there is no bold either.
     """
-    if (sys.stderr if stderr else sys.stdout).isatty():
-        return Console(stderr=stderr, highlight=False)
-    return Console(stderr=stderr, width=WIDE, no_color=True, highlight=False)
+    wished = colours()
+    is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    system: Literal["auto", "standard"] | None = None
+    if wished or (wished is None and is_terminal):
+        dumb = os.environ.get("TERM") in DUMB
+        system = "auto" if is_terminal and not dumb else "standard"
+    return Console(
+        stderr=stderr,
+        width=None if is_terminal else WIDE,
+        force_terminal=is_terminal,
+        color_system=system,
+        highlight=False,
+    )
 
 
 def cell(text: str, style: str = "") -> Text:
@@ -70,7 +85,8 @@ class Line:
         lines = [self.text]
         if console.is_terminal and not self.whole:
             room = max(1, options.max_width - self.indent)
-            lines = list(self.text.wrap(console, room))
+            plain = self.text.plain
+            lines = [self.text[one] for one in fold(plain, room)] or [self.text]
         for line in lines:
             line.rstrip()
             line.plain = line.plain.replace(JOINED, " ")

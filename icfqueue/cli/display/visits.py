@@ -8,8 +8,9 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from icfqueue.cli.display.amounts import amount, duration
-from icfqueue.cli.display.columns import Column, Columns
-from icfqueue.cli.display.terminal import COLOURS, cell, to_paste
+from icfqueue.cli.display.columns import Columns
+from icfqueue.cli.display.fitting import Column
+from icfqueue.cli.display.terminal import COLOURS, Line, cell, to_paste
 from icfqueue.cli.shell.again import ours, whole
 from icfqueue.core.causes import CAUSES
 from icfqueue.core.steps import NAMES
@@ -21,7 +22,7 @@ from icfqueue.overview.failures import NOT_BY_RETRY, error_of
 _COLOURS = {state.value: colour for state, colour in COLOURS.items()}
 
 
-def visit_columns(below_lines: int = 2) -> Columns:
+def visit_columns(below_lines: int | None = None) -> Columns:
     """Return the table of visits, without a line; the least important goes first."""
     return Columns(
         [
@@ -89,8 +90,7 @@ def visit_alone(record: Record) -> RenderableType:
     head = cell(f"{record.visit}  ")
     head.append(record.state.value, style=COLOURS[record.state])
     facts = {
-        "queued": status.iso(record.queued_at),
-        "started": status.iso(record.started_at),
+        **_begin(record),
         "finished": status.iso(record.finished_at),
         "next try": status.iso(record.due),
         "tarball": _exactly(record.tar_bytes),
@@ -115,7 +115,16 @@ def visit_alone(record: Record) -> RenderableType:
         state = cell(step.state, _COLOURS.get(step.state, "dim"))
         tries, time = str(step.attempts or ""), _precisely(step.seconds)
         steps.add(name, state, tries, time, step.worker or "")
-    return Group(head, *told, Text(), steps, *_error_alone(record))
+    return Group(Line(head), *told, Text(), steps, *_error_alone(record))
+
+
+def _begin(record: Record) -> dict[str, str | None]:
+    """Return when the visit was enqueued and begun, as these followed one another."""
+    queued, started = status.iso(record.queued_at), status.iso(record.started_at)
+    if started and queued and (record.started_at or 0.0) < (record.queued_at or 0.0):
+        # A release before this one kept the first begin of a visit that is tried again.
+        return {"first started": started, "queued again": queued}
+    return {"queued": queued, "started": started}
 
 
 def _lines_below(record: Record) -> list[Text]:
@@ -152,9 +161,9 @@ def _error_alone(record: Record) -> list[RenderableType]:
     told = f": {known.meaning}" if known else ""
     head = cell(f"{cause}{told}", f"bold {_style(record)}")
     head.append(cell(f"  ({error['kind']} {error['type']} in {error['step']})", "dim"))
-    parts: list[RenderableType] = [Text(), head, cell(error["message"])]
+    parts: list[RenderableType] = [Text(), Line(head), Line(cell(error["message"]))]
     if error["hint"]:
-        parts.append(to_paste(whole(error["hint"])))
+        parts.append(Line(cell(whole(error["hint"]))))
     said = "icfqueue retry" in error["hint"]
     if record.state == State.FAILED and cause not in NOT_BY_RETRY and not said:
         command = ours("retry", record.visit.project, record.visit.id)

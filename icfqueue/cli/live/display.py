@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-import click
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.text import Text
 
-from icfqueue.cli.display.terminal import console
-from icfqueue.cli.live.frame import amounts, counts, frame, rate
-from icfqueue.core.plain_text import escaped
+from icfqueue.cli.display.terminal import Line, cell, console
+from icfqueue.cli.live.frame import amounts, counts, frame, next_try, rate
+from icfqueue.cli.shell.again import whole
+from icfqueue.cli.shell.colours import DUMB
+from icfqueue.cli.shell.folding import say
 from icfqueue.core.steps import NAMES
 from icfqueue.overview.picture import Picture
 from icfqueue.overview.standstill import Reason
@@ -50,7 +51,7 @@ class Display(Protocol):
 @contextmanager
 def shown() -> Iterator[Display]:
     """Yield what shows a project: in a terminal frames, elsewhere a line now and then."""
-    if not sys.stdout.isatty():
+    if not sys.stdout.isatty() or os.environ.get("TERM") in DUMB:
         yield Lines()
         return
     where = console()
@@ -94,7 +95,7 @@ class Frames:
 
     def say(self, words: str) -> None:
         """Say something that stays, above the frames."""
-        self._where.print(Text(words))
+        self._where.print(Line(cell(words)))
 
 
 class Lines:
@@ -105,6 +106,7 @@ class Lines:
     def __init__(self) -> None:
         self._began = self._said = time.monotonic()
         self._reasons: set[str] = set()
+        self._last = ""
 
     def show(self, picture: Picture, reasons: Sequence[Reason]) -> None:
         """Print a line if the last one is long ago; a new reason at once."""
@@ -113,7 +115,9 @@ class Lines:
             return
         for reason in reasons:
             if reason.code not in self._reasons:
-                remedy = f"; {reason.remedy}" if reason.remedy else ""
+                remedy = f"; {whole(reason.remedy)}" if reason.remedy else ""
+                if reason.code == "waiting" and picture.retry:
+                    remedy += f"; next try: {next_try(picture.retry)}"
                 self.say(f"{picture.project}: {reason.text}{remedy}")
         self._reasons = {reason.code for reason in reasons}
         if now - self._said > max(LINE_EVERY, LINE_SHARE * (now - self._began)):
@@ -121,8 +125,10 @@ class Lines:
             self.say(line_of(picture))
 
     def say(self, words: str) -> None:
-        """Print a line."""
-        click.echo(escaped(words))
+        """Print a line, unless it is the one that was printed last."""
+        if words != self._last:
+            self._last = words
+            say(words)
 
 
 def line_of(picture: Picture) -> str:

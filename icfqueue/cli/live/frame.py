@@ -11,6 +11,7 @@ from rich.text import Text
 from icfqueue.cli.display.amounts import amount, duration
 from icfqueue.cli.display.fitting import ALWAYS, GAP, fitting
 from icfqueue.cli.display.terminal import COLOURS, cell
+from icfqueue.cli.shell.again import whole
 from icfqueue.core.plain_text import shown
 from icfqueue.core.steps import NAMES
 from icfqueue.ledger.record import State
@@ -112,12 +113,16 @@ def share_of(picture: Picture) -> float | None:
 
 
 def amounts(picture: Picture) -> str:
-    """Return bytes and time in words: ``41 %  155 MB of 375 MB  about 3 min left``."""
+    """Return bytes and time in words: ``41 %  155 MB of 375 MB  about 3 min left``.
+
+    Before a total that has sizes in it that are not known stands ``~``.
+    """
     share = share_of(picture)
     words = []
     if share is not None and picture.total:
-        done, total = amount(int(picture.done)), amount(int(picture.total))
-        words += [f"{100 * share:.0f} %", f"{done} of {total}"]
+        done, total = amount(int(picture.done)), amount(round(picture.total))
+        about = "~" if picture.estimated else ""
+        words += [f"{100 * share:.0f} %", f"{done} of {about}{total}"]
     elif moved := sum(one.moved for one in picture.running) + int(picture.done):
         words.append(f"{amount(moved)} so far")
     if picture.left is not None:
@@ -194,11 +199,16 @@ def retry_lines(retry: Retry | None) -> list[Text]:
     """Return what is tried next, when, and why it was not done before."""
     if retry is None:
         return []
-    when = f"in {duration(retry.seconds)}" if retry.seconds > 0 else "now"
-    words = f"next try: {retry.visit.id} {when}"
+    words = f"next try: {next_try(retry)}"
     if message := retry.error.get("message"):
         words += f", because {shown(message, REASON)}"
     return [Text(words, style="yellow")]
+
+
+def next_try(retry: Retry) -> str:
+    """Return which visit is tried next, and when."""
+    when = f"in {duration(retry.seconds)}" if retry.seconds > 0 else "now"
+    return f"{retry.visit.id} {when}"
 
 
 def reason_lines(reasons: Sequence[Reason]) -> list[Text]:
@@ -207,7 +217,7 @@ def reason_lines(reasons: Sequence[Reason]) -> list[Text]:
     for reason in reasons:
         found.append(Text(shown(reason.text, REASON), style="red"))
         if reason.remedy:
-            found.append(Text(f"  {shown(reason.remedy, REASON)}"))
+            found.append(Text(f"  {whole(shown(reason.remedy, REASON))}"))
     return found
 
 

@@ -7,11 +7,12 @@ import time
 import redis
 
 from icfqueue.broker.refusals import refused_writes
+from icfqueue.cli.live.asked import Asked
 from icfqueue.cli.session import Session
 from icfqueue.core.plain_text import escaped
-from icfqueue.ledger.ledger import Entry, Ledger
+from icfqueue.ledger.ledger import Entry
 from icfqueue.ledger.record import State
-from icfqueue.operations.status import ProjectSummary, stuck
+from icfqueue.operations.status import ProjectSummary
 
 REASONS_EVERY = 2.0
 """Seconds between two looks at why visits wait."""
@@ -47,11 +48,16 @@ class BrokerNews:
 
 
 class Reasons:
-    """Why visits wait: each reason is told once."""
+    """Why visits wait: each reason is told once.
 
-    def __init__(self, ledger: Ledger, project: str) -> None:
-        self.ledger = ledger
-        self.project = project
+    Parameters
+    ----------
+    asked
+        The visits that count.
+    """
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
         self.told: set[str] = set()
         self.next = 0.0
         self.next_stuck = time.monotonic() + STUCK_EVERY
@@ -62,7 +68,7 @@ class Reasons:
             return False
         self.next_stuck = time.monotonic() + STUCK_EVERY
         try:
-            return bool(stuck(self.ledger, self.project))
+            return bool(self.asked.stuck())
         except (redis.ConnectionError, redis.TimeoutError):
             return False
 
@@ -72,8 +78,8 @@ class Reasons:
             return ""
         self.next = time.monotonic() + REASONS_EVERY
         try:
-            waiting = self.ledger.visits(self.project, [State.WAITING])[:REASONS_FROM]
-            entries = list(self.ledger.get_many(waiting))
+            waiting = self.asked.in_state(State.WAITING)[:REASONS_FROM]
+            entries = list(self.asked.ledger.get_many(waiting))
         except (redis.ConnectionError, redis.TimeoutError):
             return ""
         known = [entry.record for entry in entries if isinstance(entry, Entry)]

@@ -31,9 +31,19 @@ what is imported for both takes as long once more."""
 def complete_projects(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Return the projects that are recorded, and those with a folder in the store."""
+    """Return the projects that are recorded, and those with a folder in the store.
+
+    A folder without any tarball or output is none.
+    """
     del param
-    names = _asked(ctx, lambda store: store.projects(), lambda ledger: ledger.projects())
+
+    def of_store(store: Store) -> Iterator[str]:
+        from icfqueue.store.inventory import is_project
+
+        names = [name for name in store.projects() if name.startswith(incomplete)]
+        return (name for name in names if is_project(store, name))
+
+    names = _asked(ctx, of_store, lambda ledger: ledger.projects())
     return _items(names, incomplete)
 
 
@@ -56,20 +66,46 @@ def complete_visits(
     return _items(set(found) - {*given}, incomplete)
 
 
+def complete_clone(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return what may follow the project of ``clone``: a visit, or else a folder."""
+    from click.shell_completion import CompletionItem
+
+    given = ctx.params.get("rest") or ()
+    found = [] if given else complete_visits(ctx, param, incomplete)
+    return found or [CompletionItem(incomplete, type="dir")]
+
+
 def complete_causes(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Return the codes of causes, with what they mean."""
-    del ctx, param
+    """Return the codes of causes, with what they mean; those of the project come first."""
+    del param
     from click.shell_completion import CompletionItem
 
     from icfqueue.core.causes import CAUSES
+    from icfqueue.core.visit import is_id, project_named
 
+    project = project_named(ctx.params.get("project") or "")
+    met: set[str] = set()
+    if is_id(project):
+        met = _asked(ctx, lambda _: (), lambda ledger: _causes(ledger, project))
     return [
-        CompletionItem(code, help=cause.meaning)
-        for code, cause in CAUSES.items()
+        CompletionItem(code, help=CAUSES[code].meaning)
+        for code in sorted(CAUSES, key=lambda code: code not in met)
         if code.startswith(incomplete)
     ]
+
+
+def _causes(ledger: Ledger, project: str) -> Iterator[str]:
+    """Yield why visits of a project failed or wait, as they are read."""
+    from icfqueue.ledger.ledger import Entry
+    from icfqueue.ledger.record import State
+
+    for entry in ledger.get_many(ledger.visits(project, (State.FAILED, State.WAITING))):
+        if isinstance(entry, Entry) and entry.record.error:
+            yield entry.record.error.get("cause", "")
 
 
 def _items(names: Iterable[str], incomplete: str) -> list[CompletionItem]:
@@ -96,12 +132,18 @@ def _asked(
 
         chosen = load_settings(_where(ctx))
         store = Store.of(chosen)
-        with _in_time():
-            found |= {*of_store(store)}
+        with suppress(_TooLateError), _in_time():
+            _take(of_store(store), found)
         if (ledger := _ledger(chosen, store)) is not None:
             with _in_time():
-                found |= {*of_ledger(ledger)}
+                _take(of_ledger(ledger), found)
     return found
+
+
+def _take(names: Iterable[str], found: set[str]) -> None:
+    """Add names as they come: where the time is up, those are kept that came in it."""
+    for name in names:
+        found.add(name)
 
 
 def _where(ctx: click.Context) -> dict[str, object]:

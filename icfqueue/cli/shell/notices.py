@@ -8,7 +8,8 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-import click
+from icfqueue.cli.shell.again import ours, place_from_afar
+from icfqueue.cli.shell.folding import say
 
 if TYPE_CHECKING:
     from icfqueue.cli.session import Session
@@ -28,16 +29,20 @@ def notices(
     Parameters
     ----------
     url, command
-        What ``--notify`` and ``--exec`` were given.
+        What ``--notify`` and ``--exec`` were given; without the former the setting counts.
     """
+    if url is None and opened.settings.notify:
+        url = opened.settings.notify.reveal()
     if not url and not command:
         yield
         return
     from icfqueue.monitoring.notify import Notifier
     from icfqueue.monitoring.watch import Watch
 
-    notifier = Notifier(url, command, partial(click.secho, fg="yellow", err=True))
-    watch = Watch(opened.ledger, project)
+    notifier = Notifier(url, command, partial(say, err=True, colour="yellow"))
+    # Who reads them is in another folder. The thread knows no context.
+    named = partial(ours, place=place_from_afar())
+    watch = Watch(opened.ledger, opened.settings, project, command=named)
     ends = threading.Event()
     thread = threading.Thread(target=_look, args=(watch, notifier, ends), daemon=True)
     thread.start()

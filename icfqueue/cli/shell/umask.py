@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from icfqueue.cli.shell.folding import say
 from icfqueue.store.beneath.sharing import UMASK, taken_by_umask, umask_remedy
 
 
@@ -22,4 +23,4 @@ def warn_of_umask(store_dir: Path) -> None:
             fg="yellow",
             err=True,
         )
-        click.echo(f"  {umask_remedy()}", err=True)
+        say(umask_remedy(), 2, err=True)

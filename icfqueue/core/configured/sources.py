@@ -21,8 +21,13 @@ CONFIG_FILE = "icfqueue.toml"
 CONFIG_VARIABLE = "ICFQUEUE_CONFIG"
 
 
-SECRETS = ("ICFQUEUE_BROKER_URL", "ICFQUEUE_BROKER", "ICFQUEUE_BROKER_PASSWORD")
-"""Variables that hold the broker's password, or may."""
+SECRETS = (
+    "ICFQUEUE_BROKER_URL",
+    "ICFQUEUE_BROKER",
+    "ICFQUEUE_BROKER_PASSWORD",
+    "ICFQUEUE_NOTIFY",
+)
+"""Variables that hold the broker's password, or another secret, or may."""
 
 _kept: dict[str, str] = {}
 """Those that :func:`keep_secrets` took out of the environment."""
@@ -82,8 +87,9 @@ def _has_secret(found: Mapping[str, Any]) -> bool:
     """Tell whether there is a password among what a file sets."""
     address = found.get("broker_url")
     in_address = isinstance(address, str) and _LOGIN.search(address) is not None
-    password = found.get("broker_password")
-    return (isinstance(password, str) and password != "") or in_address
+    # Who knows the address of a hook may send messages there.
+    secrets = (found.get(name) for name in ("broker_password", "notify"))
+    return in_address or any(isinstance(one, str) and one != "" for one in secrets)
 
 
 def _can(mode: int) -> str:

@@ -272,7 +272,8 @@ class Mender:
         for project in projects:
             if not self._table.recount(project, partial(self._known, project)):
                 where = key("totals", project)
-                say(where, "too busy to count; 'icfqueue reconcile' does when it is quiet")
+                again = f"'icfqueue reconcile {project}'"
+                say(where, f"too busy to count; {again} does when it is quiet")
 
     def _known(self, project: str) -> list[Visit]:
         """Return the visits of a project, as they are at one moment."""

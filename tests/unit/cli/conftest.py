@@ -10,6 +10,7 @@ from kombu import pools
 from support.command_line import Commands
 from support.valkey import Valkey
 
+from icfqueue.cli import serving
 from icfqueue.cli.session import Session, session
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.store.directory import Store
@@ -27,10 +28,10 @@ def icfqueue(store: Store, ledger: RedisLedger, valkey: Valkey) -> Iterator[Comm
 def told_to_end(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Have a command that serves until it is told to end be told so at once."""
 
-    def interrupted() -> None:
+    def interrupted(_seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(signal, "pause", interrupted)
+    monkeypatch.setattr(serving, "sleep", interrupted)
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)

@@ -48,6 +48,24 @@ def test_every_command_says_what_it_does(name: str) -> None:
         assert done.stdout.startswith(f"Usage: cli {name}")
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_says_what_it_does(name: str) -> None:
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    options = [one for one in command.params if isinstance(one, click.Option)]
+    assert not [one.name for one in options if not one.help]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_has_an_example_and_fits_80_columns(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = CliRunner().invoke(cli, [name, "--help"]).stdout.splitlines()
+    assert any(line.startswith(f"    icfqueue {name}") for line in lines)
+    assert max(map(len, lines)) <= 80
+
+
 def test_the_version_is_that_of_the_package() -> None:
     done = CliRunner().invoke(cli, ["--version"])
     assert done.stdout == f"icfqueue, version {__version__}\n"
@@ -100,6 +118,33 @@ def test_no_color_is_obeyed_by_all_that_is_printed(
     monkeypatch.setattr(cli, "get_command", lambda *_: speak)
     done = CliRunner().invoke(cli, ["status"], color=True)
     assert ("\x1b[31m" in done.stdout) is coloured
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (
+            ["--store-dir", "my store", "run", "study_1", "--jobs", "2"],
+            "icfqueue run study_1 --jobs 2 --store-dir 'my store'",
+        ),
+        (["-v", "--broker=redis://h", "status"], "icfqueue status -v --broker=redis://h"),
+        (["--store-dir", "run", "status"], "icfqueue status --store-dir run"),
+        (["--store-dir", "x"], "icfqueue status --store-dir x"),
+    ],
+)
+def test_an_option_before_its_command_is_refused_with_what_works(
+    words: list[str], meant: str
+) -> None:
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 2
+    assert f"stands behind the command: `{meant}`" in done.stderr
+
+
+def test_an_option_that_no_command_has_is_refused_as_ever() -> None:
+    done = CliRunner().invoke(cli, ["--nonsense", "run", "study_1"])
+    assert done.exit_code == 2
+    assert "No such option" in done.stderr
+    assert "stands behind" not in done.stderr
 
 
 def _writes_as_click() -> None:

@@ -147,12 +147,16 @@ def test_plans_are_told_with_the_reason_and_counted(
 ) -> None:
     v, w = Visit(PROJECT, "v"), Visit(PROJECT, "w")
     planning.tell_plans(
-        [Plan(v, Deed.ENQUEUE, "new"), Plan(w, Deed.UP_TO_DATE, "every output is there")]
+        [
+            Plan(v, Deed.ENQUEUE, "new"),
+            Plan(w, Deed.UP_TO_DATE, "complete: every output is there"),
+        ]
     )
     assert capsys.readouterr().out.splitlines() == [
-        "v\tenqueue\tnew",
-        "w\tup to date\tevery output is there",
-        "2 visits: 1 enqueue, 1 up to date; nothing was changed",
+        "visit  to do    why",
+        "v      process  new",
+        "w      nothing  complete: every output is there",
+        "2 visits: 1 to be processed, 1 up to date; nothing was changed",
     ]
 
 
@@ -176,3 +180,35 @@ def test_what_was_left_alone_is_named(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().out == "left alone (not failed): a, c\n"
     planning.tell_left_alone(visits, visits, "not failed")
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("with_broker", [True, False])
+def test_in_a_new_store_visits_are_looked_for_before_anything_is_made(
+    store: Store, valkey: Valkey, web: FaultyStore, with_broker: bool
+) -> None:
+    broker = valkey.broker.url if with_broker else None
+    where = {"store_dir": store.root, "broker": broker, "store_url": web.url}
+    asked = NOTHING | where
+    with pytest.raises(UsageError, match=f"no visits of {PROJECT}"):
+        planning.visits_of_new_store(PROJECT, [], asked)
+    with pytest.raises(UsageError, match="is neither in"):
+        planning.visits_of_new_store(PROJECT, ["nobody"], asked)
+    assert [*store.root.iterdir()] == []
+    found = planning.visits_of_new_store(PROJECT, [], asked | {"remote": True})
+    assert found is not None
+    assert [visit.id for visit in found.visits] == ["v7", "v8", "v9"]
+    with session(where):
+        pass
+    assert planning.visits_of_new_store(PROJECT, [], asked) is None
+
+
+def test_where_the_broker_works_for_another_directory_that_is_to_be_said(
+    store: Store, valkey: Valkey, tmp_path: Path
+) -> None:
+    """As a node does whose mount is missing: not that there are no visits."""
+    where = {"store_dir": store.root, "broker": valkey.broker.url}
+    with session(where):
+        pass
+    (tmp_path / "empty").mkdir()
+    asked = NOTHING | where | {"store_dir": tmp_path / "empty"}
+    assert planning.visits_of_new_store(PROJECT, [], asked) is None

@@ -13,12 +13,14 @@ from support.records import a_record, troubled_project
 from support.valkey import out_of_memory
 
 from icfqueue.cli import progress
+from icfqueue.cli.live.asked import Asked
 from icfqueue.cli.session import Session
 from icfqueue.core.errors import Unreachable
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.keys import visit_key
 from icfqueue.ledger.record import State
 from icfqueue.ledger.redis_ledger import RedisLedger
+from icfqueue.operations import status
 from icfqueue.operations.status import summary
 
 PROJECT = "study_1"
@@ -60,7 +62,8 @@ class Workers:
 
 
 def run(opened: Session, workers: Workers) -> int:
-    return progress.run_and_watch(opened, PROJECT, workers)  # type: ignore[arg-type]  # what is used of them
+    asked = Asked(opened.ledger, PROJECT)
+    return progress.run_and_watch(opened, asked, workers)  # type: ignore[arg-type]  # what is used of them
 
 
 def finish(ledger: RedisLedger, state: State) -> Callable[[], object]:
@@ -114,6 +117,40 @@ def test_where_nothing_is_to_be_done_no_worker_is_started(
     assert workers.calls == []
 
 
+def test_a_run_of_some_visits_ends_with_them_and_answers_for_them(
+    opened: Session, queued: RedisLedger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another one has failed, and one more still waits in line."""
+    failed = replace(a_record(State.FAILED), visit=W)
+    other = replace(a_record(State.QUEUED), visit=Visit(PROJECT, "x"))
+    queued.put_many([(None, failed), (None, other)])
+    workers = Workers(lambda: None, finish(queued, State.DONE))
+    asked = Asked(opened.ledger, PROJECT, [V], ["v"])
+    code = progress.run_and_watch(opened, asked, workers)  # type: ignore[arg-type]  # the same
+    said = capsys.readouterr()
+    assert (code, said.err) == (0, "")
+    lines = said.out.splitlines()
+    assert lines[0] == "study_1: 1 visits    1 done"
+    assert lines[1].startswith("  1 visit, 3 DICOMs, 100 bytes in ")
+    assert lines[-1] == (
+        "  1 visit that was not named is still to be done: `icfqueue run study_1`"
+    )
+
+
+def test_of_some_visits_the_commands_are_about_these(
+    opened: Session, queued: RedisLedger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = replace(a_record(State.FAILED), visit=W)
+    queued.put_many([(None, other)])
+    asked = Asked(opened.ledger, PROJECT, [V], ["v*"])
+    workers = Workers(finish(queued, State.FAILED))
+    assert progress.run_and_watch(opened, asked, workers) == 1  # type: ignore[arg-type]  # the same
+    said = capsys.readouterr().err
+    assert "  1 \u00d7 damaged, v: " in said
+    assert "icfqueue retry study_1 'v*' --cause damaged && icfqueue run study_1" in said
+    assert "list: icfqueue status study_1 'v*' --cause damaged" in said
+
+
 def interrupt() -> None:
     raise KeyboardInterrupt
 
@@ -127,7 +164,7 @@ def test_ctrl_c_stops_in_order_and_says_how_to_go_on(
     assert workers.calls == ["start", "stop"]
     said = capsys.readouterr().err
     assert "Stopping: what runs may finish" in said
-    assert "Stopped with 0 of 1 visits done. To go on: icfqueue run study_1" in said
+    assert "Stopped with 0 of 1 visits done.\nTo go on: icfqueue run study_1" in said
 
 
 def test_a_second_ctrl_c_ends_at_once(
@@ -162,12 +199,13 @@ def test_a_broker_that_is_away_for_a_moment_is_waited_for(
             raise redis.ConnectionError("away")
         return summary(queued, PROJECT)
 
-    monkeypatch.setattr(progress, "summary", counts)
+    monkeypatch.setattr(status, "summary", counts)
     monkeypatch.setattr(progress.time, "sleep", lambda _: None)
     workers = Workers(lambda: None, finish(queued, State.DONE))
     monkeypatch.setattr(progress, "AWAY", -1.0)
     said: list[str] = []
-    line = progress._look(opened, PROJECT, workers, said.append)  # type: ignore[arg-type]  # the same
+    asked_for = Asked(opened.ledger, PROJECT)
+    line = progress._look(opened, asked_for, workers, said.append)  # type: ignore[arg-type]  # the same
     assert (line.counts[State.DONE], len(asked)) == (1, 3)
     # It is said once, and that it is over.
     assert said == ["waiting: the broker does not answer", "the broker answers"]
@@ -221,7 +259,7 @@ def test_visits_that_failed_alike_are_told_at_once_with_what_to_do(
     assert run(opened, Workers()) == 1
     said = capsys.readouterr()
     assert len(said.out.splitlines() + said.err.splitlines()) <= 25
-    assert "32 \u00d7 network, e.g. sub-0007: check network, then retry" in said.err
+    assert "32 \u00d7 network, e.g. sub-0007: check network" in said.err
     command = "icfqueue retry study_1 --cause network && icfqueue run study_1"
     assert f"now: {command}" in said.err
 
@@ -231,8 +269,8 @@ def test_what_nobody_can_read_is_told_with_what_failed(
 ) -> None:
     """It is not waited for; the exit code says so."""
     queued.client.hset(visit_key(V), "r", "{")
-    assert progress._report(opened, summary(queued, PROJECT), 0.0) == 1
-    assert "1 \u00d7 unreadable, v: 'icfqueue forget study_1 v'" in capsys.readouterr().err
+    assert run(opened, Workers()) == 1
+    assert "1 \u00d7 unreadable, v: `icfqueue forget study_1 v`" in capsys.readouterr().err
 
 
 def test_the_worker_of_a_run_is_quiet_and_gone_afterwards(

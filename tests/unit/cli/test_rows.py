@@ -5,16 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import shutil
 import sys
 
 import pytest
 
 from icfqueue.cli import rows
+from icfqueue.cli.display.fitting import Column
 
-HEADS = ("visit", "description", "images")
-LINES = [("v1", "T1w" * 20, "9"), ("visit_10", "x\n\x1b[31m", "100")]
+HEADS = (
+    Column("visit"),
+    Column("images", 50, right=True),
+    Column("description", prose=True),
+)
+LINES = [("v1", "9", "T1w " * 20), ("visit_10", "100", "x\n\x1b[31m")]
 
 
 def printed(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -24,35 +27,26 @@ def printed(capsys: pytest.CaptureFixture[str]) -> list[str]:
 def test_columns_stand_under_each_other_and_a_row_is_a_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    rows.print_table(HEADS, LINES, right="images", cut="description")
+    rows.print_table(HEADS, LINES)
     head, first, second = printed(capsys)
-    assert head.index("images") + 6 == len(first) == len(second)
-    assert first.startswith("v1        T1wT1w")
-    assert "x \\x1b[31m" in second
+    assert head == "visit     images  description"
+    assert first == "v1             9  " + ("T1w " * 20).strip()
+    assert second == "visit_10     100  x \\x1b[31m"
 
 
-def test_one_column_is_cut_where_the_terminal_is_narrow_and_no_other(
+def test_at_a_terminal_prose_has_lines_of_its_own(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    size = os.terminal_size((40, 24))
-    monkeypatch.setattr(shutil, "get_terminal_size", lambda: size)
-    rows.print_table(HEADS, LINES, right="images", cut="description")
-    lines = printed(capsys)
-    assert max(map(len, lines)) == 40
-    assert "…" in lines[1]
-    assert lines[2].startswith("visit_10")
-
-
-def test_columns_that_matter_less_are_left_out_before_any_is_cut(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    size = os.terminal_size((72, 24))
-    monkeypatch.setattr(shutil, "get_terminal_size", lambda: size)
-    weights = {"images": 50}
-    rows.print_table(HEADS, LINES, right="images", cut="description", importance=weights)
-    assert printed(capsys)[:2] == ["visit     description", "v1        " + "T1w" * 20]
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("NO_COLOR", "1")
+    rows.print_table(HEADS, LINES)
+    assert printed(capsys)[:4] == [
+        "visit     images  description",
+        "v1             9  " + "T1w " * 9 + "T1w",
+        " " * 18 + "T1w " * 9 + "T1w",
+        "visit_10     100  x \\x1b[31m",
+    ]
 
 
 def test_csv_holds_no_formula_and_json_what_is_there(

@@ -12,6 +12,7 @@ from support.valkey import Valkey, free_port
 from support.waiting import wait_until
 
 from icfqueue.broker.queues import Queues
+from icfqueue.cli import session as command_session
 from icfqueue.cli.group import cli
 from icfqueue.cli.session import load_settings, session
 from icfqueue.core.errors import NothingYet, Unreachable, UsageError
@@ -39,10 +40,13 @@ def test_a_broker_whose_password_was_moved_to_the_environment_is_taken_from_ther
     """Once: what this process starts gets the settings, not the mark."""
     monkeypatch.setenv("ICFQUEUE_BROKER_URL", "redis://:hunter2@host")
     monkeypatch.setenv("ICFQUEUE_BROKER_FROM_ENVIRONMENT", "1")
+    monkeypatch.setattr(command_session, "_without_password", set())
     found = load_settings({"broker": "redis://host"})
     assert found.broker_url is not None
     assert found.broker_url.reveal() == "redis://:hunter2@host"
     assert "ICFQUEUE_BROKER_FROM_ENVIRONMENT" not in os.environ
+    # Some commands ask twice.
+    assert load_settings({"broker": "redis://host"}) == found
 
 
 def test_the_brokers_password_leaves_the_environment_with_the_settings(
@@ -129,3 +133,16 @@ def test_where_all_is_is_said_to_who_wants_to_know_more(
     assert f"store directory {store.root}, store URL" in done.stderr
     assert valkey.broker.shown in done.stderr
     assert "store directory" not in CliRunner().invoke(cli, ["status", *where]).stderr
+
+
+def test_a_command_about_a_folder_makes_nothing_where_there_is_none(
+    store: Store, valkey: Valkey
+) -> None:
+    for broker in (None, valkey.broker.url):
+        where = {"store_dir": store.root, "broker": broker}
+        with (
+            pytest.raises(UsageError, match="study_1 is not there"),
+            session(where, folder_of="study_1"),
+        ):
+            pass
+    assert [*store.root.iterdir()] == []

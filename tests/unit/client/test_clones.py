@@ -13,7 +13,14 @@ from support.datasets import git
 from support.raw_server import RawServer, head
 
 from icfqueue.client import clones
-from icfqueue.client.clones import ENABLED, HOOK, MARK, SETTING, Wanted, wanted_url
+from icfqueue.client.clones import (
+    ENABLED,
+    HOOK,
+    MARK,
+    SETTING,
+    Wanted,
+    wanted_url,
+)
 from icfqueue.core.errors import AccessDenied, IcfqueueError, Unreachable, UsageError
 from icfqueue.core.visit import Visit
 from icfqueue.dataset import programs

@@ -6,7 +6,7 @@ from dataclasses import FrozenInstanceError, asdict
 
 import pytest
 
-from icfqueue.core.options import Options, Outcome
+from icfqueue.core.options import Identifiers, Options, Outcome, identifiers_json
 
 
 def test_what_nobody_asked_for_removes_and_forces_nothing() -> None:
@@ -46,3 +46,23 @@ def test_a_step_tells_only_what_is_new() -> None:
 def test_neither_can_be_changed_on_the_way(made: object, name: str) -> None:
     with pytest.raises(FrozenInstanceError):
         setattr(made, name, True)
+
+
+def test_of_identifiers_numbers_and_kinds_are_told_and_who_accepted_them() -> None:
+    """Nothing found is not the same as nobody looked."""
+    assert identifiers_json(Identifiers(2, 1, ("name",), "ada", 0.5), str) == {
+        "identifiers": {"paths": 2, "tags": 1, "kinds": ["name"]},
+        "identifiers_accepted": {"by": "ada", "at": "0.5"},
+    }
+    nothing = {"paths": 0, "tags": 0, "kinds": []}
+    told = identifiers_json(Identifiers(), str)
+    assert told == {"identifiers": nothing, "identifiers_accepted": None}
+    assert identifiers_json(None, str) == dict.fromkeys(told)
+
+
+def test_identifiers_are_said_in_words() -> None:
+    assert Identifiers(1, 2, ("name", "birth-date")).words() == (
+        "in 1 path and 2 tags (name, birth date)"
+    )
+    assert Identifiers(kinds=("many",)).words() == "(many)"
+    assert Identifiers().words() == "none"

@@ -8,7 +8,15 @@ import pickle
 import pytest
 
 from icfqueue.core.errors import BadTarball, IcfqueueError, StoreBusy
-from icfqueue.core.plain_text import MOST, escape_record, escaped, for_visit, shown, size
+from icfqueue.core.plain_text import (
+    MOST,
+    escape_record,
+    escaped,
+    for_store,
+    for_visit,
+    shown,
+    size,
+)
 
 EVERYTHING = "".join(chr(number) for number in range(0x110000))
 
@@ -99,3 +107,12 @@ def test_a_hint_is_about_the_visit_as_far_as_it_is_known() -> None:
     assert for_visit(hint, "p", "v") == "'icfqueue retry p v'"
     assert for_visit(hint, "p") == "'icfqueue retry p VISIT'"
     assert for_visit(hint, "") == hint
+
+
+def test_files_of_the_store_are_named_as_they_are_called_here_and_quoted() -> None:
+    hint = "`gunzip STORE/p/v_dicom.tar.gz`, see STORE/p/v.json. not RESTORE/x, A/STORE/y"
+    assert for_store(hint, "/my store") == (
+        "`gunzip '/my store/p/v_dicom.tar.gz'`, see '/my store/p/v.json'. not RESTORE/x, "
+        "A/STORE/y"
+    )
+    assert for_store("`cd STORE/p`", "/s") == "`cd /s/p`"

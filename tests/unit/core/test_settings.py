@@ -225,3 +225,16 @@ def test_secrets_that_are_kept_are_in_no_environment_and_still_settings(
     assert before.broker_password == settings.Secret("hunter2")
     monkeypatch.setenv("ICFQUEUE_BROKER_PASSWORD", "newer")
     assert settings.load().broker_password == settings.Secret("newer")
+
+
+def test_a_store_directory_above_is_called_by_its_own_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a link leads elsewhere, the folder above is that of the place it leads to."""
+    (tmp_path / "real" / "deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real" / "deep")
+    monkeypatch.chdir(tmp_path / "real")
+    assert settings.whole_path("..") == tmp_path
+    assert settings.whole_path("deep") == tmp_path / "real" / "deep"
+    assert settings.whole_path(tmp_path / "link") == tmp_path / "link"
+    assert settings.whole_path(tmp_path / "link" / "..") == tmp_path / "real"

@@ -16,8 +16,8 @@ from icfqueue.core.errors import UsageError
 from icfqueue.core.settings import Secret, Settings
 from icfqueue.core.steps import QUEUES
 from icfqueue.deploy import files, plan
-from icfqueue.deploy.files import Place
 from icfqueue.deploy.model import Site
+from icfqueue.deploy.place import Place
 
 ODD = """/data/it's "my" store $HOME `id` %h \\ ;x"""
 PASSWORD = "hunter2"
@@ -47,44 +47,6 @@ def test_no_password_is_in_a_file_and_the_same_words_give_the_same_bytes(
         assert not re.search(r"@\w+@", file.text.replace("worker@broker", ""))
         assert file.text.endswith("\n")
         assert not re.search(r"[ \t]$", file.text, re.MULTILINE)
-
-
-def test_the_user_of_the_broker_stays_in_its_address() -> None:
-    assert place().broker == "redis://me@broker.example.org:6379/0"
-    bare = Settings(broker_url=Secret("rediss://broker.example.org/1"))
-    assert Place(bare, "x").broker == "rediss://broker.example.org/1"
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        (f"redis://h/0?password={PASSWORD}", "redis://h/0"),
-        (f"redis://u@h/0?db=1&password={PASSWORD}", "redis://u@h/0?db=1"),
-        ("unix:///run/icf/valkey.sock?db=0", "redis+socket:///run/icf/valkey.sock"),
-    ],
-)
-def test_a_password_or_a_socket_at_the_end_of_an_address_is_known(
-    url: str, shown: str
-) -> None:
-    """redis-py takes them from there."""
-    told = Place(Settings(broker_url=Secret(url)), "x").broker
-    assert told is not None
-    assert told.startswith(shown)
-    assert PASSWORD not in told
-
-
-@pytest.mark.parametrize(
-    ("url", "words"),
-    [
-        ("redis://127.0.0.1:6379/0", "do not reach the broker"),
-        ("redis://icfqueue-producer@h/0", "icfqueue-producer may take no work"),
-        ("redis://icfqueue-worker@h/0", ""),
-    ],
-)
-def test_what_would_keep_workers_from_working_is_told(url: str, words: str) -> None:
-    (said,) = [*Place(Settings(broker_url=Secret(url)), "x").cautions("slurm")] or [""]
-    assert words in said
-    assert bool(words) is bool(said)
 
 
 def test_htcondor_reads_no_name_of_its_own_out_of_a_path() -> None:
@@ -138,6 +100,72 @@ def test_where_workers_are_followed_by_others_so_many_work_at_a_time() -> None:
     assert f"max_materialize = {count}\nqueue {3 * count}\n" in condor.text
 
 
+@pytest.mark.parametrize(
+    ("workers", "waves"), [(1, 1), (1000, 1), (1001, 1), (2500, 1), (701, 5), (3, 900)]
+)
+def test_slurms_arrays_have_as_many_elements_as_it_takes(
+    workers: int, waves: int, tmp_path: Path
+) -> None:
+    """The commands in the head submit all of them, no array of more than a thousand."""
+    wanted = replace(plan.plain(workers, 4, QUEUES, 600.0), waves=waves)
+    (file,) = files.slurm(place(), wanted)
+    (tmp_path / file.path).write_text(file.text)
+    commands = [line[4:] for line in file.text.splitlines() if line.startswith("#   ")]
+    # The option comes before what the script itself says (sbatch(1)).
+    told = subprocess.run(
+        [
+            *("bash", "-ec"),
+            'sbatch() { case "$1" in --array=*) echo "${1#--array=}";; '
+            "*) sed -n 's/^#SBATCH --array=//p' \"$1\";; esac; }\n" + "\n".join(commands),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    arrays = [re.fullmatch(r"1-(\d+)(?:%(\d+))?", one) for one in told.stdout.split()]
+    elements = [int(one[1]) for one in arrays if one]
+    assert sum(elements) == workers * waves
+    assert max(elements) <= 1000
+    if waves > 1:
+        assert sum(int(one[2]) for one in arrays if one) == workers
+    assert ("MaxArraySize" in file.text) is (len(elements) > 1)
+
+
+def test_workers_that_follow_one_another_without_end_are_refused() -> None:
+    with pytest.raises(UsageError, match="1,001 workers would follow one another"):
+        files.arrays(ONE.groups[0], 1001)
+
+
+def test_htcondor_shows_others_no_password_and_starts_a_failed_worker_again() -> None:
+    (file,) = files.htcondor(place(), ONE)
+    handed_on = re.search(r"^getenv\s*=\s*(.*)$", file.text, re.MULTILINE)
+    assert handed_on
+    assert "PASSWORD" not in handed_on[1]
+    assert re.search(r"^max_retries\s*=\s*5$", file.text, re.MULTILINE)
+
+
+def test_apptainers_workers_see_the_certificate_too() -> None:
+    (file,) = files.apptainer(place(broker_ca_file=Path("/etc/icf/ca.pem")), ONE)
+    assert "--bind /data/icf --bind /etc/icf/ca.pem icfqueue.sif" in file.text
+    with pytest.raises(UsageError, match="no ':'"):
+        files.apptainer(place("/data/a:b"), ONE)
+
+
+@pytest.mark.parametrize(
+    ("path", "default"),
+    [("/data/icf", "/data/icf"), ('/data/my "store": $x', '/data/my "store": $$x')],
+)
+def test_compose_takes_the_store_of_the_command_unless_told_otherwise(
+    path: str, default: str
+) -> None:
+    (file,) = files.compose(place(path), ONE)
+    (volume,) = yaml.safe_load(file.text)["x-service"]["volumes"]
+    assert volume["source"] == f"${{ICFQUEUE_STORE:-{default}}}"
+    with pytest.raises(UsageError, match="cannot name"):
+        files.compose(place("/data/{a}"), ONE)
+
+
 def test_the_environment_of_htcondor_is_quoted() -> None:
     (file,) = files.htcondor(place("""/data/it's "my" store"""), ONE)
     found = re.search(r'^environment\s*=\s*"(.*)"$', file.text, re.MULTILINE)
@@ -182,11 +210,7 @@ def test_workers_on_other_machines_need_a_broker() -> None:
         with pytest.raises(UsageError, match="need a broker") as found:
             files.KINDS[kind](alone, ONE)
         assert "--broker redis://" in found.value.hint
+    with pytest.raises(UsageError, match="need a broker"):
+        files.systemd(alone, plan.plain(2, 4, QUEUES, 600.0))
     assert files.systemd(alone, ONE)
     assert files.compose(alone, ONE)
-
-
-def test_what_cannot_stand_in_a_line_is_refused() -> None:
-    with pytest.raises(UsageError, match="ICFQUEUE_STORE_DIR"):
-        files.check_for_files(place("/data/x\nExecStartPre=/bin/evil"))
-    files.check_for_files(place(ODD))

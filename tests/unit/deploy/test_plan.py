@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from icfqueue.core.errors import UsageError
@@ -58,10 +60,14 @@ def test_workers_with_less_time_than_the_deadline_are_followed_by_others() -> No
 
 
 def test_what_no_worker_can_help_is_refused_with_what_it_takes() -> None:
-    with pytest.raises(UsageError, match=r"22\.2 h at least: store") as found:
+    with pytest.raises(
+        UsageError, match=r"22\.2 h at least: the store on the web"
+    ) as found:
         reckoned(Site(), 8)
-    assert "deadline" in found.value.hint
-    with pytest.raises(UsageError, match="disk"):
+    assert (
+        "a later --deadline, fewer --visits, or a higher --store-rate" in found.value.hint
+    )
+    with pytest.raises(UsageError, match="the disk of the store directory"):
         reckoned(Site(disk=1e9), 24)
 
 
@@ -74,6 +80,18 @@ def test_the_words_tell_the_machines_that_are_needed() -> None:
     words = " ".join(reckoned(Site(), 24).words)
     assert "10,000 visits of 10 GB within 24 h" in words
     assert "on 2 machines of 16 cores" in words
+
+
+def test_one_core_is_one_and_its_worker_has_one_process() -> None:
+    found = reckoned(Site(visits=500, cores=1), 24)
+    assert re.search(r"machines? of 1 core or more", " ".join(found.words))
+    assert {group.processes for group in found.groups} == {1}
+
+
+def test_every_limit_that_machines_do_not_move_has_its_words() -> None:
+    site = Site()
+    limits = model.limits(site, model.costs(site), 1)
+    assert set(limits) == {*plan.OF_MACHINES, *plan.SLOW}
 
 
 def test_an_export_of_many_files_is_given_memory() -> None:

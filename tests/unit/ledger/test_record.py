@@ -167,7 +167,7 @@ TABLE: list[tuple[str, Record, Change, dict[str, object], dict[str, object]]] = 
         failed(),
         lambda r: record.resumed(r, 120.0),
         {"state": State.QUEUED, "generation": 2, "error": None, "queued_at": 120.0}
-        | {"finished_at": None},
+        | {"started_at": None, "finished_at": None},
         {"attempts": 1, "faults": 0, "crashes": 0},
     ),
     (
@@ -175,6 +175,13 @@ TABLE: list[tuple[str, Record, Change, dict[str, object], dict[str, object]]] = 
         record.cancelled(at_step("export_repo"), 110.0),
         lambda r: record.resumed(r, 120.0),
         {"state": State.QUEUED, "step": "export_repo", "generation": 3},
+        {},
+    ),
+    (
+        "what was tried again began after that",
+        record.resumed(failed(), 120.0),
+        lambda r: record.claimed(r, "t2", "w", 130.0),
+        {"queued_at": 120.0, "started_at": 130.0},
         {},
     ),
     (

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import requests
 
 from icfqueue.core.errors import UsageError
 from icfqueue.monitoring import notify
@@ -107,8 +108,46 @@ def test_a_server_that_is_not_there_is_told_of_without_its_address() -> None:
     notifier.tell(MESSAGE)
     notifier.close()
     (line,) = said
-    assert "127.0.0.1: ConnectionError" in line
+    assert line.endswith("to 127.0.0.1: it refuses the connection")
     assert "geheim" not in line
+
+
+def test_a_host_that_nobody_knows_is_told_of_in_words() -> None:
+    said: list[str] = []
+    notifier = Notifier("http://no.such.host.invalid/geheim", None, said.append)
+    notifier.tell(MESSAGE)
+    notifier.close()
+    (line,) = said
+    assert line.endswith("to no.such.host.invalid: no such host is known")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (requests.exceptions.SSLError("geheim"), "is its certificate in order?"),
+        (requests.ReadTimeout("geheim"), "did not answer in time"),
+        (requests.ConnectTimeout("geheim"), "did not answer in time"),
+        (ConnectionResetError("geheim"), "was not made, or broke"),
+        (requests.exceptions.InvalidURL("geheim"), "cannot be used"),
+    ],
+)
+def test_what_went_wrong_is_told_in_words(
+    error: Exception, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of which is the name of a class of Python's, or the address."""
+
+    def post(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("requests.post", post)
+    said: list[str] = []
+    notifier = Notifier("http://127.0.0.1/geheim", None, said.append)
+    notifier.tell(MESSAGE)
+    notifier.close()
+    (line,) = said
+    assert line.endswith(words)
+    assert "geheim" not in line
+    assert type(error).__name__ not in line
 
 
 def test_whoever_tells_never_waits(

@@ -275,7 +275,7 @@ def test_what_is_wrong_with_a_superdataset_as_a_whole_is_told(store: Store) -> N
     def told(found: Found | None, *, wanted: bool = True) -> list[str]:
         made = list(of_superdataset(store, PROJECT, found, wanted=wanted))
         assert {one.where for one in made} <= {"superdataset"}
-        assert {one.hint for one in made} <= {"icfqueue catalog study_1 renews it"}
+        assert {one.hint for one in made} <= {"'icfqueue catalog study_1' renews it"}
         return [one.what for one in made]
 
     assert told(Found("a", "a", None, {here: "b"})) == []

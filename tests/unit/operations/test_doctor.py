@@ -321,7 +321,7 @@ def test_a_store_directory_without_room_is_bad(
 def test_the_fleet_is_compared_by_its_signs_of_life(
     chosen: Settings, valkey: Valkey
 ) -> None:
-    """What two workers say, and an error where one has another git."""
+    """What two workers say, and an error where one may write other bytes."""
     with valkey.client() as client:
         roster = RedisLedger(client).roster
         for number, git in (1, "2.39.5"), (2, "2.47.0"):

@@ -81,11 +81,11 @@ def test_an_active_visit_is_left_alone_in_every_active_state(
     in_process_queue.ledger.update(
         visit, lambda r: record.claimed(r, "t", "w:1", 1.0), lease=30.0
     )
-    assert plan(in_process_queue, visit).why == "running at fetch"
+    assert plan(in_process_queue, visit).why == "under way: running at fetch"
     in_process_queue.ledger.update(
         visit, lambda r: record.failed(r, NetworkTrouble("x"), RetryIn(60.0), 2.0)
     )
-    assert plan(in_process_queue, visit).why == "waiting at fetch"
+    assert plan(in_process_queue, visit).why == "under way: waiting at fetch"
     before = in_process_queue.record(visit)
     in_process_queue.enqueue([visit])
     assert in_process_queue.record(visit) == before
@@ -174,7 +174,7 @@ def test_a_complete_visit_is_up_to_date_until_something_is_missing(
         with without(name):
             assert plan(in_process_queue, done).why == "the dataset is missing"
     assert plan(in_process_queue, done, store_url="https://other").why.startswith(
-        "the dataset is to"
+        "its dataset names another"
     )
     assert (
         plan(in_process_queue, done, remove_tarball=True).why
@@ -184,7 +184,7 @@ def test_a_complete_visit_is_up_to_date_until_something_is_missing(
         plan(in_process_queue, done, remove_metadata=True).why
         == "the metadata are to be removed"
     )
-    assert plan(in_process_queue, done, force=True).why == "--force"
+    assert plan(in_process_queue, done, force=True).why == "--force was given"
     with without("catalog"):
         assert not study.has_page(in_process_queue.store, done, URL)
         assert plan(in_process_queue, done).why == "its catalog page is missing"

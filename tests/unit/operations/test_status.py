@@ -14,6 +14,7 @@ from support.records import NOW, REFS, a_record
 from support.schema import check_status
 
 from icfqueue.core.visit import Visit
+from icfqueue.ledger.keys import visit_key
 from icfqueue.ledger.record import State
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.operations import status
@@ -112,9 +113,39 @@ def test_a_project_in_one_line(full: RedisLedger) -> None:
     line = status.summary(full, "study_1")
     assert (line.visits, line.active, line.drained) == (6, 3, False)
     assert (line.tar_bytes, line.read_bytes, line.read_dicoms) == (600, 100, 3)
-    found = status.summary_json(line)
+    found = status.summary_json(line, workers=True)
     assert found["counts"] == {state.value: 1 for state in State}
     assert found["project"] == "study_1"
+
+
+def test_some_visits_of_a_project_in_one_line(full: RedisLedger) -> None:
+    visits = [Visit("study_1", name) for name in ("done", "failed", "queued", "none")]
+    line = status.summary_of(full, "study_1", visits)
+    counted = {state.value for state, count in line.counts.items() if count}
+    assert (line.visits, counted) == (3, {"done", "failed", "queued"})
+    assert (line.tar_bytes, line.read_bytes, line.read_dicoms) == (300, 100, 3)
+    assert line.lined_up["fetch"] == 1
+    # One that cannot be read counts as the indexes say.
+    full.client.hset(visit_key(visits[2]), "r", "{")
+    assert status.summary_of(full, "study_1", visits).counts[State.QUEUED] == 1
+    everything = status.summary_of(full, "study_1", full.visits("study_1"))
+    assert everything.counts == status.summary(full, "study_1").counts
+
+
+def test_what_is_between_two_steps_is_not_queued_for_programs_either(
+    ledger: RedisLedger,
+) -> None:
+    for name in ("v", "w"):
+        put(ledger, Visit("study_1", name))
+    advance(ledger, Visit("study_1", "v"), "export_repo")
+
+    def counts() -> tuple[int, int]:
+        found = json.loads("".join(status.project_lines(ledger, "study_1")))["counts"]
+        return found["queued"], found["running"]
+
+    assert counts() == (2, 0)
+    ledger.worker_lives("host:1")
+    assert counts() == (1, 1)
 
 
 def test_times_are_utc_with_milliseconds() -> None:

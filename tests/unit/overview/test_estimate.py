@@ -1,19 +1,27 @@
 """How much time is left: told to within a fifth, from a tenth of the way on.
 
 Runs are generated, second by second, and replayed to the estimate as a look at the ledger
-would tell them: what finished, what is at work, what waits.
+would tell them: what finished, what is at work, what waits. Others are recordings of real
+ones, replayed look by look to the observer.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from support.recorded_run import RecordedRun
 
 from icfqueue.core.steps import NAMES
-from icfqueue.overview.estimate import DEALT, Estimate, Pace, Task
+from icfqueue.overview import observer
+from icfqueue.overview.estimate import DEALT, Estimate, Task
+from icfqueue.overview.observer import Observer
+
+RECORDINGS = Path(__file__).parents[2] / "support" / "recordings"
 
 MIB = 1 << 20
 
@@ -203,9 +211,72 @@ def test_of_many_visits_no_single_one_is_looked_at() -> None:
     assert many == pytest.approx(few * DEALT, rel=0.05)
 
 
-def test_what_a_byte_takes_is_not_told_by_sizes_that_hardly_differ() -> None:
-    pace = Pace(None, 0.1)
-    for size, seconds in ((100, 0.1), (101, 0.2), (99, 0.1), (100, 0.2)):
-        pace.add(size * MIB, seconds)
-    each, slope = pace.line()
-    assert each + slope * 6000 * MIB == pytest.approx(0.15, abs=2.0)
+def test_the_time_that_is_left_takes_the_wait_for_another_try_into_account() -> None:
+    """Meanwhile a process does something else, or nothing."""
+    estimate = Estimate(1)
+    for _ in range(20):
+        estimate.learn("fetch", 100 * MIB, 10.0)
+    one = Task("fetch", 100 * MIB, wait=60.0)
+    alone = estimate.left([], [one])
+    assert alone == pytest.approx(70.0, rel=0.05)
+    others = [Task("fetch", 100 * MIB)] * 3
+    assert estimate.left([], [one, *others]) == pytest.approx(alone)
+    assert estimate.left([], [one, *others * 3]) == pytest.approx(100.0, rel=0.1)
+    # Of many no single one matters, but the last is not done before it is begun.
+    many = estimate.left([], [replace(one, wait=5e5), *others], 10 * DEALT)
+    assert many == pytest.approx(5e5, rel=0.05)
+
+
+def test_a_download_that_goes_on_has_the_rest_to_move() -> None:
+    estimate = Estimate(1)
+    for _ in range(20):
+        estimate.learn("fetch", 100 * MIB, 10.0)
+    rest = Task("fetch", 100 * MIB, moved=5 * MIB, to_move=25 * MIB, seconds=0.5)
+    assert estimate.share_done(rest) == pytest.approx(0.8, abs=0.03)
+    assert estimate.left([rest], []) == pytest.approx(2.0, abs=0.8)
+
+
+def test_for_the_last_of_unknown_size_processes_are_waited_for() -> None:
+    """Were all of mean size, two processes would end together."""
+    estimate = Estimate(2)
+    for size in (10, 190) * 10:
+        estimate.learn("fetch", size * MIB, size / 10)
+        estimate.learn_size(size * MIB)
+    left = estimate.left([], [Task("fetch"), Task("fetch")])
+    assert left is not None
+    assert left == pytest.approx(0.25 * 1 + 0.75 * 19, rel=0.2)
+
+
+@pytest.mark.parametrize("name", ["two_kinds", "many_sizes"])
+def test_of_recorded_runs_too_what_is_left_is_told_to_within_a_fifth(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Downloads from a throttled nginx, of whose sizes nothing was known beforehand.
+
+    ``two_kinds``: 48 visits, each a sixteenth of a structural or functional one, drawn by
+    lot; ``many_sizes``: 24 visits, their sizes drawn from a log-normal distribution.
+    """
+    run = RecordedRun(RECORDINGS / f"{name}.jsonl")
+    monkeypatch.setattr(observer, "time", SimpleNamespace(monotonic=run.now))
+    watcher = Observer(run, "study_1", 2)  # type: ignore[arg-type]  # it plays the ledger
+    looks = [(now, watcher.look().left) for now in run.play()]
+    told = {}
+    for tenth in range(1, 10):
+        now, left = next(look for look in looks if look[0] >= run.end * tenth / 10)
+        told[tenth / 10] = None if left is None else round(left / (run.end - now), 2)
+    assert all(found and 0.8 <= found <= 1.2 for found in told.values()), told
+
+
+@pytest.mark.parametrize("name", ["two_kinds", "many_sizes"])
+def test_of_recorded_runs_the_bytes_are_steady_once_all_sizes_are_known(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RecordedRun(RECORDINGS / f"{name}.jsonl")
+    monkeypatch.setattr(observer, "time", SimpleNamespace(monotonic=run.now))
+    watcher = Observer(run, "study_1", 2)  # type: ignore[arg-type]  # it plays the ledger
+    pictures = [watcher.look() for _ in run.play()]
+    known = {one.total for one in pictures if one.total and not one.estimated}
+    assert known == {float(run.totals("study_1")["tar_bytes"])}
+    # Before, some were not, and that was said.
+    assert sum(one.estimated for one in pictures) > len(pictures) / 2
+    assert pictures[-1].done == pictures[-1].total

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from icfqueue.core.steps import QUEUES
 from icfqueue.ledger.roster import Sign
-from icfqueue.overview.fleet import Trait, compare
+from icfqueue.overview.fleet import Trait, compare, other_bytes
 
 VERSIONS = {
     "icfqueue": "1.0",
@@ -19,6 +19,7 @@ VERSIONS = {
     "datalad": "1.7.1",
 }
 GB = 10**9
+SAMPLE = "4cda555cdb44"
 
 
 def a_sign(number: int, **more: Any) -> Sign:
@@ -31,6 +32,7 @@ def a_sign(number: int, **more: Any) -> Sign:
         clock=1000.5,
         queues=QUEUES,
         versions=VERSIONS,
+        sample=SAMPLE,
         glibc="2.36",
         umask="022",
         store_id="0123456789ab",
@@ -57,24 +59,52 @@ def test_workers_that_are_alike_are_well() -> None:
     assert found["store directory"].found == "one for all, at /data/icf"
 
 
-def test_none_is_said() -> None:
-    assert told()["workers"].note
+def test_a_fleet_of_none_is_an_error_for_whoever_checks_it() -> None:
+    assert told()["workers"].bad
 
 
-@pytest.mark.parametrize("name", ["icfqueue", "git", "git-annex"])
-def test_another_version_of_what_writes_deposits_is_an_error(name: str) -> None:
-    other = a_sign(3, versions=with_version(name, "0.9"))
-    found = told(a_sign(1), a_sign(2), other)[name]
+def test_a_worker_that_would_write_other_bytes_is_an_error() -> None:
+    """Though all versions are the same: it may have another zlib."""
+    signs = [a_sign(1), a_sign(2), a_sign(3, sample="6bba69bcf70a")]
+    found = told(*signs)["deposits"]
     assert found.bad
-    assert f"{VERSIONS[name]} on node01:7, node02:7; 0.9 on node03:7" in found.found
+    assert found.found == (
+        "sample 4cda555c on node01:7, node02:7; sample 6bba69bc on node03:7: they write "
+        "other bytes for the same tarball"
+    )
     assert "queues catalog, export" in found.remedy
+    assert other_bytes(signs) == found.found
 
 
 def test_it_is_none_with_a_worker_that_writes_no_deposits() -> None:
-    other = a_sign(3, versions=with_version("git", "2.47.0"), queues=("fetch", "index"))
-    found = told(a_sign(1), other)["git"]
-    assert found.note
-    assert not found.bad
+    other = a_sign(3, sample="6bba69bcf70a", queues=("fetch", "index"))
+    assert not told(a_sign(1), other)["deposits"].bad
+    assert other_bytes([a_sign(1), other]) == ""
+    alone = a_sign(1, queues=("fetch",), sample="")
+    assert "deposits" not in told(alone)
+
+
+@pytest.mark.parametrize("name", ["icfqueue", "git", "git-annex"])
+def test_another_version_of_what_writes_deposits_is_said_where_the_bytes_are_the_same(
+    name: str,
+) -> None:
+    other = a_sign(3, versions=with_version(name, "0.9"))
+    found = told(a_sign(1), a_sign(2), other)
+    assert found[name].note
+    assert not found[name].bad
+    assert f"{VERSIONS[name]} on node01:7, node02:7; 0.9 on node03:7" in found[name].found
+    assert found["deposits"].found == "the same bytes by all (sample 4cda555c)"
+
+
+@pytest.mark.parametrize("name", ["icfqueue", "git", "git-annex"])
+def test_it_is_an_error_where_one_does_not_tell_what_it_would_write(name: str) -> None:
+    """As one of an older release."""
+    other = a_sign(3, versions=with_version(name, "0.9"), sample="")
+    found = told(a_sign(1), a_sign(2), other)
+    assert found[name].bad
+    assert "queues catalog, export" in found[name].remedy
+    assert found["deposits"].note
+    assert "node03:7" in found["deposits"].found
 
 
 def test_what_is_not_found_is_an_error_where_it_is_needed() -> None:
@@ -131,7 +161,7 @@ def test_one_store_may_have_another_path_on_each_machine() -> None:
 def test_a_full_disk_is_an_error() -> None:
     found = told(a_sign(1), a_sign(2, disk_free=GB // 2))["free disk"]
     assert found.bad
-    assert "0.5 GB for node02:7" in found.found
+    assert "500.0 MB for node02:7" in found.found
 
 
 def test_versions_of_a_worker_that_has_just_started_are_not_compared() -> None:

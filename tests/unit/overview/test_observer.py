@@ -102,6 +102,77 @@ def test_the_next_try_has_its_own_reason(queue: RedisLedger) -> None:
     assert retry.seconds == pytest.approx(30, abs=5)
 
 
+def test_the_time_that_is_left_is_not_less_than_the_wait_for_the_next_try(
+    queue: RedisLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also between two slow looks."""
+    watcher = Observer(queue, "study_1", 4)
+    for visit in VISITS:
+        begin(queue, visit, 10.0)
+    queue.room.promise(VISITS[0], "t", 100 * MB, 1000 * MB, 30.0)
+    watcher.look()
+    for visit in VISITS[1:]:
+        end(queue, visit, Outcome(worked=True, tar_bytes=100 * MB))
+    monkeypatch.setattr(observer, "SLOW_LOOK", 60.0)
+    watcher.look()
+    error = NetworkTrouble("x")
+    queue.update(VISITS[0], lambda r: record.failed(r, error, RetryIn(300.0), queue.now()))
+    found = watcher.look()
+    assert found.retry is not None
+    assert found.retry.seconds == pytest.approx(300, abs=5)
+    assert found.left is not None
+    assert found.left > 290
+    # What the store announced of it is still known.
+    assert found.total == 400 * MB
+    assert not found.estimated
+
+
+def test_the_sum_of_bytes_is_steady_while_a_download_is_looked_at(
+    queue: RedisLedger,
+) -> None:
+    """The beat writes what came first, then what is to come; anybody may look between."""
+    for visit in VISITS:
+        begin(queue, visit, 10.0)
+        queue.room.promise(visit, "t", 100 * MB, 1000 * MB, 30.0)
+    watcher = Observer(queue, "study_1", 4)
+    totals = [watcher.look().total]
+    for moved in (10 * MB, 30 * MB, 70 * MB):
+        queue.renew(VISITS[0], "t", 30.0, moved)
+        totals.append(watcher.look().total)
+        queue.room.keep(VISITS[0], "t", 100 * MB - moved, 30.0)
+        totals.append(watcher.look().total)
+    end(queue, VISITS[0], Outcome(worked=True, tar_bytes=100 * MB))
+    totals.append(watcher.look().total)
+    begin(queue, VISITS[0])
+    error = NetworkTrouble("x")
+    queue.update(VISITS[1], lambda r: record.failed(r, error, Fail(), queue.now()))
+    found = watcher.look()
+    assert {*totals, found.total} == {400.0 * MB}
+    assert not found.estimated
+
+
+def test_what_changes_while_it_is_looked_at_is_looked_at_again(
+    queue: RedisLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a visit would count twice, or not at all."""
+    for visit in VISITS:
+        begin(queue, visit, 10.0)
+        queue.room.promise(visit, "t", 100 * MB, 1000 * MB, 30.0)
+    watcher = Observer(queue, "study_1", 4)
+    watcher.look()
+    totals = queue.totals
+    left = list(VISITS)
+
+    def meanwhile(project: str) -> dict[str, int]:
+        found = totals(project)
+        if left:
+            end(queue, left.pop(), Outcome(worked=True, tar_bytes=100 * MB))
+        return found
+
+    monkeypatch.setattr(queue, "totals", meanwhile)
+    assert [watcher.look().total for _ in range(3)] == [400.0 * MB] * 3
+
+
 def test_visits_that_have_not_begun_are_not_read_again(
     queue: RedisLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,13 +80,17 @@ def test_what_workers_have_noted_is_told_even_if_something_moves(
 ) -> None:
     monkeypatch.setattr(standstill, "STILL", 60.0)
     assert codes(still) == []
-    still.ledger.notes.put(note, json.dumps({"message": "as told", "hint": "do so"}), 30.0)
+    still.ledger.notes.put(
+        note, json.dumps({"message": "as told", "hint": "do PROJECT so"}), 30.0
+    )
     (found,) = reasons(still)
-    assert (found.code, found.remedy) == (code, "do so")
+    assert (found.code, found.remedy) == (code, "do study_1 so")
     assert word in found.text
 
 
-def test_where_all_wait_it_says_until_when(still: InProcessQueue) -> None:
+def test_where_all_wait_it_says_so_and_leaves_to_the_picture_until_when(
+    still: InProcessQueue,
+) -> None:
     ledger = still.ledger
     supervised(ledger)
     error = NetworkTrouble("x")
@@ -95,7 +99,7 @@ def test_where_all_wait_it_says_until_when(still: InProcessQueue) -> None:
         ledger.update(visit, lambda r: record.failed(r, error, RetryIn(60.0), ledger.now()))
     (found,) = reasons(still)
     assert found.code == "waiting"
-    assert found.text.startswith("all 2 wait; the next try is in ")
+    assert found.text == "nothing moves: all 2 that are left wait for another try"
 
 
 def test_workers_may_be_busy_with_other_projects(still: InProcessQueue) -> None:

@@ -13,7 +13,7 @@ from icfqueue.core.errors import BadId, PermanentError, UnsafePath
 from icfqueue.core.visit import Visit
 from icfqueue.store.beneath.walk import Links
 from icfqueue.store.directory import Store
-from icfqueue.store.inventory import OF_A_STORE, present, tarball_here
+from icfqueue.store.inventory import OF_A_STORE, is_project, present, tarball_here
 
 V = Visit("study_1", "v")
 
@@ -111,3 +111,25 @@ def test_a_disk_in_trouble_is_not_taken_for_a_missing_tarball(
     monkeypatch.setattr(os, "stat", stale)
     with pytest.raises(OSError, match="Stale"):
         tarball_here(store, V)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("v_dicom.tar", True),
+        ("v_XDLRA--refs", True),
+        ("v_metadata_dicoms.json", True),
+        ("notes.txt", False),
+        ("v.tar", False),
+    ],
+)
+def test_a_folder_is_a_project_if_it_has_anything_of_a_visit(
+    store: Store, name: str, expected: bool
+) -> None:
+    (store.root / "found").mkdir()
+    assert not is_project(store, "found")
+    (store.root / "found" / name).touch()
+    assert is_project(store, "found") is expected
+    assert not is_project(store, "missing")
+    (store.root / "link").symlink_to(store.root / "found")
+    assert not is_project(store, "link")

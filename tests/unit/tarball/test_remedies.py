@@ -1,4 +1,4 @@
-"""Commands that mend a tarball do so when they are pasted in its folder."""
+"""Commands that mend a tarball do so when they are pasted, in whatever folder."""
 
 from __future__ import annotations
 
@@ -13,32 +13,59 @@ from pathlib import Path
 
 import pytest
 
-from icfqueue.tarball.remedies import COMPRESSED, RETRY, look_at, repack, unpack
+from icfqueue.core.plain_text import for_store, for_visit
+from icfqueue.core.visit import Visit
+from icfqueue.tarball.remedies import (
+    COMPRESSED,
+    LOOK_AT,
+    LOOK_INSIDE,
+    RETRY,
+    repack,
+    unpack,
+)
 
-NAME = "it's v 1_dicom.tar"
+VISIT = Visit("study_1", "v-1")
+NAME = VISIT.tarball
 
 
-def paste(remedy: str, folder: Path) -> None:
-    """Type what stands in backticks into a shell."""
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The project's folder, in a store directory that has to be quoted."""
+    made = tmp_path / "it's my store" / VISIT.project
+    made.mkdir(parents=True)
+    return made
+
+
+def paste(remedy: str, folder: Path) -> str:
+    """Type what stands in backticks into a shell, elsewhere; return what is printed."""
     (line,) = re.findall("`([^`]+)`", remedy)
-    subprocess.run(["bash", "-ec", line], cwd=folder, check=True, timeout=20)
+    filled = for_store(for_visit(line, VISIT.project, VISIT.id), folder.parent)
+    done = subprocess.run(
+        ["bash", "-ec", filled],
+        cwd="/",
+        check=True,
+        timeout=20,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout
 
 
 @pytest.mark.parametrize("module", [gzip, bz2, lzma])
 def test_a_compressed_tarball_is_unpacked_under_its_own_name(
-    tmp_path: Path, module: object
+    folder: Path, module: object
 ) -> None:
     packed = module.compress(b"a tar")  # type: ignore[attr-defined]  # all three have it
-    (tmp_path / NAME).write_bytes(packed)
+    (folder / NAME).write_bytes(packed)
     (how,) = [how for magic, how in COMPRESSED.items() if packed.startswith(magic)]
-    remedy = unpack(NAME, *how[1:])
+    remedy = unpack(*how[1:])
     assert remedy.endswith(RETRY)
-    paste(remedy, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [NAME]
-    assert (tmp_path / NAME).read_bytes() == b"a tar"
+    paste(remedy, folder)
+    assert [path.name for path in folder.iterdir()] == [NAME]
+    assert (folder / NAME).read_bytes() == b"a tar"
 
 
-def test_what_is_packed_again_has_plain_names_and_no_links(tmp_path: Path) -> None:
+def test_what_is_packed_again_has_plain_names_and_no_links(folder: Path) -> None:
     """Of two tars in a row all is taken, in the order of names."""
     made = b""
     for name in ("./b/2", "./a 1"):
@@ -53,17 +80,21 @@ def test_what_is_packed_again_has_plain_names_and_no_links(tmp_path: Path) -> No
                 link.linkname = name if kind == tarfile.LNKTYPE else Path(name).name
                 tar.addfile(link)
         made += buffer.getvalue()
-    (tmp_path / NAME).write_bytes(made)
-    paste(repack(NAME, options="--ignore-zeros"), tmp_path)
-    with tarfile.open(tmp_path / NAME) as tar:
+    (folder / NAME).write_bytes(made)
+    paste(repack("--ignore-zeros"), folder)
+    with tarfile.open(folder / NAME) as tar:
         found = {member.name: (member.isfile(), member.size) for member in tar}
     assert list(found) == ["a 1", "a 1.1", "a 1.2", "b/2", "b/2.1", "b/2.2"]
     assert all(plain and size for plain, size in found.values())
-    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+    assert [path.name for path in folder.iterdir()] == [NAME]
 
 
-def test_a_file_that_is_no_tar_is_looked_at() -> None:
-    assert look_at("v_dicom.tar") == (
-        "look at it with `file v_dicom.tar`, obtain it again, then 'icfqueue retry "
-        "PROJECT VISIT'"
+def test_a_tarball_is_looked_into_and_at(folder: Path) -> None:
+    with tarfile.open(folder / NAME, "w") as tar:
+        tar.addfile(tarfile.TarInfo("notes.txt"))
+    assert paste(LOOK_INSIDE, folder).endswith("notes.txt\n")
+    look = LOOK_AT.removesuffix(f", obtain it again, {RETRY}")
+    # `file` need not be installed where the tests run.
+    assert str(folder / NAME).replace("it's", "") in (
+        paste(look.replace("`file ", "`printf %s "), folder).replace("it's", "")
     )

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from support.waiting import wait_until
 
+from icfqueue.core.errors import ToolFailed
+from icfqueue.dataset.sample import fingerprint
 from icfqueue.ledger.roster import JobSign
 from icfqueue.pipeline.health.store_watch import StoreWatch
 from icfqueue.store.directory import Store
@@ -27,12 +29,13 @@ def test_a_worker_says_what_it_is_until_it_stops(
     monkeypatch.setattr(signs, "EVERY", 0.1)
     StoreWatch(worker.store, worker.quick).check(make=True)
     roster, jobs = worker.quick.roster, [JOB]
-    said = Signs(worker, 3, ["fetch"], lambda: jobs)
+    said = Signs(worker, 3, ["export"], lambda: jobs)
     said.start()
-    wait_until(lambda: roster.signs() and roster.signs()[0].versions, 30, "it tells all")
+    wait_until(lambda: roster.signs() and roster.signs()[0].sample, 60, "it tells all")
     (sign,) = roster.signs()
     assert (sign.name, sign.pid) == (worker.name, os.getpid())
-    assert (sign.processes, sign.queues, sign.jobs) == (3, ("fetch",), (JOB,))
+    assert (sign.processes, sign.queues, sign.jobs) == (3, ("export",), (JOB,))
+    assert sign.sample == fingerprint()
     assert all(sign.versions.values())
     assert set(sign.versions) == {"icfqueue", "python", "git", "git-annex", "datalad"}
     assert sign.store_id == worker.quick.store_id(None)
@@ -90,3 +93,24 @@ def test_a_program_that_is_not_there_has_no_version(
     found = signs.versions()
     assert (found["git"], found["git-annex"]) == ("", "")
     assert found["datalad"]
+
+
+def test_what_cannot_be_written_is_logged_and_stays_unknown(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And it is found out in a thread of its own: a program that hangs keeps none back."""
+
+    def fails() -> str:
+        raise ToolFailed("git failed")
+
+    monkeypatch.setattr(signs, "fingerprint", fails)
+    sample = signs.Sample()
+    sample.begin()
+    wait_until(lambda: "worker.sample" in caplog.text, 30, "it is logged")
+    assert sample.found == ""
+    goes_on = threading.Event()
+    monkeypatch.setattr(signs, "fingerprint", lambda: goes_on.wait(60) and "x")
+    sample.begin()
+    assert sample.found == ""
+    goes_on.set()
+    wait_until(lambda: sample.found == "x", 30, "it is known")

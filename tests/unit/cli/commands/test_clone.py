@@ -8,7 +8,7 @@ import click
 import pytest
 from support.command_line import Commands
 
-from icfqueue.client import clones
+from icfqueue.client import clones, local_datasets
 from icfqueue.client.clones import Wanted
 from icfqueue.remote.client import RemoteStore
 
@@ -32,6 +32,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[object]:
         found.append(str(target))
         return wanted.url != "plain"
 
+    def path(wanted: Path) -> Wanted:
+        found.append(wanted)
+        return Wanted("url", wanted.name)
+
+    monkeypatch.setattr(local_datasets, "wanted_path", path)
     monkeypatch.setattr(clones, "wanted_dataset", dataset)
     monkeypatch.setattr(clones, "wanted_url", url)
     monkeypatch.setattr(clones, "clone", clone)
@@ -51,6 +56,8 @@ STORE = "http://127.0.0.1:9"
         (["study_1", "./here"], [(STORE, "study_1", None), "here"]),
         (["study_1", "."], [(STORE, "study_1", None), "."]),
         (["a-b::c", "--credential", "icf"], [("a-b::c", "icf"), "named"]),
+        (["/data/study_1"], [Path("/data/study_1"), "study_1"]),
+        (["store/study_1", "./here"], [Path("store/study_1"), "here"]),
         (["https://x/y", "here"], [("https://x/y", None), "here"]),
     ],
 )

@@ -20,7 +20,10 @@ def shown(
     """What programs get where each source sets something."""
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "icfqueue.toml"
-    file.write_text('broker_password = "hunter2"\nlease = 12\nmax_attempts = 3\n')
+    file.write_text(
+        'broker_password = "hunter2"\nlease = 12\nmax_attempts = 3\n'
+        'notify = "https://me@hooks.example.org/hunter2?x=hunter2"\n'
+    )
     file.chmod(0o600)
     monkeypatch.setenv("ICFQUEUE_MAX_ATTEMPTS", "4")
     done = icfqueue.plain(
@@ -38,6 +41,7 @@ def test_each_setting_has_its_value_and_its_source(shown: dict[str, Any]) -> Non
     assert shown["grace"] == (20.0, "default")
     assert shown["broker_url"] == ("redis://me:…@host:1/0?…", "option")
     assert shown["broker_password"] == ("…", "icfqueue.toml")
+    assert shown["notify"] == ("https://hooks.example.org/…", "icfqueue.toml")
 
 
 def test_the_table_can_have_what_differs_alone(
@@ -45,7 +49,7 @@ def test_the_table_can_have_what_differs_alone(
 ) -> None:
     monkeypatch.setenv("ICFQUEUE_LEASE", "7")
     lines = icfqueue.plain("config", "show", "--changed").out.splitlines()
-    assert [line.split() for line in lines[1:]] == [["lease", "7.0", "ICFQUEUE_LEASE"]]
+    assert [line.split() for line in lines[1:]] == [["lease", "ICFQUEUE_LEASE", "7.0"]]
     assert len(icfqueue.plain("config", "show").out.splitlines()) > 25
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,34 @@ def test_queues_are_chosen() -> None:
     assert "--queues fetch,index" in out
     with pytest.raises(UsageError, match="no queue nonsense"):
         deploy("htcondor", "--queues", "nonsense", *WHERE)
+
+
+def test_a_queue_that_is_named_twice_is_served_once() -> None:
+    out, _ = deploy("slurm", "--queues", "index,fetch,index", *WHERE)
+    assert "--job-name=icfqueue-fetch-index\n" in out
+
+
+@pytest.mark.parametrize("kind", ["systemd", "apptainer", "compose"])
+def test_a_walltime_that_the_files_do_not_have_is_refused(kind: str) -> None:
+    with pytest.raises(UsageError, match="--walltime"):
+        deploy(kind, "--walltime", "4h", *WHERE)
+
+
+@pytest.mark.parametrize("program", ["", "bin/icfqueue", "no-such-program"])
+def test_a_program_that_others_would_not_find_is_refused(program: str) -> None:
+    with pytest.raises(UsageError, match="--program"):
+        deploy("slurm", "--program", program, *WHERE)
+
+
+def test_a_program_is_named_from_the_top() -> None:
+    assert (
+        "exec /opt/x/icfqueue worker"
+        in deploy("slurm", "--program", "/opt/x/icfqueue", *WHERE)[0]
+    )
+    assert (
+        f"exec {shutil.which('env')} worker"
+        in deploy("slurm", "--program", "env", *WHERE)[0]
+    )
 
 
 def test_a_deadline_that_is_no_time_is_named() -> None:

@@ -74,5 +74,5 @@ def test_the_fleet_is_looked_at_instead(
 ) -> None:
     findings.append(Finding("broker", "is away", bad=True))
     done = icfqueue("doctor", "--fleet")
-    assert done.out.startswith("note workers: none lives\n")
-    assert done.code == 0
+    assert done.out.startswith("BAD  workers: none lives\n")
+    assert done.code == 1

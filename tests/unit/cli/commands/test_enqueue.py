@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 import pytest
 from support.command_line import Commands
@@ -15,10 +17,13 @@ def test_all_visits_that_are_here_are_enqueued(icfqueue: Commands) -> None:
     icfqueue.build(2)
     done = icfqueue("enqueue", "study_1")
     assert done.code == 0
-    assert done.out.splitlines() == [
-        "study_1: 2 enqueued",
-        "No worker is running: start 'icfqueue worker' where the work is done.",
-    ]
+    where = shlex.join(icfqueue.where)
+    said, told = done.out.splitlines()
+    assert said == "study_1: 2 enqueued"
+    assert told == (
+        f"No worker is running: start `icfqueue worker {where}`, or use `icfqueue run "
+        f"study_1 {where}`."
+    )
     assert [found.state for found in icfqueue.records().values()] == [State.QUEUED] * 2
 
 
@@ -45,8 +50,9 @@ def test_a_dry_run_says_what_and_why_and_changes_nothing(icfqueue: Commands) -> 
     done = icfqueue("enqueue", "study_1", "--dry-run")
     assert done.code == 0
     assert done.out.splitlines() == [
-        "visit_01\tenqueue\tnew",
-        "1 visit: 1 enqueue; nothing was changed",
+        "visit     to do    why",
+        "visit_01  process  new",
+        "1 visit: 1 to be processed; nothing was changed",
     ]
     assert icfqueue.ledger.projects() == []
 
@@ -82,10 +88,10 @@ def test_what_is_recorded_goes_on_where_no_tarball_is_here(icfqueue: Commands) -
     """As after Ctrl-C while it was downloaded."""
     icfqueue.ledger.put_many([(None, a_record(state)) for state in State])
     done = icfqueue("enqueue", "study_1", "--dry-run")
-    planned = dict(line.split("\t")[:2] for line in done.out.splitlines()[:-1])
+    planned = dict(line.split()[:2] for line in done.out.splitlines()[1:-1])
     assert planned == {
-        **dict.fromkeys(("queued", "running", "waiting"), "leave"),
-        **dict.fromkeys(("failed", "cancelled", "done"), "enqueue"),
+        **dict.fromkeys(("queued", "running", "waiting"), "nothing"),
+        **dict.fromkeys(("failed", "cancelled", "done"), "process"),
     }
 
 

@@ -59,5 +59,5 @@ def test_a_project_that_was_not_searched_is_said_with_a_remedy(icfqueue: Command
     assert done.code == 1
     assert done.err.splitlines() == [
         "study_1 was left out: its table of series is missing or damaged",
-        "  icfqueue catalog study_1",
+        f"  icfqueue catalog study_1 --store-dir {icfqueue.store.root}",
     ]

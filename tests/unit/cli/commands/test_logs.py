@@ -58,9 +58,21 @@ def test_programs_get_an_object_a_line(told: Commands) -> None:
 
 
 def test_nothing_kept_is_said_so(told: Commands) -> None:
-    done = told("logs", "study_1", "nobody")
+    told.ledger.events.forget([A])
+    done = told("logs", "study_1", "sub-01")
     assert (done.code, done.out) == (0, "")
-    assert "No event of study_1 nobody" in done.err
+    assert "No event of study_1 sub-01" in done.err
+    assert f"`icfqueue status study_1 --store-dir {told.store.root} " in done.err
+
+
+def test_a_visit_that_was_never_enqueued_is_wrong_usage_with_what_may_be_meant(
+    told: Commands,
+) -> None:
+    with pytest.raises(UsageError, match="study_1/sub-1 was never enqueued") as caught:
+        told("logs", "study_1", "sub-02", "sub-1")
+    assert "did you mean sub-01?" in caught.value.hint
+    with pytest.raises(UsageError, match="no visit of study_1 is called like"):
+        told("logs", "study_1", "x*")
 
 
 def test_an_unknown_project_is_wrong_usage(told: Commands) -> None:

@@ -29,9 +29,8 @@ def test_what_failed_goes_on(icfqueue: Commands) -> None:
     assert done.code == 0
     said, told = done.out.splitlines()
     assert said == "study_1: 1 visit goes on"
-    assert told.startswith(
-        "No worker is running: start 'icfqueue worker', or use `icfqueue run study_1 --"
-    )
+    assert told.startswith("No worker is running: start `icfqueue worker --store-dir ")
+    assert ", or use `icfqueue run study_1 --store-dir " in told
     assert icfqueue.records()["failed"].state == State.QUEUED
     assert icfqueue.records()["cancelled"].state == State.CANCELLED
 
@@ -87,9 +86,12 @@ def test_only_what_failed_for_a_cause_goes_on(icfqueue: Commands) -> None:
     cause = (icfqueue.records()["failed"].error or {})["cause"]
     other = next(code for code in CAUSES if code != cause)
     done = icfqueue("retry", "study_1", "--cause", other)
-    assert done.out == "study_1: 0 visits go on\n"
+    there = f"there are: {cause} (1)"
+    assert done.out == f"no visit of study_1 failed by '{other}'; {there}\n"
     done = icfqueue("retry", "study_1", "fa*", "--cause", other)
-    assert f"left alone (not failed by {other}): failed" in done.out
+    assert done.out == f"no visit named of study_1 failed by '{other}'; {there}\n"
+    done = icfqueue("retry", "study_1", "d*", "--cause", other)
+    assert done.out.endswith(f"failed by '{other}', nor for another cause\n")
     done = icfqueue("retry", "study_1", "--cause", other, "--cause", cause)
     assert done.out.startswith("study_1: 1 visit goes on\n")
 

@@ -15,6 +15,7 @@ from support.command_line import Commands
 
 from icfqueue.cli import progress
 from icfqueue.cli.commands import run as command
+from icfqueue.cli.live.asked import Asked
 from icfqueue.cli.session import Session
 from icfqueue.core.errors import UsageError
 from icfqueue.ledger.record import State
@@ -29,8 +30,8 @@ def followed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def start(force: WorkerProcess) -> None:
         found.append(f"started {force.concurrency}")
 
-    def watch(opened: Session, project: str, _: WorkerProcess) -> int:
-        count = opened.ledger.counts(project)[State.QUEUED]
+    def watch(_: Session, asked: Asked, __: WorkerProcess) -> int:
+        count = asked.summary().counts[State.QUEUED]
         found.append(f"watched with {count} queued")
         return 0
 
@@ -74,6 +75,38 @@ def test_where_all_is_done_no_worker_is_started_ahead(
     followed.clear()
     icfqueue("run", "study_1", "--force", "--jobs", "1")
     assert followed == ["started 1", "watched with 1 queued"]
+
+
+@pytest.mark.parametrize(
+    ("words", "named", "others"),
+    [
+        ([], None, True),
+        (["visit_01"], ["visit_01"], True),
+        (["*_0[12]"], ["visit_01", "visit_02"], True),
+        (["visit_*"], ["visit_01", "visit_02", "visit_03"], False),
+    ],
+)
+def test_it_answers_for_the_visits_named(
+    icfqueue: Commands,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    named: list[str] | None,
+    *,
+    others: bool,
+) -> None:
+    found: list[Asked] = []
+
+    def watch(_: Session, asked: Asked, __: WorkerProcess) -> int:
+        found.append(asked)
+        return 0
+
+    monkeypatch.setattr(WorkerProcess, "start", lambda _: None)
+    monkeypatch.setattr(progress, "run_and_watch", watch)
+    icfqueue.build(3)
+    icfqueue("run", "study_1", *words)
+    (asked,) = found
+    visits = None if asked.visits is None else [visit.id for visit in asked.visits]
+    assert (visits, list(asked.names), asked.others) == (named, words, others)
 
 
 def test_a_dry_run_starts_nothing(icfqueue: Commands, followed: list[str]) -> None:

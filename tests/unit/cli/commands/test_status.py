@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 
 import click
 import pytest
+from msgspec import structs
 from support.command_line import Commands
 from support.records import a_record, troubled_project
 from support.schema import check_status
@@ -76,12 +78,30 @@ def test_it_ends_with_1_if_a_visit_that_is_shown_failed(
 def test_work_without_a_worker_is_told_of(icfqueue: Commands) -> None:
     """On standard error, so that no program reads it; not where a worker lives."""
     for words in (("status",), ("status", "study_1", "--format", "json")):
-        assert icfqueue(*words).err == f"{command.NOBODY}\n"
+        err = icfqueue(*words).err
+        where = shlex.join(icfqueue.where)
+        assert err == (
+            f"No worker is running: start `icfqueue worker {where}`, or use `icfqueue run "
+            f"study_1 {where}`.\n"
+        )
     icfqueue.ledger.roster.say(Sign(name="host:1", host="host", pid=1, since=0.0))
     assert icfqueue("status").err == ""
     icfqueue.ledger.roster.gone("host:1")
     icfqueue.ledger.worker_lives("of-an-older-release:1")
     assert icfqueue("status").err == ""
+
+
+def test_workers_that_would_write_other_deposits_are_told_of(icfqueue: Commands) -> None:
+    """For as long as they live; on standard error, so that no program reads it."""
+    for number in (1, 2):
+        sign = Sign(name=f"n{number}:1", host=f"n{number}", pid=1, since=0.0)
+        sign = structs.replace(sign, queues=("export",), sample=f"{number}" * 64)
+        icfqueue.ledger.roster.say(sign)
+    first, second = icfqueue("status", "study_1").err.splitlines()
+    assert first.startswith("Workers differ: sample 11111111 on n1:1; sample 22222222 on")
+    assert "doctor --fleet" in second
+    icfqueue.ledger.roster.gone("n2:1")
+    assert icfqueue("status", "study_1").err == ""
 
 
 def test_unknown_projects_and_visits_are_wrong_usage(icfqueue: Commands) -> None:
@@ -115,7 +135,8 @@ def test_visits_are_chosen_by_their_cause_in_every_form(icfqueue: Commands) -> N
     both = icfqueue(*words, "--cause", "network")
     assert ids(both.out) == ["sub-0007", "sub-0015"]
     none = icfqueue(*words, "--state", "waiting")
-    assert (none.code, "No visit is so." in none.out) == (0, True)
+    told = "no visit of study_2 is waiting because of 'gzip', nor for another cause"
+    assert (none.code, told in none.out) == (0, True)
 
 
 def test_a_cause_that_is_none_is_wrong_usage(icfqueue: Commands) -> None:

@@ -50,6 +50,11 @@ class Looked:
             yield one
 
 
+@pytest.fixture(autouse=True)
+def folder(icfqueue: Commands) -> None:
+    icfqueue.store.project_dir("study_1").mkdir()
+
+
 @pytest.fixture
 def looked(monkeypatch: pytest.MonkeyPatch) -> Looked:
     stand_in = Looked()

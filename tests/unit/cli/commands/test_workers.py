@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pytest
 from msgspec import structs
 from support.command_line import Commands
+from support.ledger import put
 
 from icfqueue.cli.commands import workers
+from icfqueue.core.visit import Visit
 from icfqueue.ledger.roster import JobSign, Sign
 
 
@@ -44,17 +47,15 @@ def test_each_worker_has_a_line_for_each_thing_that_it_does(busy: Commands) -> N
     assert said.splitlines()[-1] == "2 workers on 2 hosts; 1 of 4 processes busy"
 
 
-@pytest.mark.parametrize("width", [60, 80, 300])
+@pytest.mark.parametrize(("width", "more"), [(60, False), (80, False), (300, True)])
 def test_a_name_is_whole_however_narrow_the_terminal(
-    busy: Commands, monkeypatch: pytest.MonkeyPatch, width: int
+    busy: Commands, monkeypatch: pytest.MonkeyPatch, width: int, more: bool
 ) -> None:
-    from rich.console import Console
-
-    monkeypatch.setattr("icfqueue.cli.tables.console", lambda: Console(width=width))
+    monkeypatch.setattr("icfqueue.cli.rows.width_of_terminal", lambda _: width)
     lines = busy("workers").out.splitlines()
     assert any("node-1.example.org:12345" in line for line in lines)
     assert max(len(line.rstrip()) for line in lines) <= width
-    assert ("queues" in lines[0]) == (width >= workers.WIDE)
+    assert ("queues" in lines[0]) == more
 
 
 def test_programs_get_all_of_it(busy: Commands) -> None:
@@ -65,7 +66,15 @@ def test_programs_get_all_of_it(busy: Commands) -> None:
 
 
 def test_where_nobody_works_it_says_what_to_do(icfqueue: Commands) -> None:
-    assert icfqueue("workers").out == f"{workers.NOBODY}\n"
+    where = shlex.join(icfqueue.where)
+    worker = f"No worker is running: start `icfqueue worker {where}`"
+    assert icfqueue("workers").out == f"{worker}.\n"
+    put(icfqueue.ledger, Visit("study_1", "v"))
+    assert icfqueue("workers").out == f"{worker}, or use `icfqueue run study_1 {where}`.\n"
+    root = str(icfqueue.store.root)
+    assert icfqueue.plain("workers", "--store-dir", root).out == (
+        f"No worker is running: start `icfqueue worker --store-dir {root}`.\n"
+    )
     assert icfqueue("workers", "--format", "json").out == "[]\n"
 
 

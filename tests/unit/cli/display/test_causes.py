@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -21,11 +22,16 @@ from icfqueue.overview.failures import CauseGroup, by_cause
 
 
 def printed(
-    groups: list[CauseGroup], width: int = 80, *, terminal: bool = True, run: bool = False
+    groups: list[CauseGroup],
+    width: int = 80,
+    *,
+    terminal: bool = True,
+    again: str = "",
+    names: Sequence[str] = (),
 ) -> list[str]:
     where = io.StringIO()
     console = Console(file=where, width=width, force_terminal=terminal, color_system=None)
-    print_causes(console, groups, "study_1", run_again=run)
+    print_causes(console, groups, "study_1", names=names, again=again)
     return [line.rstrip() for line in where.getvalue().splitlines()]
 
 
@@ -34,7 +40,12 @@ def test_508_failures_of_three_causes_are_less_than_25_lines(
     ledger: RedisLedger, *, terminal: bool
 ) -> None:
     ledger.put_many([(None, each) for each in troubled_project()])
-    lines = printed(by_cause(ledger, "study_1"), terminal=terminal)
+    groups = by_cause(ledger, "study_1")
+    run = "icfqueue run study_1 --store-dir /data/icf"
+    for width in (60, 80, 120):
+        lines = printed(groups, width, terminal=True, again=run)
+        assert sum(-(-len(line) // width) or 1 for line in lines) <= 25
+    lines = printed(groups, terminal=terminal)
     assert len(lines) < 25
     said = "\n".join(lines)
     assert " 445 \u00d7 cut, e.g. sub-0001: obtain the tarball again" in said
@@ -73,8 +84,27 @@ def test_the_command_for_all_stands_in_place_of_that_for_one() -> None:
 
 
 def test_where_nobody_works_the_command_lets_somebody_work() -> None:
-    (line,) = [line for line in printed([group("cut")], run=True) if "retry" in line]
-    assert "icfqueue retry study_1 --cause cut && icfqueue run study_1" in line
+    lines = printed([group("cut")], again="icfqueue run study_1", names=["v*"])
+    (line,) = [line for line in lines if "retry" in line]
+    assert "icfqueue retry study_1 'v*' --cause cut && icfqueue run study_1" in line
+    assert lines[-1] == "  list: icfqueue status study_1 'v*' --cause cut"
+
+
+def test_a_remedy_is_told_once_for_each_cause() -> None:
+    """The longer one if one begins with the other; of the example only what is its own."""
+    cut = replace(group("cut"), hint="obtain the tarball again and compare")
+    unpack = replace(group("gzip"), hint="unpack it: mv a b")
+    tool = replace(group("tool"), hint="'icfqueue doctor' checks git")
+    said = [printed([one])[:4] for one in (cut, unpack, tool, group("network"))]
+    assert [lines[0].partition(": ")[2] for lines in said] == [
+        "obtain the tarball again and compare",
+        "unpack it to a plain tar",
+        "`icfqueue doctor`",
+        "check network",
+    ]
+    assert said[0][2] == "      then: icfqueue retry study_1 --cause cut"
+    assert said[1][2] == "      mv a b"
+    assert said[2][2] == "      then: icfqueue retry study_1 --cause tool"
 
 
 def test_a_long_message_is_there_to_its_end_and_stays_a_line_for_programs(

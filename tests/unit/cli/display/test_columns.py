@@ -11,11 +11,13 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from icfqueue.cli.display.columns import Column, Columns
+from icfqueue.cli.display.columns import Columns
+from icfqueue.cli.display.fitting import Column
 
 
-def a_table() -> Columns:
-    made = Columns([Column("visit"), Column("size", 50, right=True), Column("worker", 20)])
+def a_table(below_lines: int | None = None) -> Columns:
+    columns = [Column("visit"), Column("size", 50, right=True), Column("worker", 20)]
+    made = Columns(columns, below_lines)
     made.add("sub-0001", "41.0 kB", "host:1", below=[Text("cut: " + "word " * 40)])
     made.add("sub-02", "1.2 GB", "host:22")
     return made
@@ -52,8 +54,14 @@ def test_numbers_end_under_each_other_and_no_line_has_blanks_at_its_end() -> Non
     assert found[3] == "sub-02     1.2 GB  host:22"
 
 
-def test_an_error_has_lines_of_its_own_and_ends_where_it_is_too_long() -> None:
-    _, _, first, second, other = lines(a_table(), 40)
+def test_an_error_has_lines_of_its_own_as_many_as_it_takes() -> None:
+    found = lines(a_table(), 40)[2:-1]
+    assert " ".join(line.strip() for line in found) == ("cut: " + "word " * 40).strip()
+    assert max(map(len, found)) <= 40
+
+
+def test_where_there_is_not_room_an_error_ends_with_a_sign() -> None:
+    _, _, first, second, other = lines(a_table(below_lines=2), 40)
     assert first == "  cut: word word word word word word"
     assert second.endswith("…")
     assert other.startswith("sub-02")
@@ -90,15 +98,28 @@ def test_as_many_cells_as_columns() -> None:
 
 
 @given(
-    st.lists(st.tuples(st.text(max_size=30), st.text(max_size=90)), max_size=5),
+    st.lists(
+        st.tuples(st.text(max_size=30), st.lists(st.text(max_size=20)).map(" ".join)),
+        max_size=5,
+    ),
     st.integers(60, 300),
 )
 def test_no_line_is_longer_than_the_terminal(
     rows: list[tuple[str, str]], width: int
 ) -> None:
-    """Wide signs, as in Chinese, take two columns."""
+    """Wide signs, as in Chinese, take two columns. A longer word would be whole."""
     made = Columns([Column("visit"), Column("worker", 5), Column("host", 1)])
     for number, (name, words) in enumerate(rows):
         made.add(f"sub-{number}", name, words, below=[words])
     for line in lines(made, width):
         assert cell_len(line) <= width
+
+
+def test_a_command_below_a_line_stays_whole_unless_the_screen_changes() -> None:
+    """A line's end in it would be pasted, and so would the ellipsis."""
+    command = "`icfqueue forget study_1 v --store-dir '/a/store/with/a/long/name'`"
+    made = Columns([Column("visit")])
+    made.add("v", below=[command])
+    assert lines(made, 40)[-1] == f"  {command}"
+    made.below_lines = 1
+    assert len(lines(made, 40)[-1]) <= 40

@@ -10,11 +10,12 @@ from rich.console import Console
 from support.ledger import advance, put
 from support.records import a_record
 
-from icfqueue.cli.display.projects import anybody, counts_line, counts_of, projects
+from icfqueue.cli.display.projects import counts_line, projects
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.record import State
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.operations import status
+from icfqueue.operations.status import anybody, counts_of
 
 
 def test_the_counts_name_only_states_that_there_are(ledger: RedisLedger) -> None:

@@ -55,11 +55,12 @@ def at_20_columns(line: Line) -> list[str]:
 
 
 def test_words_are_broken_with_a_margin_and_what_may_be_pasted_is_not() -> None:
-    words = "icfqueue retry study_1 --cause cut"
+    words = "see 'icfqueue retry study_1', or what is said of it"
     assert at_20_columns(Line(cell(words), 2)) == [
-        "  icfqueue retry",
-        "  study_1 --cause",
-        "  cut",
+        "  see",
+        "  'icfqueue retry study_1',",
+        "  or what is said of",
+        "  it",
     ]
     assert at_20_columns(to_paste(words, 2)) == [f"  {words}"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,7 @@ from icfqueue.cli.display.visits import add_visits, visit_alone, visit_columns
 from icfqueue.core.errors import BadTarball, TarballChanged
 from icfqueue.core.options import Identifiers
 from icfqueue.core.visit import Visit
+from icfqueue.ledger import record
 from icfqueue.ledger.ledger import Unreadable
 from icfqueue.ledger.record import Record, State
 
@@ -66,7 +68,7 @@ def test_a_record_that_cannot_be_read_says_so_and_what_to_do() -> None:
     assert lines[1:] == [
         "v      unreadable",
         "  its record cannot be read: no JSON",
-        "  'icfqueue forget study_1 v'",
+        "  `icfqueue forget study_1 v`",
     ]
 
 
@@ -75,11 +77,32 @@ def test_one_visit_has_its_error_whole_with_what_it_means_and_what_to_do() -> No
     said = printed(visit_alone(failed_with(V, BadTarball(message, cause="cut"))), 80)
     assert any(line.endswith("END") for line in said)
     assert "cut: the tarball ends too early  (permanent BadTarball in fetch)" in said
-    assert said[-1].endswith("then 'icfqueue retry study_1 v'")
+    assert said[-1].endswith("`icfqueue retry study_1 v`")
     other = printed(visit_alone(failed_with(V, BadTarball("x", hint="get it again"))))
     assert other[-2:] == ["get it again", "then: icfqueue retry study_1 v"]
     changed = printed(visit_alone(failed_with(V, TarballChanged("other bytes"))))
     assert not [line for line in changed if line.startswith("then: ")]
+
+
+def test_times_follow_one_another_after_a_retry_too() -> None:
+    """Also where a release before this one kept the first begin."""
+    failed = failed_with(V, BadTarball("x"))
+    again = record.resumed(failed, NOW + 60)
+    done = record.claimed(again, "t", "w", NOW + 70)
+    assert heads(done) == ["queued", "started"]
+    assert heads(again) == ["queued"]
+    older = replace(done, started_at=NOW)
+    assert heads(older) == ["first started", "queued again"]
+    for shown in (done, older):
+        times = re.findall(r"\d{4}-\d\d-\d\dT\S+", " ".join(printed(visit_alone(shown))))
+        assert times == sorted(times)
+
+
+def heads(found: Record) -> list[str]:
+    """The names of the times that are shown of a visit."""
+    lines = printed(visit_alone(found))
+    names = [re.match(r"(.*?)  +\d{4}-\d\d-\d\dT", line) for line in lines]
+    return [name[1] for name in names if name]
 
 
 def test_one_visit_has_its_size_exactly() -> None:

@@ -48,7 +48,30 @@ def test_in_a_log_a_reason_is_told_at_once_and_again_only_if_it_comes_back(
     for reasons in ([reason], [reason], [], [reason]):
         lines.show(a_picture(), reasons)
     said = "study_9: it is full; make room\n"
-    assert capsys.readouterr().out == 2 * said
+    # Nothing was told meanwhile: the same line would tell nothing, either.
+    assert capsys.readouterr().out == said
+    lines.show(a_picture(), [])
+    lines.say("something else")
+    lines.show(a_picture(), [reason])
+    assert capsys.readouterr().out == f"something else\n{said}"
+
+
+def test_a_line_in_a_log_differs_from_the_one_before(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(display, "LINE_EVERY", -1.0)
+    monkeypatch.setattr(display, "LINE_SHARE", -1.0)
+    lines = display.Lines()
+    for done in (1, 1, 1, 2):
+        lines.show(replace(a_picture(), done=155e6 * done), [])
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_in_a_log_too_it_is_told_when_the_next_try_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    display.Lines().show(a_picture(), [Reason("waiting", "all wait")])
+    assert capsys.readouterr().out == "study_9: all wait; next try: sub-033_ses-1 in 12 s\n"
 
 
 def test_in_a_terminal_what_stands_below_a_frame_takes_its_place_in_the_end() -> None:

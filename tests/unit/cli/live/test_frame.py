@@ -89,6 +89,18 @@ def test_why_nothing_moves_is_told_with_what_helps() -> None:
     assert lines[-2:] == ["it is full\\x1b[2J", "  make room"]
 
 
+def test_a_total_with_sizes_that_are_not_known_is_marked() -> None:
+    assert "155.0 MB of 2.0 GB" in amounts(a_picture())
+    assert "155.0 MB of ~2.0 GB" in amounts(replace(a_picture(), estimated=True))
+
+
+def test_the_next_try_is_told_once() -> None:
+    reasons = [Reason("waiting", "nothing moves: all 2 that are left wait for another try")]
+    lines = [line.plain for line in frame(a_picture(), reasons, 80, 24)]
+    assert sum("12 s" in line for line in lines) == 1
+    assert sum("next try" in line for line in lines) == 1
+
+
 def test_before_the_size_of_all_is_known_what_came_so_far_is_told() -> None:
     unknown = replace(a_picture(), total=None, done=0.0, left=None)
     assert amounts(unknown) == "15.0 MB so far"

@@ -7,6 +7,7 @@ from support.in_process_queue import InProcessQueue
 from support.valkey import out_of_memory
 
 from icfqueue.cli.live import news
+from icfqueue.cli.live.asked import Asked
 from icfqueue.cli.session import Session
 from icfqueue.core.errors import NetworkTrouble
 from icfqueue.core.visit import Visit
@@ -31,7 +32,7 @@ def test_each_reason_to_wait_is_told_once_whatever_visit_it_names(
 ) -> None:
     in_process_queue.enqueue([V, W])
     ledger = in_process_queue.ledger
-    reasons = news.Reasons(ledger, PROJECT)
+    reasons = news.Reasons(Asked(ledger, PROJECT))
     monkeypatch.setattr(news, "REASONS_EVERY", 0.0)
     assert reasons.news(summary(ledger, PROJECT)) == ""
     wait(ledger, V, "study_1/v_dicom.tar: reset")
@@ -47,7 +48,7 @@ def test_reasons_are_not_asked_for_at_every_look(
 ) -> None:
     in_process_queue.enqueue([V])
     wait(in_process_queue.ledger, V, "x")
-    reasons = news.Reasons(in_process_queue.ledger, PROJECT)
+    reasons = news.Reasons(Asked(in_process_queue.ledger, PROJECT))
     line = summary(in_process_queue.ledger, PROJECT)
     assert reasons.news(line)
     monkeypatch.setattr(

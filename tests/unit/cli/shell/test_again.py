@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from icfqueue.cli.group import cli
 from icfqueue.cli.options import visit_arguments, where_options, work_options
-from icfqueue.cli.shell.again import ours, this_again, whole
+from icfqueue.cli.shell.again import nobody_works, ours, place_from_afar, this_again, whole
 
 PLACE = {"--store-dir": "/data/my store", "--broker": "redis://host"}
 
@@ -48,6 +48,18 @@ def test_what_would_begin_anew_or_cannot_be_given_again_is_left_out() -> None:
     assert again == "icfqueue run study_1 --remove-tarball"
 
 
+def test_what_is_not_needed_to_go_on_can_be_left_out() -> None:
+    @click.command()
+    @visit_arguments
+    @work_options
+    def run(**_: Any) -> None:
+        click.echo(this_again(without=["visits", "remote"]))
+
+    words = ["study_1", "v1", "v2", "--remote", "--remove-tarball"]
+    done = CliRunner().invoke(run, words, catch_exceptions=False)
+    assert done.stdout == "icfqueue run study_1 --remove-tarball\n"
+
+
 @pytest.mark.usefixtures("monkeypatch")
 def test_it_can_be_parsed_again() -> None:
     again, _ = printed("study_1", "v 1", "it's", "--credential", "a b", "--priority", "3")
@@ -75,7 +87,39 @@ def test_it_can_be_parsed_again() -> None:
 def test_commands_in_a_remedy_are_for_the_same_store(text: str, expected: str) -> None:
     more = " --store-dir '/data/my store' --broker redis://host"
     assert whole(text, PLACE) == expected.replace("{}", more)
-    assert whole(text, {}) == text
+    assert whole(text, {}) == expected.replace("{}", "")
+
+
+def test_a_remedy_names_files_by_their_whole_path_in_the_store_directory() -> None:
+    text = "`gunzip STORE/study_1/v_dicom.tar.gz`, then 'icfqueue retry study_1 v'"
+    assert whole(text, {}, "/my store") == (
+        "`gunzip '/my store/study_1/v_dicom.tar.gz'`, then `icfqueue retry study_1 v`"
+    )
+
+
+def test_who_is_elsewhere_is_given_whole_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/")
+
+    @click.command()
+    @where_options
+    def status(**_: Any) -> None:
+        click.echo(ours("status", place=place_from_afar()))
+
+    done = CliRunner().invoke(status, ["--store-dir", "my store", "--broker", "redis://h"])
+    assert done.stdout == "icfqueue status --store-dir '/my store' --broker redis://h\n"
+
+
+@pytest.mark.parametrize(
+    ("project", "expected"),
+    [
+        (None, "`icfqueue worker`."),
+        ("p", "`icfqueue worker`, or use `icfqueue run p 'v*'`."),
+    ],
+)
+def test_where_nobody_works_both_ways_out_are_named(
+    project: str | None, expected: str
+) -> None:
+    assert nobody_works(project, "v*") == f"No worker is running: start {expected}"
 
 
 def test_a_command_is_given_only_the_options_that_it_has() -> None:

@@ -13,12 +13,14 @@ from typing import Any
 import click
 import pytest
 from support.command_line import Commands
-from support.records import a_record
+from support.records import a_record, troubled_project
 
 from icfqueue.cli.group import cli
 from icfqueue.cli.shell import completers
 from icfqueue.core.causes import CAUSES
 from icfqueue.ledger.record import State
+from icfqueue.store import inventory
+from icfqueue.store.directory import Store
 
 Complete = Callable[..., list[str]]
 
@@ -66,6 +68,55 @@ def test_visits_are_those_of_the_project_but_for_those_given(icfqueue: Commands)
         ["visit_01", "visit_02"]
     )
     assert completed("run", "visits", "", **where, project="../x") == []
+
+
+def test_a_folder_without_tarballs_and_outputs_is_no_project(icfqueue: Commands) -> None:
+    root = icfqueue.store.root
+    for name, file in {"notes": "a.txt", "empty": "", "made": "v_XDLRA--refs"}.items():
+        (root / name).mkdir()
+        if file:
+            (root / name / file).touch()
+    where = dict(zip(("store_dir", "broker"), icfqueue.where[1:4:2], strict=True))
+    found = completed("run", "project", "", **where)
+    assert found == ["made", "study_1", "study_2"]
+
+
+def test_causes_that_the_project_has_come_first(icfqueue: Commands) -> None:
+    """Those of visits that failed or wait; then all others, in the order of the table."""
+    where = dict(zip(("store_dir", "broker"), icfqueue.where[1:4:2], strict=True))
+    put = troubled_project("study_3", done=3, failed=20)
+    icfqueue.ledger.put_many([(None, one) for one in put])
+    found = completed("retry", "causes", "", **where, project="study_3")
+    met = {"cut", "gzip", "network"}
+    assert set(found[:3]) == met
+    assert found[3:] == [code for code in CAUSES if code not in met]
+    assert completed("retry", "causes", "", **where) == [*CAUSES]
+
+
+def test_clone_completes_a_project_then_a_visit_then_a_folder(
+    icfqueue: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no option for the store directory: the settings have it."""
+    monkeypatch.setenv("ICFQUEUE_STORE_DIR", str(icfqueue.store.root))
+    assert completed("clone", "project", "study") == ["study_2"]
+    assert completed("clone", "rest", "", project="study_2") == ["visit_01", "visit_02"]
+    assert completed("clone", "rest", "./x", project="study_2") == ["./x"]
+    assert completed("clone", "rest", "v", project="study_2", rest=("visit_01",)) == ["v"]
+
+
+def test_what_came_in_time_is_kept_where_the_time_is_up(
+    icfqueue: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ICFQUEUE_COMPLETION_PATIENCE", "2")
+
+    def slow(_: Store, name: str) -> bool:
+        if name > "study_2":
+            time.sleep(120)
+        return True
+
+    (icfqueue.store.root / "study_3").mkdir()
+    monkeypatch.setattr(inventory, "is_project", slow)
+    assert completed("run", "project", "", store_dir=icfqueue.store.root) == ["study_2"]
 
 
 def test_causes_have_their_meaning_beside_them() -> None:

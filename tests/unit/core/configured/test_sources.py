@@ -13,7 +13,12 @@ from icfqueue.core.errors import UsageError
 
 @pytest.mark.parametrize("mode", [0o644, 0o604, 0o666, 0o620])
 @pytest.mark.parametrize(
-    "line", ['broker_password = "hunter2"', 'broker = "redis://me:hunter2@host/0"']
+    "line",
+    [
+        'broker_password = "hunter2"',
+        'broker = "redis://me:hunter2@host/0"',
+        'notify = "https://hooks.example.org/hunter2"',
+    ],
 )
 def test_a_password_in_a_file_that_others_can_read_is_refused(
     tmp_path: Path, mode: int, line: str

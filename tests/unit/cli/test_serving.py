@@ -13,7 +13,7 @@ from support.waiting import wait_until
 SERVING = """
 import sys
 from contextlib import contextmanager
-from icfqueue.cli.shell.serving import until_told
+from icfqueue.cli.serving import until_told
 
 @contextmanager
 def server():

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
+from time import sleep
 from typing import TypeVar
 
 import click
@@ -30,5 +30,5 @@ def until_told(server: AbstractContextManager[T], words: Callable[[T], str]) -> 
         click.echo(f"{words(given)} (Ctrl-C ends it)")
         # A signal that comes just before a sleep is seen after it: hence no endless one.
         while True:
-            time.sleep(1.0)
+            sleep(1.0)
     return 0
