@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from icfqueue.tarball.remedies import COMPRESSED, RETRY, look_at, repack, unpack
+from icfqueue.tarball.remedies import COMPRESSED, RETRY, look_at, packed_as, repack, unpack
 
 NAME = "it's v 1_dicom.tar"
 
@@ -67,3 +67,21 @@ def test_a_file_that_is_no_tar_is_looked_at() -> None:
         "look at it with `file v_dicom.tar`, obtain it again, then 'icfqueue retry "
         "PROJECT VISIT'"
     )
+
+
+@pytest.mark.parametrize(
+    ("start", "method", "words"),
+    [
+        (b"\x1f\x8b...", "gzip", "gunzip"),
+        (b"PK\x03\x04..", "zip", "unpack it"),
+        (b"7z\xbc\xaf\x27\x1c", "7-Zip", "unpack it"),
+        (b"hello", "", ""),
+        (b"", "", ""),
+    ],
+)
+def test_a_packed_file_is_told_by_its_first_bytes(
+    start: bytes, method: str, words: str
+) -> None:
+    found, hint = packed_as("v_dicom.tar", start)
+    assert found == method
+    assert (words in hint) is bool(hint or not words)
