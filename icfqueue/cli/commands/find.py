@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from icfqueue.cli.options import project_meant, store_dir_option
+from icfqueue.cli.options import format_option, project_meant, store_dir_option
 from icfqueue.cli.session import load_settings
 from icfqueue.cli.shell.completers import complete_projects
 
@@ -20,13 +20,7 @@ from icfqueue.cli.shell.completers import complete_projects
     shell_complete=complete_projects,
     help="Look at this project alone.",
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "csv", "json"]),
-    default="table",
-    show_default=True,
-)
+@format_option("table", "csv", "json")
 @store_dir_option
 def find(expression: str, project: str | None, form: str, **where: Any) -> int:
     """Find the visits that have a series of which EXPRESSION is true.

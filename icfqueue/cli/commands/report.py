@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from icfqueue.cli.options import project_argument, where_options
+from icfqueue.cli.options import format_option, project_argument, where_options
 from icfqueue.cli.session import load_settings, session
 from icfqueue.core.errors import NothingYet, UsageError
 
@@ -35,13 +35,11 @@ if TYPE_CHECKING:
 @click.option(
     "--like", metavar="VISIT", help="Compare with this visit, not with what is usual."
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["html", "csv", "json"]),
-    default="html",
-    show_default=True,
-    help="csv and json go to standard output: the visits that differ, each with what.",
+@format_option(
+    "html",
+    "csv",
+    "json",
+    more="csv and json go to standard output: the visits that differ, each with what.",
 )
 @where_options
 def report(

@@ -7,20 +7,19 @@ from typing import Any
 
 import click
 
-from icfqueue.cli.options import one_visit_argument, project_argument, store_dir_option
+from icfqueue.cli.options import (
+    format_option,
+    one_visit_argument,
+    project_argument,
+    store_dir_option,
+)
 from icfqueue.cli.session import load_settings
 
 
 @click.command()
 @project_argument
 @one_visit_argument
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "csv", "json"]),
-    default="table",
-    show_default=True,
-)
+@format_option("table", "csv", "json")
 @store_dir_option
 def series(project: str, visit: str | None, form: str, **where: Any) -> int:
     """List the series of all visits of PROJECT, or of one VISIT, or of a glob of them.

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from icfqueue.core.plain_text import shown
+from icfqueue.core.plain_text import shown, size
 from icfqueue.reports.differences import Difference, Kind
 from icfqueue.reports.pages import charts
-from icfqueue.reports.pages.charts import Chart, bytes_in_words
+from icfqueue.reports.pages.charts import Chart
 from icfqueue.reports.pages.markup import element, escape, facts, scrolled, table
 from icfqueue.reports.pages.matrix import MOST_ROWS, SIGNS, matrix, sign, usual_images
 from icfqueue.reports.report import Report
@@ -106,7 +106,7 @@ def _facts(report: Report) -> str:
         ("Visits with series", f"{len(report.scans):,}"),
         ("Visits that differ", f"{len(report.differing):,}"),
         ("Images", f"{report.images:,}"),
-        ("Size of images", bytes_in_words(report.bytes)),
+        ("Size of images", size(report.bytes)),
         *((state.capitalize(), f"{count:,}") for state, count in counts.items()),
     ]
     return facts(pairs)
