@@ -31,7 +31,7 @@ def find(expression: str, project: str | None, form: str, **where: Any) -> int:
 
     Each visit is printed with the command that clones it. All projects of the store
     directory are searched that have a catalog. The exit code is 1 if a project could
-    not be searched.
+    not be searched. A search that takes longer than a minute is given up.
     """
     from icfqueue.cli import rows
     from icfqueue.reports.search import search
@@ -61,7 +61,9 @@ def find(expression: str, project: str | None, form: str, **where: Any) -> int:
     else:
         click.echo("no visit has such a series")
     for name in told.without:
-        click.echo(f"{name} was left out: it has no table of its series yet", err=True)
+        click.echo(
+            f"{name} was left out: its table of series is missing or damaged", err=True
+        )
         click.echo(f"  icfqueue catalog {name}", err=True)
     for name in told.closed:
         click.echo(f"{name} was left out: you may not read its table", err=True)

@@ -15,6 +15,9 @@ from icfqueue.cli.options import (
 )
 from icfqueue.cli.session import load_settings
 
+HEADS = ("visit", "series", "description", "protocol", "modality", "images", "size")
+IMPORTANCE = {"series": 80, "images": 70, "size": 60, "modality": 50, "protocol": 40}
+
 
 @click.command()
 @project_argument
@@ -55,19 +58,19 @@ def series(project: str, visit: str | None, form: str, **where: Any) -> int:
                 row.visit,
                 "" if row.number is None else str(row.number),
                 row.description or row.protocol,
+                row.protocol,
                 row.modality,
                 str(row.images),
                 amount(row.bytes),
             )
             for row in told.rows
         ]
-        heads = ("visit", "series", "description", "modality", "images", "size")
         rows.print_table(
-            heads,
+            HEADS,
             lines,
             right="series images size",
             cut="description",
-            importance={"series": 80, "images": 70, "size": 60, "modality": 50},
+            importance=IMPORTANCE,
         )
     for untold, error in told.untold.items():
         click.secho(f"{untold.id}: {error.message}", fg="red", err=True)

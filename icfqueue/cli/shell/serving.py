@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import TypeVar
 
 import click
@@ -25,13 +25,10 @@ def until_told(server: AbstractContextManager[T], words: Callable[[T], str]) -> 
     """
     # As Ctrl-C: a service manager ends it so.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with server as given:
-        try:
-            # Whoever reads this may end it before it waits.
-            click.echo(f"{words(given)} (Ctrl-C ends it)")
-            # One that comes just before a sleep is seen after it: hence no endless one.
-            while True:
-                time.sleep(1.0)
-        except KeyboardInterrupt:
-            return 0
+    with server as given, suppress(KeyboardInterrupt):
+        # Whoever reads this may end it before it waits.
+        click.echo(f"{words(given)} (Ctrl-C ends it)")
+        # A signal that comes just before a sleep is seen after it: hence no endless one.
+        while True:
+            time.sleep(1.0)
     return 0

@@ -150,13 +150,17 @@ def disk(here: Sequence[Taken], clone: float | None) -> Chart:
     """Return what lies on the disk by kind; what a clone moves is said."""
     with _drawn("disk", rows=len(here)) as (axes, drawn):
         names = [one.kind for one in here]
-        texts = [f"{plain_text.size(one.bytes)}, {one.files:,} files" for one in here]
+        texts = [f"{plain_text.size(one.bytes)}, {_files(one.files)}" for one in here]
         _bars(axes, names, [max(1, one.bytes) for one in here], texts)
         axes.set_xscale("log")
         axes.set_xlabel("bytes")
     words = ", ".join(f"{plain_text.size(one.bytes)} of {one.kind}" for one in here)
     moved = f" To clone a visit takes {plain_text.size(clone)} (median)." if clone else ""
     return Chart(drawn[0], f"On the disk here: {words}.{moved}")
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count:,} files"
 
 
 def _against_size(
