@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from support.faulty_store import FaultyStore
 from support.in_process_queue import InProcessQueue
 
 from icfqueue.core.visit import Visit
 from icfqueue.demo.visits import build_project
 from icfqueue.ledger.record import State
+from icfqueue.operations.reconcile import reconcile
+from icfqueue.operations.verify import Verification
 from icfqueue.overview.observer import Observer
 from icfqueue.pipeline import attempt
 from icfqueue.pipeline.heartbeat import Heartbeat
@@ -50,6 +54,27 @@ def test_all_steps_are_done_and_the_record_says_that_it_was_streamed(
     # Once more it is up to date, without a look at the store.
     plans = in_process_queue.producer.plan([asked], found.options)
     assert [plan.deed for plan in plans] == ["up to date"]
+
+
+def test_who_looks_at_a_visit_that_was_streamed_misses_no_tarball(
+    in_process_queue: InProcessQueue, asked: Visit, web: FaultyStore
+) -> None:
+    """`verify` finds nothing, `reconcile` restores its record, `--force` does it anew."""
+    queue = in_process_queue
+    queue.drain()
+    chosen = structs.replace(queue.settings, store_url=web.url)
+    looking = Verification(chosen, queue.store, queue.ledger, "study_1", None)
+    assert [line["differences"] for line in looking.examine()] == [[]]
+    assert looking.report["good"]
+    options = queue.record(asked).options
+    assert queue.ledger.forget(asked, queue.ledger.get(asked))
+    assert reconcile(chosen, queue.store, queue.ledger, "study_1").restored == [asked]
+    plans = queue.producer.plan([asked], replace(options, remove_tarball=True))
+    assert [plan.deed for plan in plans] == ["up to date"]
+    queue.enqueue([asked], store_url=web.url, stream=True, force=True)
+    queue.drain()
+    assert (queue.record(asked).state, queue.record(asked).streamed) == (State.DONE, True)
+    assert web.count("GET", f"/{asked.storepath}") == 2
 
 
 @pytest.mark.parametrize("here", [False, True])
