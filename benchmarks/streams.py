@@ -53,8 +53,9 @@ def rows(scale: Scale) -> Iterator[Row]:
         ratio = mid(fast, "seconds") / row.reference
         yield row.judge(ratio, f"{ratio:.2f} x", most=FREE_MOST, unit=" x")
         share = 100 * max(run["written"] for run in slow + fast) / size
-        row = Row("the same, written by its workers", facts=fast[-1])
-        text = f"{share:.2f} % of the tarballs"
+        row = Row("the same, written to a disk by workers and broker", facts=fast[-1])
+        outputs = 100 * fast[-1]["outputs"] / size
+        text = f"{share:.1f} % of the tarballs, of which outputs {outputs:.1f} %"
         yield row.judge(share, text, most=WRITTEN_MOST, unit=" %")
     yield from _big(scale)
 
