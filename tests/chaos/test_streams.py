@@ -9,22 +9,34 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 from pathlib import Path
 
+import pytest
 from support.chaos_project import LONG, PROJECT
 from support.event_log import events, overlaps, trespasses
 from support.faulty_store import Fault, FaultyStore
 from support.killable_cluster import KillableCluster
 from support.small_disk import on_small_disk
-from support.streams import without_tarballs
+from support.streams import put_md5, without_tarballs
 
+from icfqueue.core.options import Options
+from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
+from icfqueue.demo.visits import shipped, write_tar
 from icfqueue.ledger.record import State
+from icfqueue.outputs import tarball_index
+from icfqueue.steps import fetch, index_tar
+from icfqueue.steps.job import Job
+from icfqueue.store.directory import Store
 
 KILLS = 60 if LONG else 6
 EVERY = (1_000, 10_000, 100_000) if LONG else (10_000,)
 """Bytes after which the store cuts each connection; a tarball here has some 30,000."""
+
+MEGA = 1_000_000 if LONG else 10_000
+"""Bytes that stand for a megabyte."""
 
 
 def path_of(name: str) -> str:
@@ -178,3 +190,37 @@ def test_a_full_disk_is_waited_for_and_a_disk_too_small_for_tarballs_will_do(
         cluster.wait_drained(60)
         assert all(step.faults == 0 for step in cluster.record(few[0]).steps)
         check_ended_well(cluster)
+
+
+@pytest.mark.parametrize("every", [1, 10, 100])
+def test_a_large_tarball_comes_whole_though_the_line_is_cut(
+    tmp_path: Path, every: int
+) -> None:
+    """What is left for the next step is what is left of the file."""
+    visit = Visit(PROJECT, "large")
+    web_root = tmp_path / "web"
+    for folder in (web_root, tmp_path / "here", tmp_path / "streamed"):
+        (folder / PROJECT).mkdir(parents=True)
+    image = shipped("dicomdirtests/98892003/MR1")[0].read_bytes()
+    image += bytes(max(0, 2 * MEGA - len(image)))
+    members = ((f"v/{n}", image + bytes(2 * n)) for n in range(210 * MEGA // len(image)))
+    tarball = web_root / visit.storepath
+    write_tar(tarball, members)
+    put_md5(tarball)
+    shutil.copy(tarball, tmp_path / "here" / PROJECT)
+    found = {}
+    with FaultyStore(web_root, auth=False) as web:
+        web.fail("cut", path="*_dicom.tar", method="GET", after=every * MEGA, times=None)
+        for name in ("here", "streamed"):
+            root = tmp_path / name
+            settings = Settings(store_dir=root, store_url=web.url, settle=0)
+            options = Options(web.url, stream=True)
+            job = Job(visit, options, Store(root), settings, streamed=name == "streamed")
+            assert fetch.run(job).streamed is job.streamed
+            index_tar.run(job)
+            work = job.store.work_dir(visit)
+            found[name] = [(work / n).read_bytes() for n in ("dicoms.json", "offsets.json")]
+            found[name].append((tarball_index.read(job.store, visit) or [b""])[0])
+        cuts = tarball.stat().st_size // (every * MEGA)
+        assert web.count("GET", f"/{visit.storepath}", 206) == cuts
+    assert found["here"] == found["streamed"]
