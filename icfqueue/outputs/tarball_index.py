@@ -64,8 +64,8 @@ class Listing(NamedTuple):
 class Index(NamedTuple):
     """The content of ``index.json``; one that is older knows no `offsets`.
 
-    Without a `fingerprint` no file here was read: the tarball came from the store, which
-    called it `validator`.
+    Without a `fingerprint` no file here was read: the tarball came from the store, whose
+    strong ETag for it is `validator`.
     """
 
     tarball: Tarball

@@ -276,8 +276,9 @@ def _stream(job: Job, remote: RemoteStore, published: str | None) -> Index:
             wanted = published is not None or recorded is not None
             read = _read(job, body, out, check_whole if wanted else None)
         offsets = Listing.of_bytes(_text(read.places))
-        validator = body.file.validator
-        index = Index(read.tarball, None, False, read.listing, offsets, validator)
+        # A date alone, or a weak tag, tells two tarballs of a second not from each other.
+        strong = body.file.etag if body.file.validator == body.file.etag else None
+        index = Index(read.tarball, None, False, read.listing, offsets, strong)
         return _leave(job, scratch, index, read.places)
 
 

@@ -225,6 +225,13 @@ def test_what_a_worker_left_that_died_behind_the_step_is_used(
     assert own_web.count("GET", path_of()) == 2
 
 
+def test_without_an_etag_it_is_read_again(own_web: FaultyStore, job: Job) -> None:
+    """A date tells seconds: another tarball may have come within one."""
+    own_web.fail("no_validators", path=path_of(), times=None)
+    index(job)
+    assert index_tar.run(replace(job, streamed=True)).worked
+
+
 # A store that does not do well
 
 
