@@ -30,6 +30,8 @@ class Options:
         What `cleanup` removes.
     superdataset
         Renew the project's dataset of all visits.
+    stream
+        Index a tarball that is not here as it comes from the store, and write none.
     """
 
     store_url: str
@@ -39,6 +41,7 @@ class Options:
     remove_tarball: bool = False
     remove_metadata: bool = False
     superdataset: bool = True
+    stream: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,8 @@ class Outcome:
         Inode, size (bytes), mtime and ctime (ns) of the tarball that was read.
     note
         What a person may want to know, in a few words; no DICOM value.
+    streamed
+        The tarball is not here: it is read as it comes from the store.
     """
 
     worked: bool
@@ -66,6 +71,7 @@ class Outcome:
     refs: dict[str, str] | None = None
     note: str = ""
     fingerprint: tuple[int, int, int, int] | None = None
+    streamed: bool = False
 
 
 Results = dict[Visit, Outcome | StepError]

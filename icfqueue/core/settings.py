@@ -185,6 +185,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "changed to count as broken: until then it may be one that is being copied."
         ),
     ] = 120.0
+    stream: Annotated[
+        bool,
+        Meta(
+            description="Whether a tarball that is not in the store directory is indexed "
+            "as it comes from the store, and never written."
+        ),
+    ] = False
     keep_free: Annotated[
         Size,
         Meta(description="Bytes of the disk that a download leaves free."),

@@ -15,7 +15,7 @@ from typing import Any
 
 from icfqueue.core.errors import Cancelled, LeaseLost, StepError
 from icfqueue.core.options import Options, Outcome
-from icfqueue.core.steps import NAMES
+from icfqueue.core.steps import NAMES, Step, ticket_of
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.retry_policy import Fail, RetryIn
 from icfqueue.ledger.stored import record_json
@@ -105,6 +105,8 @@ class Record:
     fingerprint
         Inode, size (bytes), mtime and ctime (ns) of the tarball that was read; None if
         that is not known, as after a step by an older release.
+    streamed
+        Its tarball is read as it comes from the store; False also if that is not known.
     unknown
         Fields of a newer release, kept for it.
     token
@@ -136,20 +138,24 @@ class Record:
     refs: dict[str, str] | None = None
     error: dict[str, str] | None = None
     fingerprint: tuple[int, int, int, int] | None = None
+    streamed: bool = False
     unknown: Unknown | None = None
 
     @property
     def position(self) -> int:
         """Index of the step the visit stands at; ``len(NAMES)`` when it is done."""
-        for index, step in enumerate(self.steps):
-            if step.state != State.DONE:
-                return index
-        return len(NAMES)
+        left = (place for place, s in enumerate(self.steps) if s.state != State.DONE)
+        return next(left, len(NAMES))
 
     @property
     def step(self) -> str:
         """Name of the step the visit stands at; of the last one when it is done."""
         return NAMES[min(self.position, len(NAMES) - 1)]
+
+    @property
+    def ticket(self) -> Step:
+        """The step by whose messages the visit is served."""
+        return ticket_of(self.step, streamed=self.streamed)
 
     @property
     def state(self) -> State:
@@ -197,7 +203,8 @@ class Record:
         version
             The one that the record gets when this is written.
         """
-        return record_json.write_more(version, self.options, self.fingerprint, self.unknown)
+        own = {"fingerprint": self.fingerprint, "streamed": self.streamed or None}
+        return record_json.write_more(version, self.options, own, self.unknown)
 
     @classmethod
     def from_json(
@@ -229,6 +236,7 @@ class Record:
                 for s in read.known.steps
             ),
             fingerprint=read.more.fingerprint if read.more else None,
+            streamed=bool(read.more and read.more.streamed),
             unknown=read.unknown,
             **fields,
         )
@@ -243,12 +251,9 @@ def enqueued(record: Record, options: Options, priority: int, now: float) -> Rec
     """Return the record of a known visit that is enqueued again, from the first step."""
     fresh = new(record.visit, options, priority, now)
     # What is known of the tarball: unless it has changed, it need not be read again.
-    return replace(
-        fresh,
-        generation=record.generation + 1,
-        fingerprint=record.fingerprint,
-        tar_md5=record.tar_md5 if record.fingerprint else None,
-    )
+    fresh = replace(fresh, generation=record.generation + 1)
+    md5 = record.tar_md5 if record.fingerprint else None
+    return replace(fresh, fingerprint=record.fingerprint, tar_md5=md5)
 
 
 def resumed(record: Record, now: float) -> Record:
@@ -286,11 +291,8 @@ def cancelled(record: Record, now: float) -> Record:
 
 def claimable(record: Record, step: str, generation: int) -> bool:
     """Return whether a message for `step` and `generation` is current."""
-    return (
-        record.generation == generation
-        and record.state == State.QUEUED
-        and record.step == step
-    )
+    current = record.generation == generation and record.state == State.QUEUED
+    return current and record.ticket.name == step
 
 
 def claimed(record: Record, token: str, worker: str, now: float) -> Record:
@@ -320,6 +322,9 @@ def check_held(record: Record, token: str, generation: int) -> None:
 
 def finished(record: Record, outcome: Outcome, now: float) -> Record:
     """Return the record after the running step succeeded; the next one is queued."""
+    if outcome.streamed:
+        # What is known of a file that was here before tells nothing of this one.
+        record = replace(record, streamed=True, fingerprint=None, tar_md5=None)
     changed = replace(
         record,
         token="",
@@ -356,13 +361,8 @@ def postponed(record: Record, error: StepError | None, due: float) -> Record:
     The attempt does not count: the disk is full for everybody, or the store is resting.
     """
     current = record.steps[record.position]
-    changed = replace(
-        record,
-        token="",
-        began=None,
-        due=due,
-        error=error.to_dict() if error else record.error,
-    )
+    told = error.to_dict() if error else record.error
+    changed = replace(record, token="", began=None, due=due, error=told)
     return changed.at(state=State.WAITING, attempts=max(0, current.attempts - 1))
 
 

@@ -30,6 +30,8 @@ class Job:
         Whether an earlier step is done, by the record: what it left must be there.
     md5
         Of the tarball (hex), as an earlier step of this run told it.
+    streamed
+        Whether the tarball is read as it comes from the store, as `fetch` said.
     """
 
     visit: Visit
@@ -42,6 +44,7 @@ class Job:
     known: KnownTarball | None = None
     vouched: bool = False
     md5: str | None = None
+    streamed: bool = False
 
     def unseen(self, error: StepError) -> StepError:
         """Return the error for something that is not there, or not the newest.

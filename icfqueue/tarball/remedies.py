@@ -27,6 +27,24 @@ COMPRESSED = {
 """First bytes of a compressed file to the method, the suffix by which its program knows
 it, and the command that undoes it."""
 
+ARCHIVES = {b"PK\x03\x04": "zip", b"7z\xbc\xaf\x27\x1c": "7-Zip"}
+"""First bytes of archives of another kind."""
+
+
+def packed_as(start: bytes) -> tuple[str, str]:
+    """Return how a file is packed, by its first bytes, and what to do.
+
+    Both are empty if it is not packed in a way that is known.
+    """
+    for magic, (method, suffix, command) in COMPRESSED.items():
+        if start.startswith(magic):
+            return method, unpack(suffix, command)
+    for magic, method in ARCHIVES.items():
+        if start.startswith(magic):
+            return method, f"unpack it, pack its files as one plain tar, {RETRY}"
+    return "", ""
+
+
 LOOK_INSIDE = f"look at its members with `tar -tvf {TARBALL}`"
 """How to see what is in a tarball."""
 

@@ -57,6 +57,7 @@ def index_stream(
     name: str = "the tarball",
     dspath: str = "icf/_dicom.tar",
     places: list[int] | None = None,
+    whole: Callable[[str], None] | None = None,
 ) -> Tarball:
     """Read a tar forwards, once; write the list of its DICOM files.
 
@@ -74,6 +75,9 @@ def index_stream(
         Where the tarball will lie in the dataset.
     places
         Gets, for each DICOM file, the byte of the tar at which its content begins.
+    whole
+        Called with the MD5 of the whole (hex), also of a tar that cannot become a
+        dataset, which is read to its end for it. What it raises is raised instead.
 
     Returns
     -------
@@ -85,44 +89,64 @@ def index_stream(
     BadTarball
         It cannot become a dataset; the message names the member.
     """
-    paths, reader = Paths(dspath, tar=name), TagReader()
+    with TarStream(stream, _telling(guard), name=name) as tar:
+        try:
+            listed = _list(tar, Paths(dspath, tar=name), dicoms_out, guard, places)
+        except BadTarball:
+            if whole is not None:
+                tar.take_rest()
+                whole(tar.md5)
+            raise
+    if whole is not None:
+        whole(tar.md5)
+    return Tarball(tar.size, tar.md5, *listed)
+
+
+def _list(
+    tar: TarStream,
+    paths: Paths,
+    dicoms_out: BinaryIO | Counted,
+    guard: Guard,
+    places: list[int] | None,
+) -> tuple[int, int]:
+    """Write the list of DICOM files; return their number and the newest time."""
+    reader = TagReader()
     lines: list[str] = []
     dicoms = told = 0
     newest = 0.0
     before = "[\n"
-    with TarStream(stream, _telling(guard), name=name) as tar:
-        for member in tar.members():
-            newest = max(newest, member.mtime)
-            paths.check(member)
-            place = tar.position
-            md5, tags = _look(tar, member, reader) if member.kind == FILE else ("", None)
-            if tags is None:
-                paths.pass_over(member.name)
-                continue
-            paths.add(member.name)
-            if places is not None:
-                places.append(place)
-            lines.append(
-                f'{before}{{"path": {quoted(member.name)}, "md5": "{md5}", '
-                f'"size": {member.size}, {tags}'
-            )
-            before = ",\n"
-            dicoms += 1
-            if dicoms - told >= _LINES:
-                dicoms_out.write("".join(lines).encode())
-                lines.clear()
-                guard.advance(dicoms=dicoms - told)
-                told = dicoms
+    for member in tar.members():
+        newest = max(newest, member.mtime)
+        paths.check(member)
+        place = tar.position
+        md5, tags = _look(tar, member, reader) if member.kind == FILE else ("", None)
+        if tags is None:
+            paths.pass_over(member.name)
+            continue
+        paths.add(member.name)
+        if places is not None:
+            places.append(place)
+        lines.append(
+            f'{before}{{"path": {quoted(member.name)}, "md5": "{md5}", '
+            f'"size": {member.size}, {tags}'
+        )
+        before = ",\n"
+        dicoms += 1
+        if dicoms - told >= _LINES:
+            dicoms_out.write("".join(lines).encode())
+            lines.clear()
+            guard.advance(dicoms=dicoms - told)
+            told = dicoms
     if not dicoms:
         raise BadTarball(
-            f"{name} has no DICOM file",
+            f"{tar.name} has no DICOM file",
             hint=LOOK_INSIDE,
             cause="no-dicom",
         )
     lines.append("\n]\n")
     dicoms_out.write("".join(lines).encode())
     guard.advance(dicoms=dicoms - told)
-    return Tarball(tar.size, tar.md5, dicoms, _second(newest))
+    return dicoms, _second(newest)
 
 
 def _look(tar: TarStream, member: Member, reader: TagReader) -> tuple[str, str | None]:

@@ -18,6 +18,7 @@ def test_what_nobody_asked_for_removes_and_forces_nothing() -> None:
         "remove_tarball": False,
         "remove_metadata": False,
         "superdataset": True,
+        "stream": False,
     }
 
 
@@ -36,6 +37,7 @@ def test_a_step_tells_only_what_is_new() -> None:
         "refs": None,
         "note": "",
         "fingerprint": None,
+        "streamed": False,
     }
 
 
