@@ -41,6 +41,7 @@ from icfqueue.store.beneath.walk import HIDDEN
 from icfqueue.store.disk import disk_trouble
 from icfqueue.store.fingerprint import Fingerprint
 from icfqueue.store.settling import is_settled
+from icfqueue.tarball.remedies import DOWNLOAD, FOLDER
 from icfqueue.tarball.scan import Counted, Tarball, index_stream
 
 if TYPE_CHECKING:
@@ -254,7 +255,13 @@ def _streamed(job: Job) -> Outcome:
         same = there.validator == known.validator
         if same and freshness.change_in_store(there.size, published, recorded) is None:
             return _outcome(known, worked=False)
-    return _outcome(_stream(job, remote, published), worked=True)
+    try:
+        return _outcome(_stream(job, remote, published), worked=True)
+    except BadTarball as error:
+        if FOLDER in error.hint:
+            # What helps is done to a file, and there is none.
+            error.hint = DOWNLOAD
+        raise
 
 
 def _stream(job: Job, remote: RemoteStore, published: str | None) -> Index:

@@ -16,6 +16,12 @@ NAME = "VISIT_dicom.tar"
 
 TARBALL = f"{FOLDER}/{NAME}"
 
+DOWNLOAD = (
+    "it was read as it came from the store, and is not here: "
+    "'icfqueue run PROJECT VISIT --no-stream --force' downloads it and says what to do"
+)
+"""How to have a tarball to which something can be done."""
+
 COMPRESSED = {
     b"\x1f\x8b": ("gzip", "gz", "gunzip"),
     b"BZh": ("bzip2", "bz2", "bunzip2"),

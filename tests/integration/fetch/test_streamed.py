@@ -265,8 +265,10 @@ def test_a_bad_tarball_with_the_right_md5_is_the_visits_fault(
     tarball = own_web.root / PROJECT / job.visit.tarball
     tarball.write_bytes(b"no tar" * 100_000)
     put_md5(tarball)
-    with pytest.raises(BadTarball, match="is no tarball"):
+    with pytest.raises(BadTarball, match="is no tarball") as failed:
         index(job)
+    # There is no file to which anything could be done.
+    assert "--no-stream" in failed.value.hint
     assert isinstance(job.guard, CountingGuard)
     assert job.guard.bytes == 600_000
     check_nothing_left(job)
