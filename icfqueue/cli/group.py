@@ -16,6 +16,7 @@ from icfqueue.cli.shell.loudness import loudness_options
 COMMANDS = (
     "demo",
     "doctor",
+    "archive",
     "run",
     "enqueue",
     "worker",

@@ -35,6 +35,9 @@ from icfqueue.store.reading import StoreReader
 
 log = logging.getLogger(__name__)
 
+ARCHIVING = ".archive-"
+"""How the work folder is called in which a tarball is written: no visit is called so."""
+
 
 class Store(StoreReader):
     """One store directory.
@@ -106,6 +109,22 @@ class Store(StoreReader):
         """
         # No visit id starts with a dot, so it is no visit's folder.
         with self._work.scratch(self.project_dir(project) / HIDDEN / ".references") as made:
+            yield made
+
+    @contextmanager
+    def archive_scratch(self, visit: Visit) -> Iterator[Path]:
+        """Yield a new folder for an unfinished tarball of `visit`.
+
+        No worker's folder: nobody holds the visit. What an earlier archiving of the visit
+        left behind goes first.
+
+        Raises
+        ------
+        UnsafePath
+            As :meth:`scratch`.
+        """
+        hidden = self.project_dir(visit.project) / HIDDEN
+        with self._work.scratch(hidden / f"{ARCHIVING}{visit.id}") as made:
             yield made
 
     @contextmanager

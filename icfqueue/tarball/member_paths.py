@@ -40,8 +40,9 @@ _IGNORED = dict.fromkeys(
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_HARMLESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. =,+@^()-]{0,200}")
-_SURELY_SHORT = 900
+HARMLESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. =,+@^()-]{0,200}")
+"""A name that raises no question in a folder that raised none."""
+SURELY_SHORT = 900
 """Letters of a folder below which no harmless name makes the path too long."""
 _REPACK = f"unpack the tarball, rename the file and pack it again, {RETRY}"
 _AS_IT_IS = "REPACK"
@@ -196,9 +197,9 @@ class Paths:
     def _harmless(self, folder: str, name: str) -> bool:
         """Tell whether `name` raises no question in a folder that raised none."""
         return (
-            _HARMLESS.fullmatch(name) is not None
+            HARMLESS.fullmatch(name) is not None
             and folder not in self._special
-            and len(folder) < _SURELY_SHORT
+            and len(folder) < SURELY_SHORT
         )
 
     def _folder(self, folder: str, path: str) -> set[str]:
