@@ -26,7 +26,7 @@ class Kind:
 
 LINK = Kind(
     "a symbolic link",
-    "remove the links, or give a copy with what they lead to, as `cp -rL` makes it",
+    "remove the links, or give a copy with what they lead to (cp -rL)",
 )
 SPECIAL = Kind("a pipe, socket or device", "remove what is no file")
 UNREADABLE = Kind("not to be read", "have this user read all of it: look at owner and mode")
@@ -76,9 +76,11 @@ class Refusals:
         """
         if not self._found:
             return
+        # A file system lists in any order.
+        found = sorted(self._found.items(), key=lambda one: one[0].what)
         lines = [
             f"{count} × {kind.what}: {shown(first)}"  # noqa: RUF001 - as run counts failures
-            for kind, (count, first) in self._found.items()
+            for kind, (count, first) in found
         ]
-        remedies = dict.fromkeys(kind.remedy for kind in self._found)
+        remedies = dict.fromkeys(kind.remedy for kind, _ in found)
         raise BadFolder(f"{self._what}: {'; '.join(lines)}", hint="; ".join(remedies))

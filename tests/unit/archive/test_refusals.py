@@ -17,6 +17,6 @@ def test_all_faults_are_counted_and_the_first_by_name_of_each_kind_is_named() ->
     with pytest.raises(BadFolder) as caught:
         refused.raise_if_any()
     assert caught.value.message == (
-        "it cannot be: 3 × a symbolic link: 'a'; 1 × a pipe, socket or device: 'tab\\there'"  # noqa: RUF001 - as it is printed
+        "it cannot be: 1 × a pipe, socket or device: 'tab\\there'; 3 × a symbolic link: 'a'"  # noqa: RUF001 - as it is printed
     )
-    assert caught.value.hint == f"{LINK.remedy}; {SPECIAL.remedy}"
+    assert caught.value.hint == f"{SPECIAL.remedy}; {LINK.remedy}"
