@@ -107,7 +107,7 @@ def archive(
                 f"{target} is there, with other content than {_named(folders)}",
                 hint="it was left alone; remove it if the folder is right",
             )
-    with _writing(visit):
+    with writing(visit):
         size, md5 = _write(store, visit, folders, found)
     return _archived("written" if there is None else "replaced", size, md5, found)
 
@@ -162,7 +162,7 @@ def _pass(
                 _changed(refused, source)
             try:
                 size = found.bytes_of(number)
-                tar.add(top + source.name, found.time(number), size, file)
+                tar.add(top + source.name, found.time(number), size, reading(file))
                 if not found.is_still(number, source, os.fstat(file)):
                     _changed(refused, source)
             except Short:
@@ -179,6 +179,11 @@ def _pass(
             )
         tar.finish()
     return tar.size, tar.md5
+
+
+def reading(file: int) -> Callable[[memoryview], int]:
+    """Return what reads on in an open file."""
+    return lambda view: os.readv(file, [view])
 
 
 def _changed(refused: Refusals, source: Source) -> NoReturn:
@@ -221,8 +226,8 @@ def _write(
     with store.archive_scratch(visit) as scratch:
         tar, told = scratch / "tar", scratch / "md5sum"
         with tar.open("xb", buffering=0) as out:
-            size, md5 = _pass(visit, folders, found, lambda piece: _all(out, piece))
-        told.write_text(_line(visit, md5))
+            size, md5 = _pass(visit, folders, found, lambda piece: write_all(out, piece))
+        told.write_text(md5_line(visit, md5))
         # A sum that is not of this tarball may not stand beside it for a moment.
         store.withdraw(visit, store.path(visit, visit.md5sum), UNGUARDED)
         pairs = [(tar, visit.tarball), (told, visit.md5sum)]
@@ -232,7 +237,7 @@ def _write(
     return size, md5
 
 
-def _all(out: io.FileIO, piece: memoryview) -> None:
+def write_all(out: io.FileIO, piece: memoryview) -> None:
     """Write all of `piece`: the system may take less at a time."""
     while piece:
         piece = piece[out.write(piece) :]
@@ -240,21 +245,22 @@ def _all(out: io.FileIO, piece: memoryview) -> None:
 
 def _complete(store: Store, visit: Visit, md5: str) -> None:
     """Have the MD5 stand beside a tarball that is there."""
-    target, line = store.path(visit, visit.md5sum), _line(visit, md5)
+    target, line = store.path(visit, visit.md5sum), md5_line(visit, md5)
     if store.exists(target) and store.read_bytes(target) == line.encode():
         return
-    with _writing(visit), store.archive_scratch(visit) as scratch:
+    with writing(visit), store.archive_scratch(visit) as scratch:
         told = scratch / "md5sum"
         told.write_text(line)
         store.publish(told, target, UNGUARDED)
 
 
-def _line(visit: Visit, md5: str) -> str:
+def md5_line(visit: Visit, md5: str) -> str:
+    """Return the content of the file with the tarball's MD5, as md5sum writes it."""
     return f"{md5}  {visit.tarball}\n"
 
 
 @contextmanager
-def _writing(visit: Visit) -> Iterator[None]:
+def writing(visit: Visit) -> Iterator[None]:
     """Say what keeps a tarball from being written."""
     try:
         yield

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Final, Self
 
@@ -49,15 +48,17 @@ class TarWriter:
         if not self.md5:
             self._hasher.finish()
 
-    def add(self, name: str, time: int, size: int, file: int) -> None:
+    def add(
+        self, name: str, time: int, size: int, fill: Callable[[memoryview], int]
+    ) -> None:
         """Write a member.
 
         Parameters
         ----------
         name, time, size
             Its path, time (seconds since 1970) and size (bytes).
-        file
-            Descriptor of its content, at the beginning of that.
+        fill
+            Reads on in its content, and tells how many bytes that gave.
 
         Raises
         ------
@@ -69,7 +70,7 @@ class TarWriter:
         while left:
             if self._at == BUFFER:
                 self._flush()
-            got = os.readv(file, [self._view[self._at : self._at + left]])
+            got = fill(self._view[self._at : self._at + left])
             if not got:
                 raise Short
             self._at += got

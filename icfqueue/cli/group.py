@@ -26,6 +26,7 @@ COMMANDS = (
     "events",
     "retry",
     "cancel",
+    "repack",
     "verify",
     "catalog",
     "report",

@@ -16,6 +16,7 @@ is done there goes through :mod:`icfqueue.store.beneath`, which follows no link.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -282,6 +283,26 @@ class Store(StoreReader):
         """
         if self.exists(target):
             self._publication.withdraw(self.work_dir(visit), target, guard, expected)
+
+    def keep(self, path: Path, name: str) -> None:
+        """Give the file at `path` a second name, under which it outlasts a replacement.
+
+        On a file system without second names it only has the new one afterwards.
+
+        Raises
+        ------
+        FileExistsError
+            Something has that name.
+        UnsafePath
+            A link leads there.
+        """
+        with self.beneath.folder(path.parent) as folder:
+            try:
+                folder.link(path.name, folder, name)
+            except OSError as error:
+                if error.errno not in {errno.EPERM, errno.ENOTSUP, errno.EMLINK}:
+                    raise
+                folder.rename(path.name, folder, name)
 
     # Making
 

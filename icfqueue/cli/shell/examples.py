@@ -42,6 +42,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "icfqueue retry study_1 'sub-01*' --cause network --cause store-busy",
     ),
     "cancel": ("icfqueue cancel study_1", "icfqueue cancel study_1 'sub-01*'"),
+    "repack": (
+        "icfqueue repack study_1 visit_1",
+        "icfqueue repack study_1 visit_1 --replace",
+    ),
     "verify": (
         "icfqueue verify study_1 --sample 3",
         "icfqueue verify study_1 visit_1 --audit-only --format json",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from icfqueue.archive.make import reading
 from icfqueue.archive.tar_writer import RECORD, Short, TarWriter
 from icfqueue.tarball.stream import BUFFER
 
@@ -25,7 +26,7 @@ def write(out: io.BytesIO, folder: Path, contents: dict[str, bytes]) -> TarWrite
             path = folder / "content"
             path.write_bytes(content)
             file = os.open(path, os.O_RDONLY)
-            tar.add(name, 7, len(content), file)
+            tar.add(name, 7, len(content), reading(file))
             os.close(file)
         tar.finish()
     return tar
@@ -73,5 +74,5 @@ def test_a_content_that_ends_early_is_told(out: io.BytesIO, tmp_path: Path) -> N
     path.write_bytes(b"ab")
     file = os.open(path, os.O_RDONLY)
     with pytest.raises(Short), TarWriter(lambda piece: out.write(piece) and None) as tar:
-        tar.add("short", 0, 3, file)
+        tar.add("short", 0, 3, reading(file))
     os.close(file)
