@@ -187,9 +187,9 @@ def _plan(tar: tarfile.TarFile, olds: Sequence[Old], dspath: str) -> _Plan:
     ]
     members = []
     for (old, info), (name, why) in zip(whole, named, strict=True):
-        why = why or ("is a link" if old.linked else "")  # noqa: PLW2901 - said more exactly
-        if why or info.issparse():
-            changes.append(Change(old.name, name, why or "is a sparse file"))
+        faults = [why, "is a link" * old.linked, "is a sparse file" * info.issparse()]
+        if words := ", and ".join(filter(None, faults)):
+            changes.append(Change(old.name, name, words))
         if name:
             members.append((old, name))
     return _Plan(members, tuple(changes))

@@ -9,6 +9,9 @@ import shlex
 
 RETRY = "then 'icfqueue retry PROJECT VISIT'"
 
+MEND = f"'icfqueue repack PROJECT VISIT --replace' packs it again, {RETRY}"
+"""What gives each member a name and a content of its own; the old tarball is kept."""
+
 COMPRESSED = {
     b"\x1f\x8b": ("gzip", "gz", "gunzip"),
     b"BZh": ("bzip2", "bz2", "bunzip2"),

@@ -262,7 +262,7 @@ members = st.lists(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(found=members)
 def test_whatever_comes_out_passes_the_index(
     found: Members, tmp_path_factory: pytest.TempPathFactory
