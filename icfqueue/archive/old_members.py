@@ -14,6 +14,7 @@ import lzma
 import posixpath
 import shutil
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import FileIO
@@ -50,13 +51,15 @@ class Old(NamedTuple):
 
 
 @contextmanager
-def plain(source: FileIO, scratch: Path) -> Iterator[tuple[IO[bytes], bool]]:
+def plain(source: FileIO, scratch: Path, *, name: str) -> Iterator[tuple[IO[bytes], bool]]:
     """Yield the tarball as a plain tar, and whether it was compressed.
 
     Parameters
     ----------
     scratch
         Where a compressed one is unpacked.
+    name
+        What messages call it.
 
     Raises
     ------
@@ -73,10 +76,11 @@ def plain(source: FileIO, scratch: Path) -> Iterator[tuple[IO[bytes], bool]]:
     try:
         with opener(source, "rb") as packed, unpacked.open("xb") as out:
             shutil.copyfileobj(packed, out, _CHUNK)
-    except (EOFError, gzip.BadGzipFile, lzma.LZMAError, OSError) as error:
+    except (EOFError, lzma.LZMAError, zlib.error, OSError) as error:
+        # What the disk says has a number; gzip and bz2 raise the same class without one.
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise BadTarball(f"it is compressed and damaged: {error}") from error
+        raise BadTarball(f"{name} is compressed, and damaged: {error}") from error
     with unpacked.open("rb", buffering=0) as tar:
         yield tar, True
 

@@ -114,7 +114,7 @@ def repack(store: Store, visit: Visit, *, replace: bool = False) -> Repacked:
     names = {suffix: target.with_name(target.name + suffix) for suffix in (NEW, LIST, OLD)}
     source = _open(store, target, names, replace=replace)
     with source, writing(visit), store.archive_scratch(visit) as scratch:
-        with plain(source, scratch) as (tar, packed):
+        with plain(source, scratch, name=visit.tarball) as (tar, packed):
             opened, olds, _ = read(tar, name=visit.tarball)
             with closing(opened):
                 plan = _plan(opened, olds, visit.dspath)

@@ -21,7 +21,7 @@ from icfqueue.cli.shell.completers import complete_visits
     metavar="FOLDER...",
     nargs=-1,
     required=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False, path_type=Path),
 )
 @click.option(
     "--store-dir",

@@ -36,13 +36,18 @@ def repack(project: str, visit: str, *, replace: bool, **where: Any) -> int:
     one. The new tarball lies beside the old one, with a list of what was changed.
     """
     from icfqueue.archive.repack import repack as pack
+    from icfqueue.core.errors import StepError
     from icfqueue.core.plain_text import size
     from icfqueue.core.visit import Visit
     from icfqueue.store.directory import Store
 
     store = Store.of(load_settings(where))
     meant = Visit(project, visit)
-    done = pack(store, meant, replace=replace)
+    try:
+        done = pack(store, meant, replace=replace)
+    except StepError as error:
+        # Its remedies are commands about a visit.
+        raise error.at(project=project, visit=visit, step="") from error.__cause__
     if done.path is None:
         click.echo(f"{meant}: nothing is to be mended; no file was written")
         return 0

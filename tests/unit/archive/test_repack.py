@@ -192,12 +192,12 @@ def test_a_sparse_file_becomes_a_whole_one(store: Store, tarball: Path) -> None:
     [
         (tar_of(BAD)[:3000], "is cut"),
         (tar_of(BAD)[:1024] + b"x" * 512 + tar_of(BAD)[1536:], "damaged header"),
-        (gzip.compress(mtime=0, data=tar_of(BAD))[:-40], "compressed and damaged"),
+        (gzip.compress(mtime=0, data=tar_of(BAD))[:-40], "compressed, and damaged"),
         (
             gzip.compress(mtime=0, data=tar_of(BAD))[:200] + bytes(300),
-            "compressed and damaged",
+            "compressed, and damaged",
         ),
-        (lzma.compress(tar_of(BAD))[:-40], "compressed and damaged"),
+        (lzma.compress(tar_of(BAD))[:-40], "compressed, and damaged"),
         (gzip.compress(mtime=0, data=b"no tar"), "is no tarball"),
         (b"\x28\xb5\x2f\xfd", "zstd"),
         (b"", "is empty"),

@@ -7,6 +7,7 @@ from support.command_line import Commands
 from support.folders import image
 
 from icfqueue.cli.commands import repack as module
+from icfqueue.core.errors import BadTarball
 from icfqueue.demo.visits import write_tar
 
 
@@ -41,3 +42,12 @@ def test_it_says_what_was_changed_and_how_to_go_on(
     ]
     done = icfqueue.plain("repack", "study_1", "visit_1", *where)
     assert done.out == "study_1/visit_1: nothing is to be mended; no file was written\n"
+
+
+def test_its_remedies_are_for_this_visit(icfqueue: Commands) -> None:
+    root = icfqueue.store.root
+    (root / "study_1").mkdir()
+    (root / "study_1/visit_1_dicom.tar").write_bytes(b"\x1f\x8bno gzip")
+    with pytest.raises(BadTarball, match=r"visit_1_dicom\.tar is compressed") as caught:
+        icfqueue.plain("repack", "study_1", "visit_1", "--store-dir", str(root))
+    assert "icfqueue retry study_1 visit_1" in caught.value.hint
