@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.planted`` prints precision and recall of ``icfqueue report``;
 ``python -m benchmarks.planted STORE VISITS`` leaves such a project in a store directory,
-with records of its visits in the embedded broker.
+with records of its visits in the embedded broker; with ``--projects N`` the visits are in
+as many projects, without records, for ``icfqueue find``.
 
 The visits are like those of a study with a scanner's usual mess: a task whose length
 varies, field maps of one name made twice, a scan that a third of the visits have, and
@@ -172,12 +173,31 @@ def leave_records(store: Path, visits: int) -> None:
         ledger.put_many([(None, one) for one in found])
 
 
+def leave_tables(store: Path, visits: int, projects: int) -> int:
+    """Leave the tables of several projects; return how many series are in them."""
+    count = 0
+    for number in range(projects):
+        name = f"planted_{number:02d}"
+        folder = store / name
+        folder.mkdir(parents=True, exist_ok=True)
+        rows, _ = make(visits // projects, RATES[0], seed=number, project=name)
+        count += len(rows)
+        with Writer(folder / NAME) as table:
+            table.add(rows)
+    return count
+
+
 def main() -> None:
     """Print a table, or leave a project in a store directory."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("store", nargs="?", type=Path)
     parser.add_argument("visits", nargs="?", type=int, default=2_000)
+    parser.add_argument("--projects", type=int, default=0)
     asked = parser.parse_args()
+    if asked.store and asked.projects:
+        rows = leave_tables(asked.store, asked.visits, asked.projects)
+        print(f"{asked.visits} visits with {rows} series in {asked.projects} projects")
+        return
     if asked.store:
         folder = asked.store / "planted"
         folder.mkdir(parents=True, exist_ok=True)

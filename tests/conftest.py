@@ -21,6 +21,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -110,13 +111,12 @@ def settings(store: Store) -> Settings:
 def make_job(store: Store, settings: Settings) -> Callable[..., Job]:
     """Return a maker of jobs: ``make_job("visit_1", force=True)``."""
 
-    def make(visit: str, project: str = "study_1", **options: object) -> Job:
-        chosen: dict[str, object] = {"store_url": "https://data.example.org", **options}
+    def make(visit: str, project: str = "study_1", **options: Any) -> Job:
+        chosen = Options(**{"store_url": "https://data.example.org", **options})
         (store.root / project).mkdir(exist_ok=True)
-        options = Options(**chosen)  # type: ignore[arg-type]
         # As where one site enqueues and works: the store gets its credential.
-        own = structs.replace(settings, store_url=options.store_url)
-        return Job(Visit(project, visit), options, store, own)
+        own = structs.replace(settings, store_url=chosen.store_url)
+        return Job(Visit(project, visit), chosen, store, own)
 
     return make
 

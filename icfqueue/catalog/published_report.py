@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from icfqueue.catalog import pages, study
+from icfqueue.catalog import pages, site, study
 from icfqueue.core.errors import UsageError
 from icfqueue.core.guard import Guard
 from icfqueue.store.directory import Store
@@ -33,6 +33,8 @@ def publish(store: Store, project: str, store_url: str, text: str, guard: Guard)
         It could not be written.
     """
     folder = store.catalog_dir(project)
+    if another := of_another_store(store, project, store_url):
+        raise another
     if not study.listed(store, project, store_url):
         raise UsageError(
             f"{project} has no catalog that a report could be put into",
@@ -50,3 +52,21 @@ def publish(store: Store, project: str, store_url: str, text: str, guard: Guard)
         (scratch / "page").write_bytes(pages.encode(node))
         store.publish_all([(scratch / "report", target), (scratch / "page", page)], guard)
     return target
+
+
+def of_another_store(store: Store, project: str, store_url: str) -> UsageError | None:
+    """Return what to say if `project` has a catalog, but one for another store URL.
+
+    To make it anew for `store_url`, as a catalog that is missing, would be no remedy.
+    """
+    folder = store.catalog_dir(project)
+    try:
+        home = json.loads(store.read_bytes(folder / site.SUPER))["dataset_id"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if home == pages.study_id(store_url, project):
+        return None
+    return UsageError(
+        f"the catalog of {project} is not for {store_url}",
+        hint=f"name its store URL, which {folder}/README.md has, with --store-url",
+    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -49,6 +51,23 @@ COMMANDS = (
 HELP = ["-h", "--help"]
 
 
+class NoReader(Exception):
+    """The reader of a pipe went away, as ``| head`` does."""
+
+
+@contextmanager
+def _told_apart() -> Iterator[None]:
+    """Raise :class:`NoReader` for a broken pipe, which click and rich end with 1."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise NoReader from None
+    except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):
+            raise NoReader from None
+        raise
+
+
 class InOrder(click.Group):
     """Lists the commands in order, imports the one that is called, guesses at typos.
 
@@ -81,12 +100,14 @@ class InOrder(click.Group):
         """Return the context, in which NO_COLOR (https://no-color.org) is obeyed."""
         if os.environ.get("NO_COLOR"):
             extra.setdefault("color", False)
-        return super().make_context(info_name, args, parent, **extra)
+        with _told_apart():
+            return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; keep in mind where its store and broker are."""
         try:
-            return super().invoke(ctx)
+            with _told_apart():
+                return super().invoke(ctx)
         finally:
             self.place = ctx.meta.get(PLACE, {})
             self.project = ctx.meta.get(PROJECT, "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from icfqueue.core.errors import IcfqueueError
@@ -13,6 +14,10 @@ from icfqueue.core.plain_text import for_visit
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
+NO_READER = 141
+"""Exit code when the reader of a pipe went away, as ``| head`` does: what shells say of
+other tools, which SIGPIPE ends."""
+
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
@@ -20,21 +25,50 @@ def main() -> None:
     # the start of a command.
     gc.set_threshold(50_000, 20, 20)
     _hide_password(sys.argv)
-    from icfqueue.cli.group import cli
+    _open_what_is_closed()
+    from icfqueue.cli.group import NoReader, cli
 
     try:
-        code = cli.main(standalone_mode=False)
+        code = _ended(lambda: cli.main(standalone_mode=False))
+        # What is still kept back is not to fail when Python ends.
+        sys.stdout.flush()
+    except (NoReader, BrokenPipeError):
+        code = _without_reader()
+    sys.exit(code or 0)
+
+
+def _ended(command: Callable[[], int | None]) -> int | None:
+    """Run `command`, say what went wrong with it, and return the exit code."""
+    try:
+        return command()
     except IcfqueueError as error:
-        code = complain(error)
+        return complain(error)
     except KeyboardInterrupt:
-        code = INTERRUPTED
+        return INTERRUPTED
     except Exception as error:
         # Those of redis and kombu have no name here: both are slow to import.
         foreign = _foreign(error)
         if foreign is None:
             raise
-        code = foreign
-    sys.exit(code or 0)
+        return foreign
+
+
+def _open_what_is_closed() -> None:
+    """Open the null device in place of what the shell closed, as ``>&-`` does."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - until the process ends
+
+
+def _without_reader() -> int:
+    """Let nobody hear of what can be told to nobody; return the exit code."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            os.dup2(nowhere, stream.fileno())
+    return NO_READER
 
 
 def complain(error: IcfqueueError) -> int:
@@ -56,15 +90,15 @@ def _foreign(error: Exception) -> int | None:
     """Say what is wrong and return the exit code; None of an error nobody foresaw."""
     import click
 
+    from icfqueue.cli.group import NoReader
+
+    if isinstance(error, (NoReader, BrokenPipeError)):
+        return None
     if isinstance(error, click.exceptions.Abort):
         return INTERRUPTED
     if isinstance(error, click.ClickException):
         error.show()
         return error.exit_code
-    if isinstance(error, BrokenPipeError):
-        # The reader of a pipe went away, as `| head` does.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     made_by = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
     if made_by & {"redis", "kombu"}:
         return complain(_of_broker(error))

@@ -15,6 +15,7 @@ from icfqueue.cli.shell.completers import (
     complete_visits,
 )
 from icfqueue.core.priority import MAX_PRIORITY
+from icfqueue.core.steps import QUEUES
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -224,6 +225,74 @@ def work_options(function: F) -> F:
     for option in reversed(_WORK):
         function = option(function)
     return function
+
+
+def format_option(*forms: str, more: str | None = None) -> Callable[[F], F]:
+    """Return what adds the option --format.
+
+    Parameters
+    ----------
+    forms
+        Among which one chooses; the first is the default.
+    more
+        What else its help says.
+    """
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(forms),
+        default=forms[0],
+        show_default=True,
+        help=more,
+    )
+
+
+lines_format_option = format_option(
+    "text", "json", more="As lines for people, or one JSON object a line."
+)
+"""For commands that tell events."""
+
+queues_option = click.option(
+    "--queues",
+    metavar="NAMES",
+    default=",".join(QUEUES),
+    show_default=True,
+    help="Queues to serve, with commas.",
+)
+"""For commands about workers."""
+
+
+def listening_options(port: int, who: str) -> Callable[[F], F]:
+    """Return what adds the options that say where a server listens.
+
+    Parameters
+    ----------
+    port
+        The default.
+    who
+        What to know of those who reach it.
+    """
+
+    def add(function: F) -> F:
+        for option in (
+            click.option(
+                "--host",
+                default="127.0.0.1",
+                show_default=True,
+                help=f"Address to listen at; {who}.",
+            ),
+            click.option(
+                "--port",
+                type=click.IntRange(0, 65535),
+                default=port,
+                show_default=True,
+                help="Port to listen at; 0 takes a free one.",
+            ),
+        ):
+            function = option(function)
+        return function
+
+    return add
 
 
 log_format_option = click.option(

@@ -100,7 +100,7 @@ def _drop_body(answer: requests.Response) -> None:
         answer.raw.close()
     # What `Response.content` looks at: there is no other way to say that it was read.
     answer._content = b""  # noqa: SLF001 - requests has no public way
-    answer._content_consumed = True  # type: ignore[attr-defined]  # noqa: SLF001 - nor types
+    answer._content_consumed = True  # type: ignore[attr-defined]  # nor types  # noqa: SLF001 - the same
 
 
 def _pool(pool: Any, connection: Any, clock: Clock) -> Any:

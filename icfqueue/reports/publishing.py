@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import shlex
 from pathlib import Path
 from urllib.parse import quote
 
 from icfqueue.catalog import pages, study
+from icfqueue.core.errors import UsageError
 from icfqueue.core.visit import Visit
 from icfqueue.outputs import ids
 from icfqueue.reports.pages.page import Links
@@ -22,18 +25,18 @@ def links_within(store: Store, store_url: str, report: Report) -> Links:
     return Links(_INDEX, _pages(store, store_url, report))
 
 
-def links_from(store: Store, store_url: str, report: Report, target: Path) -> Links:
+def links_from(store: Store, store_url: str, report: Report, target: Path | None) -> Links:
     """Return the links of a report that lies at `target`.
 
     They are relative if that is in the store directory, which a server may show as a
-    whole; else they lead to the store on the web.
+    whole; else, and if nobody knows where it will lie, they lead to the store on the web.
     """
     known = _pages(store, store_url, report)
     if not known:
         return Links(None, {})
     catalog = store.catalog_dir(report.project) / _INDEX
-    folder = target.absolute().parent.resolve()
-    if folder.is_relative_to(store.root.resolve()):
+    folder = target and target.absolute().parent.resolve()
+    if folder and folder.is_relative_to(store.root.resolve()):
         between = os.path.relpath(catalog.resolve(), folder)
         return Links(quote(between), known)
     return Links(f"{store_url.rstrip('/')}/{report.project}/catalog/{_INDEX}", known)
@@ -53,17 +56,33 @@ def _pages(store: Store, store_url: str, report: Report) -> dict[str, str]:
 def write(target: Path, text: str) -> None:
     """Write a file outside of the store's care, whole or not at all.
 
+    What a link leads to is written, and what is no file, as a device, stays what it is.
+
     Raises
     ------
-    OSError
+    UsageError
         It cannot be written; what was there stays.
     """
-    new = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    real = target.resolve()
+    new = real.with_name(f".{real.name}.{secrets.token_hex(4)}")
     try:
-        new.write_text(text, "utf-8")
-        new.replace(target)
-    except OSError as error:
-        error.filename = str(target)
+        if target.exists() and not target.is_file():
+            target.write_text(text, "utf-8")
+            return
+        if real.exists() and not os.access(real, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        try:
+            new.write_text(text, "utf-8")
+            new.replace(real)
+        finally:
+            new.unlink(missing_ok=True)
+    except BrokenPipeError:
         raise
-    finally:
-        new.unlink(missing_ok=True)
+    except OSError as error:
+        there = real.parent.is_dir()
+        raise UsageError(
+            f"{target} cannot be written: {error.strerror}",
+            hint="name another file with -o, or '-o -' for standard output"
+            if there
+            else f"`mkdir -p {shlex.quote(str(target.parent))}`",
+        ) from error

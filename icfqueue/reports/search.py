@@ -8,33 +8,26 @@ statement (https://duckdb.org/docs/stable/operations_manual/securing_duckdb/over
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from io import FileIO
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from icfqueue.catalog import series_file
 from icfqueue.catalog.series_file import COLUMNS, quoted
-from icfqueue.core.errors import UnsafePath, UsageError
-from icfqueue.core.plain_text import shown
+from icfqueue.core.errors import IcfqueueError, UnsafePath, UsageError
 from icfqueue.core.visit import Visit, check_id, is_id
+from icfqueue.reports.expression import OTHER_NAMES, check_words, complaint
 from icfqueue.store.directory import Store
 
 if TYPE_CHECKING:
     import duckdb
 
-OTHER_NAMES = {
-    "series_number": "SeriesNumber",
-    "series_description": "SeriesDescription",
-    "protocol": "ProtocolName",
-    "mr_acquisition_type": "MRAcquisitionType",
-    "pulse_sequence_name": "PulseSequenceName",
-}
-"""What columns are called by ``icfqueue series``; an expression may use both."""
-
-MOST_WORDS = 160
-"""Characters of DuckDB's complaint that are shown."""
+LONGEST = 60.0
+"""Seconds after which a search is given up: that of 100,000 visits takes one."""
 
 _AT_ONCE = 200
 """Tables that are open at a time: a process may open 1,024 files."""
@@ -81,6 +74,8 @@ def search(store: Store, expression: str, project: str | None = None) -> Search:
     ------
     UsageError
         The expression is none, or there is no such project.
+    IcfqueueError
+        It took longer than :data:`LONGEST`.
     """
     if project is not None and not store.is_folder(
         store.project_dir(check_id(project, "project"))
@@ -89,14 +84,60 @@ def search(store: Store, expression: str, project: str | None = None) -> Search:
             f"{store.project_dir(project)} is not there",
             hint="look at the project's name and at --store-dir",
         )
+    check_words(expression)
     projects = [project] if project else [one for one in store.projects() if is_id(one)]
+    asked = _Question(expression)
+    return _in_time(asked, lambda: _search(store, projects, asked))
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """An expression, and the connections that work on it, so that they can be stopped."""
+
+    expression: str
+    running: list[duckdb.DuckDBPyConnection] = field(default_factory=list)
+
+
+def _in_time(asked: _Question, work: Callable[[], Search]) -> Search:
+    """Return what `work` finds, or give it up.
+
+    It works in a thread that is left behind: DuckDB looks up only between two steps, and
+    the text of gigabytes that a single function makes is one.
+    """
+    import duckdb
+
+    outcome: Future[Search] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - raised again by who waits for it
+            outcome.set_exception(error)
+
+    Thread(target=run, name="search", daemon=True).start()
+    try:
+        return outcome.result(LONGEST)
+    except TimeoutError:
+        if outcome.done():
+            raise
+        raise IcfqueueError(
+            f"the search was given up after {LONGEST:g} seconds",
+            hint="ask with a simpler expression, or of one project with --project",
+        ) from None
+    finally:
+        for duck in tuple(asked.running):
+            with suppress(duckdb.Error):
+                duck.interrupt()
+
+
+def _search(store: Store, projects: Sequence[str], asked: _Question) -> Search:
     told = Search()
-    _check(expression)
+    _check(asked)
     for some in _batches(projects):
         with ExitStack() as opened:
             tables = dict(_tables(store, some, told, opened))
             if tables:
-                told.found.extend(_ask(tables, expression))
+                told.found.extend(_ask(tables, asked, told))
     return told
 
 
@@ -141,39 +182,72 @@ def _select(project: str, file: FileIO) -> str:
     )
 
 
-def _check(expression: str) -> None:
-    """Raise unless `expression` is one over the columns, whether or not there are rows."""
+def _check(asked: _Question) -> None:
+    """Raise unless it is an expression over the columns, whether or not there are rows."""
+    import duckdb
+
     columns = COLUMNS | {other: COLUMNS[name] for other, name in OTHER_NAMES.items()}
     nothing = ", ".join(f"NULL::{kind} AS {name}" for name, kind in columns.items())
-    _answer([f"SELECT {nothing} LIMIT 0"], [], expression)
+    try:
+        _answer([f"SELECT {nothing} LIMIT 0"], [], asked)
+    except duckdb.Error as error:
+        raise complaint(error) from error
 
 
-def _ask(tables: dict[str, FileIO], expression: str) -> Iterator[Found]:
-    selects = [_select(project, file) for project, file in tables.items()]
-    paths = [_path(file) for file in tables.values()]
-    for project, name, series, images, size in _answer(selects, paths, expression):
+def _ask(tables: dict[str, FileIO], asked: _Question, told: Search) -> Iterator[Found]:
+    """Yield what the tables have; those that turn out to be damaged are noted."""
+    import duckdb
+
+    try:
+        answer = _answer_of(tables, asked)
+    except duckdb.Error as error:
+        whole = {project: file for project, file in tables.items() if _is_whole(file)}
+        if len(whole) == len(tables):
+            raise complaint(error) from error
+        told.without.extend(tables.keys() - whole.keys())
+        told.without.sort()
+        if whole:
+            yield from _ask(whole, asked, told)
+        return
+    for project, name, series, images, size in answer:
         # These words become commands.
         if visit := Visit.named(project, name):
             yield Found(visit, series, int(images), int(size))
 
 
-def _answer(
-    selects: Sequence[str], paths: Sequence[str], expression: str
-) -> list[tuple[str, str, int, int, int]]:
+def _is_whole(file: FileIO) -> bool:
+    """Return whether every value of a table can be read."""
     import duckdb
 
+    with series_file.connect() as duck:
+        try:
+            # Each value is asked for its length: a count alone reads none.
+            lengths = ", ".join(f"sum(length({name}::VARCHAR))" for name in COLUMNS)
+            duck.execute(
+                f"SELECT {lengths} FROM read_parquet({quoted(_path(file))})"  # noqa: S608 - names of ours
+            )
+        except duckdb.Error:
+            return False
+    return True
+
+
+_Answer = list[tuple[str, str, int, int, int]]
+
+
+def _answer_of(tables: dict[str, FileIO], asked: _Question) -> _Answer:
+    selects = [_select(project, file) for project, file in tables.items()]
+    return _answer(selects, [_path(file) for file in tables.values()], asked)
+
+
+def _answer(selects: Sequence[str], paths: Sequence[str], asked: _Question) -> _Answer:
     with series_file.connect(threads=os.cpu_count() or 1) as duck:
+        asked.running.append(duck)
         duck.execute(f"SET allowed_paths = [{', '.join(map(quoted, paths))}]")
         duck.execute("SET enable_external_access = false")
         duck.execute("SET lock_configuration = true")
-        try:
-            return _chosen(duck.sql(" UNION ALL ".join(selects)), expression).fetchall()
-        except duckdb.Error as error:
-            raise UsageError(
-                f"the expression cannot be used: {_words(error)}",
-                hint="it is what stands behind WHERE in SQL, over the columns "
-                f"{', '.join(COLUMNS)}",
-            ) from error
+        rows = duck.sql(" UNION ALL ".join(selects))
+        found: _Answer = _chosen(rows, asked.expression).fetchall()
+        return found
 
 
 def _chosen(rows: duckdb.DuckDBPyRelation, expression: str) -> duckdb.DuckDBPyRelation:
@@ -182,9 +256,3 @@ def _chosen(rows: duckdb.DuckDBPyRelation, expression: str) -> duckdb.DuckDBPyRe
         .aggregate("project, visit, count(*), sum(images), sum(bytes)")
         .order("project, visit")
     )
-
-
-def _words(error: Exception) -> str:
-    """Return the first paragraph of DuckDB's complaint, without the kind of it."""
-    said = str(error).split("\n\n")[0].partition(": ")
-    return shown(said[2] or said[0], MOST_WORDS)

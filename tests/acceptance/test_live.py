@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
 import select
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,16 +31,7 @@ class Terminal:
     """A command in a pseudo terminal of 80 columns."""
 
     def __init__(self, icfqueue: Icfqueue, *words: str) -> None:
-        self._ours, theirs = pty.openpty()
-        self.process = subprocess.Popen(
-            ["icfqueue", *words],
-            env=icfqueue.environment | {"TERM": "xterm", "COLUMNS": "80", "LINES": "24"},
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-        )
-        os.close(theirs)
+        self.process, self._ours = icfqueue.at_a_terminal(*words, COLUMNS="80", LINES="24")
         self._raw = b""
 
     @property

@@ -117,7 +117,7 @@ def test_no_remedy_names_a_command_without_marks_or_without_its_project() -> Non
 def names_in(tarball: Path) -> dict[str, bytes]:
     with tarfile.open(tarball) as tar:
         files = [member for member in tar if member.isfile()]
-        return {m.name: tar.extractfile(m).read() for m in files}  # type: ignore[union-attr] # they are files
+        return {m.name: tar.extractfile(m).read() for m in files}  # type: ignore[union-attr]  # they are files
 
 
 def write(tarball: Path, files: dict[str, bytes], *, link: str = "") -> bytes:

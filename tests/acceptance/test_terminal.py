@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
-import pty
 import re
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -37,16 +35,7 @@ OURS = re.compile(rb"\x1b\[[0-9;]*m|\x1b\[\?25[hl]|\x1b\[[0-9]*[AK]|\r\n")
 
 def seen_at_a_terminal(icfqueue: Icfqueue, *words: str, **more: str) -> str:
     """Return what a terminal is sent by the command; nothing in it is to be obeyed."""
-    ours, theirs = pty.openpty()
-    started = subprocess.Popen(
-        ["icfqueue", *words],
-        env={**icfqueue.environment, **more, "TERM": "xterm", "COLUMNS": "200"},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-    )
-    os.close(theirs)
+    started, ours = icfqueue.at_a_terminal(*words, COLUMNS="200", **more)
     shown = b""
     # EIO is how the last process that had it open is told of.
     with suppress(OSError):

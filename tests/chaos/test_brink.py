@@ -22,6 +22,9 @@ from support.steadiness import check_it_goes_on, output, start_workers
 SECONDS = 40.0 if LONG else 2.5
 """How long a broker refuses."""
 
+BALLAST = 50_000
+"""Commands that a server which was killed reads again before it is there."""
+
 MOMENTS = 138 if LONG else 25
 
 
@@ -145,14 +148,15 @@ def too_many_clients(admin: Admin) -> Iterator[None]:
 def loading(admin: Admin) -> Iterator[None]:
     """A server that came back and takes its time to read its data."""
     server = admin.cluster.server
+    # It answers after each 1,024 commands that it has read, and not in between.
     with admin.client.pipeline(transaction=False) as pipe:
-        for number in range(200):
+        for number in range(BALLAST):
             pipe.set(f"ballast:{number}", "x")
         pipe.execute()
     time.sleep(1.1)  # 'everysec': the ballast is in the file
     server.kill()
     # Microseconds of sleep for each command that is read.
-    server.more = {"key-load-delay": str(int(SECONDS * 1e6 / 400))}
+    server.more = {"key-load-delay": str(int(2 * SECONDS * 1e6 / BALLAST))}
     server.start(wait=False)
     yield
     server.more = {}

@@ -249,7 +249,7 @@ def test_a_planted_link_leads_no_step_and_no_command_elsewhere(
         f"{name} to remove": what
         for name, what in scene.do("cleanup", remove_metadata=True).items()
     }
-    said |= dict(enumerate(scene.look()))  # type: ignore[arg-type]
+    said |= {f"look {number}": what for number, what in enumerate(scene.look())}
 
     assert not was_read(scene.home), said
     assert state(scene.home) == before, said

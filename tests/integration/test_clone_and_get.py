@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support import datasets
-from support.credentials import log_in
 from support.datasets import call
 
 from icfqueue.core.errors import BadTarball
@@ -50,17 +49,6 @@ AWKWARD = [
     "MR.1.3.46.670589.11.38317.5.0.4476.2014042516042547586",
 ]
 """Names that are allowed; each must come back by content."""
-
-
-@pytest.fixture(autouse=True)
-def login(monkeypatch: pytest.MonkeyPatch, web: DemoStore) -> None:
-    log_in(monkeypatch, web)
-
-
-@pytest.fixture
-def web(store: Store) -> Iterator[DemoStore]:
-    with DemoStore(store.root) as server:
-        yield server
 
 
 @pytest.fixture

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support import datasets
-from support.credentials import log_in
 from support.datasets import call
 from support.superdatasets import remove_deposit
 
@@ -17,22 +16,10 @@ from icfqueue.dataset.superdataset import renewal
 from icfqueue.demo.server import DemoStore
 from icfqueue.outputs import deposit, ids
 from icfqueue.steps.job import Job
-from icfqueue.store.directory import Store
 
 pytestmark = pytest.mark.spread
 
 PROJECT = "study_1"
-
-
-@pytest.fixture(autouse=True)
-def login(monkeypatch: pytest.MonkeyPatch, web: DemoStore) -> None:
-    log_in(monkeypatch, web)
-
-
-@pytest.fixture
-def web(store: Store) -> Iterator[DemoStore]:
-    with DemoStore(store.root) as server:
-        yield server
 
 
 @pytest.fixture

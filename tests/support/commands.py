@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
 import time
@@ -74,6 +75,22 @@ class Icfqueue:
                 stdout=out,
                 stderr=out,
             )
+
+    def at_a_terminal(
+        self, *words: str, **more: str
+    ) -> tuple[subprocess.Popen[bytes], int]:
+        """Start a command at a pseudo terminal; return our end of that, too."""
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(
+            ["icfqueue", *words],
+            env={**self.environment, "TERM": "xterm", **more},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        return process, ours
 
     def status(self, project: str = "study_1") -> dict[str, Any]:
         """The JSON of the status, which must fit its schema."""

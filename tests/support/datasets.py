@@ -145,7 +145,7 @@ def annex(repo: Path) -> dict[bytes, frozenset[bytes]]:
     logs = tree(repo, "git-annex")
     names = {}
     for line in logs[b"remote.log"].content.splitlines():
-        names[line.split()[0]] = re.search(rb" name=(\S+)", line)[1]  # type: ignore[index]
+        names[line.split()[0]] = line.partition(b" name=")[2].split()[0]
     found = {}
     for path, (mode, content) in logs.items():
         assert mode == b"100644"

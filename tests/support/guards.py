@@ -1,9 +1,9 @@
-"""Guards for tests: they count, take the work away, remember what runs."""
+"""Guards for tests: they count, take the work away, meddle, remember what runs."""
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from icfqueue.core.errors import Cancelled, LeaseLost
@@ -47,6 +47,30 @@ class LosingGuard(CountingGuard):
         super().before_change(name)
         if len(self.asked) > self.allowed:
             raise LeaseLost(f"{name} is not published")
+
+
+class MeddlingGuard(Guard):
+    """Lets something happen to the work meanwhile.
+
+    Parameters
+    ----------
+    happens
+        What; it may raise.
+    before
+        Right before this file is changed; without it, whenever progress is reported.
+    """
+
+    def __init__(self, happens: Callable[[], object], before: str = "") -> None:
+        self.happens = happens
+        self.before = before
+
+    def advance(self, *, bytes: int = 0, dicoms: int = 0) -> None:  # noqa: ARG002 - the interface
+        if not self.before:
+            self.happens()
+
+    def before_change(self, name: str) -> None:
+        if name == self.before:
+            self.happens()
 
 
 class MindingGuard(Guard):

@@ -10,9 +10,11 @@ from icfqueue.core.steps import UPDATE_CATALOG
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
 from icfqueue.ledger.keys import PREFIX, key, visit_key
+from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.record import Record, State
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.ledger.stored.indexes import places, totals
+from icfqueue.pipeline.worker_context import WorkerContext
 from support.valkey import dump
 
 OPTIONS = Options("https://data.example.org")
@@ -107,3 +109,15 @@ def _check_answers(ledger: RedisLedger, project: str, records: list[Record]) -> 
     assert ledger.ready_count(project, catalog) == len(ready)
     if ready:
         assert ledger.client.zscore(key("flush"), project) is not None
+
+
+def client_of(ledger: Ledger) -> Any:
+    """Return the connection of a ledger, of which other code must not know."""
+    assert isinstance(ledger, RedisLedger)
+    return ledger.client
+
+
+def disconnect(context: WorkerContext) -> None:
+    """Close a process' connections to the broker."""
+    for ledger in (context.ledger, context.quick):
+        client_of(ledger).close()

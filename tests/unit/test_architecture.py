@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import io
+import re
 import subprocess
 import sys
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +18,12 @@ from icfqueue.core.steps import NAMES
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(
     path for package in ("icfqueue", "workers") for path in (ROOT / package).rglob("*.py")
+)
+
+EVERYTHING = sorted(
+    path
+    for folder in ("icfqueue", "workers", "tests", "benchmarks", "ops", "docs")
+    for path in (ROOT / folder).rglob("*.py")
 )
 
 TERMINAL = {"click", "rich"}
@@ -48,6 +57,23 @@ def printing(tree: ast.Module) -> list[int]:
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and node.func.id == "print"
+    ]
+
+
+EXCEPTION = re.compile("type: *ignore|noqa", re.IGNORECASE)
+REASONED = re.compile(
+    r"type: ignore\[[a-z-]+(,[a-z-]+)*\]  # (?!noqa)\S"
+    r"|noqa: [A-Z]+[0-9]+(, [A-Z]+[0-9]+)* - \S"
+)
+
+
+def without_reason(source: str) -> list[int]:
+    """Return the lines that pass a check by and do not say why."""
+    return [
+        token.start[0]
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT
+        and len(EXCEPTION.findall(token.string)) > len([*REASONED.finditer(token.string)])
     ]
 
 
@@ -164,3 +190,34 @@ def test_a_package_can_be_seen_at_a_glance() -> None:
     for package in packages:
         modules = [one for one in package.glob("*.py") if not one.name.startswith("__")]
         assert len(modules) <= MOST_MODULES, name_of(package)
+
+
+def test_what_passes_a_check_by_says_why() -> None:
+    found = {name_of(path): without_reason(path.read_text()) for path in EVERYTHING}
+    assert len(found) > len(SOURCES)
+    assert {name: lines for name, lines in found.items() if lines} == {}
+
+
+@pytest.mark.parametrize(
+    ("comment", "reasoned"),
+    [
+        ("# type: ignore[misc]  # Celery is untyped", True),
+        ("# type: ignore[arg-type,misc]  # what is used of it", True),
+        ("# noqa: BLE001 - every one is a finding", True),
+        ("# noqa: ARG001, ARG002 - the interface", True),
+        ("# type: ignore[misc]  # untyped  # noqa: S101 - checked", True),
+        ("# about something else", True),
+        ("# type: ignore", False),
+        ("# type: ignore  # all of it", False),
+        ("# type: ignore[misc]", False),
+        ("# noqa", False),
+        ("# noqa: BLE001", False),
+        ("# noqa: BLE001 every one is a finding", False),
+        ("# type: ignore[misc] # untyped", False),
+        ("# type: ignore[misc]  # noqa: S101 - checked", False),
+    ],
+)
+def test_a_reason_is_one_that_stands_behind_what_it_is_for(
+    comment: str, reasoned: bool
+) -> None:
+    assert without_reason(f"x = 1\ny = 2  {comment}\n") == ([] if reasoned else [2])

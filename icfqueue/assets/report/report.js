@@ -24,6 +24,10 @@ function filter() {
     `${shown.toLocaleString("en")} of ${rows.length.toLocaleString("en")} ${visits}`;
 }
 
+/* Of many visits those are looked for that differ; all are there by a choice. */
+const MANY = 100;
+if (rows.length > MANY && rows.some(({ kinds }) => kinds.length)) kind.value = "any";
+
 form.hidden = false;
 form.addEventListener("submit", (event) => event.preventDefault());
 name.addEventListener("input", filter);

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from icfqueue.cli.options import where_options
+from icfqueue.cli.options import format_option, where_options
 
 if TYPE_CHECKING:
     from icfqueue.core.settings import Explained
@@ -20,13 +20,7 @@ MASK = "…"
 
 @click.command()
 @click.argument("what", type=click.Choice(["show"]))
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-)
+@format_option("table", "json")
 @click.option("--changed", is_flag=True, help="Only what differs from the defaults.")
 @where_options
 def config(what: str, form: str, *, changed: bool, **where: Any) -> int:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from icfqueue.cli.options import where_options
+from icfqueue.cli.options import queues_option, where_options
 from icfqueue.cli.session import load_settings
-from icfqueue.core.steps import QUEUES
 
 if TYPE_CHECKING:
     from icfqueue.deploy.files import File
@@ -99,13 +98,7 @@ def _site_options(function: Any) -> Any:
     metavar="TIME",
     help="How long each is there: 90m, 4h, 1-12:00:00.  [default: 4h, or the deadline]",
 )
-@click.option(
-    "--queues",
-    metavar="NAMES",
-    default=",".join(QUEUES),
-    show_default=True,
-    help="Queues to serve, with commas.",
-)
+@queues_option
 @click.option(
     "--deadline",
     metavar="TIME",

@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from icfqueue.cli.options import project_meant, where_options
+from icfqueue.cli.options import credential_option, project_meant, where_options
 from icfqueue.cli.session import load_settings
 from icfqueue.cli.shell.again import whole
 
 
 @click.command()
-@click.option("--credential", metavar="NAME", help="DataLad credential for the store.")
+@credential_option
 @click.option(
     "--project",
     callback=project_meant,

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from icfqueue.cli.commands.logs import tell
-from icfqueue.cli.options import notify_options, where_options
+from icfqueue.cli.options import lines_format_option, notify_options, where_options
 from icfqueue.cli.session import session
 from icfqueue.core.errors import UsageError
 
@@ -19,14 +19,7 @@ LOOK_AGAIN = 0.5
 @click.command()
 @click.option("--project", metavar="PROJECT", help="Only what happens in this project.")
 @click.option("--follow", is_flag=True, help="What happens from now on, until Ctrl-C.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="As lines for people, or one JSON object a line.",
-)
+@lines_format_option
 @notify_options
 @where_options
 def events(

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from icfqueue.cli.options import project_meant, store_dir_option
+from icfqueue.cli.options import format_option, project_meant, store_dir_option
 from icfqueue.cli.session import load_settings
 from icfqueue.cli.shell.completers import complete_projects
 
@@ -20,13 +20,7 @@ from icfqueue.cli.shell.completers import complete_projects
     shell_complete=complete_projects,
     help="Look at this project alone.",
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "csv", "json"]),
-    default="table",
-    show_default=True,
-)
+@format_option("table", "csv", "json")
 @store_dir_option
 def find(expression: str, project: str | None, form: str, **where: Any) -> int:
     """Find the visits that have a series of which EXPRESSION is true.
@@ -37,7 +31,7 @@ def find(expression: str, project: str | None, form: str, **where: Any) -> int:
 
     Each visit is printed with the command that clones it. All projects of the store
     directory are searched that have a catalog. The exit code is 1 if a project could
-    not be searched.
+    not be searched. A search that takes longer than a minute is given up.
     """
     from icfqueue.cli import rows
     from icfqueue.reports.search import search
@@ -67,7 +61,9 @@ def find(expression: str, project: str | None, form: str, **where: Any) -> int:
     else:
         click.echo("no visit has such a series")
     for name in told.without:
-        click.echo(f"{name} was left out: it has no table of its series yet", err=True)
+        click.echo(
+            f"{name} was left out: its table of series is missing or damaged", err=True
+        )
         click.echo(f"  icfqueue catalog {name}", err=True)
     for name in told.closed:
         click.echo(f"{name} was left out: you may not read its table", err=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from icfqueue.cli.options import visit_arguments, where_options
+from icfqueue.cli.options import lines_format_option, visit_arguments, where_options
 from icfqueue.cli.session import session
 
 if TYPE_CHECKING:
@@ -19,14 +19,7 @@ YELLOW = ("step.waiting", "step.withdrawn", "step.given_back", "visit.cancelled"
 
 @click.command()
 @visit_arguments
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="As lines for people, or one JSON object a line.",
-)
+@lines_format_option
 @where_options
 def logs(project: str, visits: tuple[str, ...], form: str, **where: Any) -> int:
     """Tell what all workers said of PROJECT, or of VISITs of it, in order.

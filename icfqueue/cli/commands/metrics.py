@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 from typing import Any
 
 import click
 
-from icfqueue.cli.options import where_options
+from icfqueue.cli.options import listening_options, where_options
 
 
 @click.command()
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=9877,
-    show_default=True,
-    help="Port to listen at; 0 takes a free one.",
-)
-@click.option(
-    "--host",
-    default="127.0.0.1",
-    show_default=True,
-    help="Address to listen at; who reaches it can read the names of all projects.",
-)
+@listening_options(9877, "who reaches it can read the names of all projects")
 @where_options
 def metrics(port: int, host: str, **where: Any) -> int:
     """Serve the numbers of the queue to Prometheus; the broker is asked at each scrape.
@@ -34,6 +21,7 @@ def metrics(port: int, host: str, **where: Any) -> int:
     import logging
 
     from icfqueue.cli.session import load_settings
+    from icfqueue.cli.shell.serving import until_told
     from icfqueue.core.plain_text import escape_record
     from icfqueue.monitoring.server import serving
 
@@ -41,12 +29,6 @@ def metrics(port: int, host: str, **where: Any) -> int:
     handler = logging.StreamHandler()
     handler.addFilter(escape_record)
     logging.basicConfig(format="%(asctime)s %(message)s", handlers=[handler])
-    # As Ctrl-C: a service manager ends it so.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with serving(chosen, host, port) as address:
-        click.echo(f"metrics are at {address} (Ctrl-C ends it)")
-        try:
-            signal.pause()
-        except KeyboardInterrupt:
-            return 0
-    return 0
+    return until_told(
+        serving(chosen, host, port), lambda address: f"metrics are at {address}"
+    )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from icfqueue.cli.options import project_argument, where_options
+from icfqueue.cli.options import format_option, project_argument, where_options
 from icfqueue.cli.session import load_settings, session
 from icfqueue.core.errors import NothingYet, UsageError
 
@@ -18,14 +19,18 @@ if TYPE_CHECKING:
     from icfqueue.reports.report import Report
     from icfqueue.store.directory import Store
 
+STDOUT = Path("-")
+"""What a command is told for its standard output."""
+
 
 @click.command()
 @project_argument
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write.  [default: PROJECT_report.html, in this folder]",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    help="File to write, - for standard output.  [default: PROJECT_report.html, in this "
+    "folder]",
 )
 @click.option(
     "--publish",
@@ -35,13 +40,11 @@ if TYPE_CHECKING:
 @click.option(
     "--like", metavar="VISIT", help="Compare with this visit, not with what is usual."
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["html", "csv", "json"]),
-    default="html",
-    show_default=True,
-    help="csv and json go to standard output: the visits that differ, each with what.",
+@format_option(
+    "html",
+    "csv",
+    "json",
+    more="csv and json go to standard output: the visits that differ, each with what.",
 )
 @where_options
 def report(
@@ -62,6 +65,12 @@ def report(
     if publish and (output or form != "html"):
         raise UsageError(
             "--publish puts a page into the catalog: leave out -o and --format"
+        )
+    if form != "html" and output not in {None, STDOUT}:
+        raise UsageError(
+            f"{form} goes to standard output: leave out -o",
+            hint=f"`icfqueue report {project} --format {form} > "
+            f"{shlex.quote(str(output))}`",
         )
     from icfqueue.core.visit import check_id
     from icfqueue.reports.report import as_json, csv_rows, make_report
@@ -107,9 +116,24 @@ def _write(settings: Settings, store: Store, made: Report, target: Path) -> None
     from icfqueue.reports.pages.page import page
     from icfqueue.reports.publishing import links_from, write
 
-    text = page(made, links_from(store, settings.store_url, made, target))
-    write(target, text)
-    _tell(made, target)
+    known = None if target == STDOUT else target
+    links = links_from(store, settings.store_url, made, known)
+    text = page(made, links)
+    if known is None:
+        click.echo(text, nl=False)
+    else:
+        write(target, text)
+        _tell(made, target)
+    if not links.pages:
+        _tell_why_unlinked(store, settings.store_url, made.project)
+
+
+def _tell_why_unlinked(store: Store, store_url: str, project: str) -> None:
+    from icfqueue.catalog.published_report import of_another_store
+
+    if why := of_another_store(store, project, store_url):
+        click.echo(f"nothing is linked: {why.message}", err=True)
+        click.echo(f"  {why.hint}", err=True)
 
 
 def _publish(where: dict[str, Any], made: Report) -> None:

@@ -7,20 +7,22 @@ from typing import Any
 
 import click
 
-from icfqueue.cli.options import one_visit_argument, project_argument, store_dir_option
+from icfqueue.cli.options import (
+    format_option,
+    one_visit_argument,
+    project_argument,
+    store_dir_option,
+)
 from icfqueue.cli.session import load_settings
+
+HEADS = ("visit", "series", "description", "protocol", "modality", "images", "size")
+IMPORTANCE = {"series": 80, "images": 70, "size": 60, "modality": 50, "protocol": 40}
 
 
 @click.command()
 @project_argument
 @one_visit_argument
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "csv", "json"]),
-    default="table",
-    show_default=True,
-)
+@format_option("table", "csv", "json")
 @store_dir_option
 def series(project: str, visit: str | None, form: str, **where: Any) -> int:
     """List the series of all visits of PROJECT, or of one VISIT, or of a glob of them.
@@ -56,19 +58,19 @@ def series(project: str, visit: str | None, form: str, **where: Any) -> int:
                 row.visit,
                 "" if row.number is None else str(row.number),
                 row.description or row.protocol,
+                row.protocol,
                 row.modality,
                 str(row.images),
                 amount(row.bytes),
             )
             for row in told.rows
         ]
-        heads = ("visit", "series", "description", "modality", "images", "size")
         rows.print_table(
-            heads,
+            HEADS,
             lines,
             right="series images size",
             cut="description",
-            importance={"series": 80, "images": 70, "size": 60, "modality": 50},
+            importance=IMPORTANCE,
         )
     for untold, error in told.untold.items():
         click.secho(f"{untold.id}: {error.message}", fg="red", err=True)

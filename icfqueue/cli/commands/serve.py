@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import Any
 
 import click
 
-from icfqueue.cli.options import store_dir_option
+from icfqueue.cli.options import listening_options, store_dir_option
 
 
 @click.command()
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=8000,
-    show_default=True,
-    help="Port to listen at; 0 takes a free one.",
-)
-@click.option(
-    "--host",
-    default="127.0.0.1",
-    show_default=True,
-    help="Address to listen at; one that others can reach needs --password-file.",
-)
+@listening_options(8000, "one that others can reach needs --password-file")
 @click.option(
     "--password-file",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -38,15 +25,11 @@ def serve(port: int, host: str, password_file: Path | None, **where: Any) -> int
     be changed through it, and no link is followed out of the store. Ctrl-C ends it.
     """
     from icfqueue.cli.session import load_settings
+    from icfqueue.cli.shell.serving import until_told
     from icfqueue.serve.serving import serving
 
     chosen = load_settings(where)
-    # As Ctrl-C: a service manager ends it so.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with serving(chosen, host, port, password_file) as server:
-        click.echo(f"{server.root} is at {server.url}/ (Ctrl-C ends it)")
-        try:
-            signal.pause()
-        except KeyboardInterrupt:
-            return 0
-    return 0
+    return until_told(
+        serving(chosen, host, port, password_file),
+        lambda server: f"{server.root} is at {server.url}/",
+    )

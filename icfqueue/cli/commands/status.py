@@ -9,6 +9,7 @@ import click
 
 from icfqueue.cli.options import (
     cause_option,
+    format_option,
     maybe_project_argument,
     notify_options,
     visits_argument,
@@ -42,13 +43,7 @@ PATIENCE = 10.0
 @click.option(
     "--all", "everything", is_flag=True, help="A line for each visit, however many."
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json", "csv"]),
-    default="table",
-    show_default=True,
-)
+@format_option("table", "json", "csv")
 @click.option("--watch", is_flag=True, help="Show it again every second, until Ctrl-C.")
 @click.option("--wait", is_flag=True, help="Wait until nothing is left to be done.")
 @notify_options

@@ -7,7 +7,12 @@ from typing import Any
 
 import click
 
-from icfqueue.cli.options import visit_arguments, where_options
+from icfqueue.cli.options import (
+    credential_option,
+    format_option,
+    visit_arguments,
+    where_options,
+)
 from icfqueue.cli.session import session
 from icfqueue.cli.shell.again import whole
 from icfqueue.core.plain_text import escaped
@@ -25,14 +30,8 @@ from icfqueue.core.plain_text import escaped
 @click.option(
     "--audit-only", is_flag=True, help="Compare what is recorded; clone and get nothing."
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-)
-@click.option("--credential", metavar="NAME", help="DataLad credential for the store.")
+@format_option("text", "json")
+@credential_option
 @where_options
 def verify(
     project: str,

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from icfqueue.cli.options import log_format_option, where_options
+from icfqueue.cli.options import log_format_option, queues_option, where_options
 from icfqueue.cli.session import load_settings
-from icfqueue.core.steps import QUEUES
 
 if TYPE_CHECKING:
     from icfqueue.core.settings import Settings
@@ -24,13 +23,7 @@ if TYPE_CHECKING:
     show_default="one for each core that it may use",
     help="Processes that work on visits.",
 )
-@click.option(
-    "--queues",
-    metavar="NAMES",
-    default=",".join(QUEUES),
-    show_default=True,
-    help="Queues to serve, with commas.",
-)
+@queues_option
 @click.option(
     "--walltime",
     metavar="TIME",

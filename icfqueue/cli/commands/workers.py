@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from icfqueue.cli.options import where_options
+from icfqueue.cli.options import format_option, where_options
 from icfqueue.cli.session import session
 from icfqueue.core.errors import NothingYet
 
@@ -23,13 +23,7 @@ WIDE = 100
 
 
 @click.command()
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-)
+@format_option("table", "json")
 @where_options
 def workers(form: str, **where: Any) -> int:
     """Tell which workers live: where, since when, and what each is doing.

@@ -183,14 +183,23 @@ class Mender:
         """
         self._sweep(names_of_all())
         known = self._projects()
-        for project in known:
-            self._sweep(names_of(project))
-        if met and self._client.get(SPOILT) is None:
-            # Or it is a key of a project that is no more in the set of them.
+        removed = [self._sweep(names_of(project)) for project in known]
+        if met and not any(removed):
+            # Or it is a key of a project that is not, or no more, in the set of them.
             for project in {visit.project for visit in self._recorded()} - {*known}:
                 self._sweep(names_of(project))
         also = set(also)
         token = secrets.token_hex(8)
+        try:
+            held = self._index_all(also, token)
+        finally:
+            # Others leave all to the holder: if it fails, they are not to wait for its end.
+            self._unlock(keys=[key("lock", "mend")], args=[token])
+        if not held:
+            self._index(also, "")
+
+    def _index_all(self, also: Iterable[Visit], token: str) -> bool:
+        """Make all anew if an index was removed and nobody else does; tell if it did."""
         held = False
         # Whoever spoils keys without end is not to keep a worker from all else.
         for _ in range(ROUNDS):
@@ -201,25 +210,25 @@ class Mender:
             self._index({*self._all(), *also}, token)
             # Unless more was removed meanwhile, which others leave to the holder.
             self._unlock(keys=[SPOILT], args=[mark])
-        if held:
-            self._unlock(keys=[key("lock", "mend")], args=[token])
-        else:
-            self._index(also, "")
+        return held
 
     def _hold(self, token: str) -> bool:
         """Be the one who makes indexes anew, or go on being it."""
         args = [token, int(_HOLDS * 1000), int(_HOLDS * 1000)]
         return bool(self._lock(keys=[key("lock", "mend")], args=args))
 
-    def _sweep(self, names: Mapping[str, str]) -> None:
-        """Remove those of `names` that are not ours, and say so."""
+    def _sweep(self, names: Mapping[str, str]) -> int:
+        """Remove those of `names` that are not ours, say so, and return how many."""
+        removed = 0
         indexes = {n: kind for n, kind in names.items() if _first(n) in FROM_RECORDS}
         others = {n: kind for n, kind in names.items() if n not in indexes}
         for note, part in ((SPOILT, indexes), ("", others)):
             args = [note, *part.values(), int(_ENDLESS * 1000)]
             for name, why in self._sweep_script(keys=list(part), args=args):
+                removed += 1
                 more = "; it is made anew from the records" if note else ""
                 say(name, f"{why}; removed{more}")
+        return removed
 
     def _projects(self) -> list[str]:
         found = self._client.smembers(key("projects"))

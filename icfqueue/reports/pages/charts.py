@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from icfqueue.core import plain_text
 from icfqueue.core.errors import UsageError
 from icfqueue.reports.disk import Taken
 from icfqueue.reports.work import Effort, Failures
@@ -107,7 +108,7 @@ def over_time(efforts: Sequence[Effort]) -> Chart:
     size = sum(one.tar_bytes for one in efforts)
     hours = (efforts[-1].finished_at - efforts[0].finished_at) / 3600
     words = (
-        f"{len(efforts):,} visits with {bytes_in_words(size)} were done from "
+        f"{len(efforts):,} visits with {plain_text.size(size)} were done from "
         f"{times[0]:%Y-%m-%d %H:%M} to {times[-1]:%Y-%m-%d %H:%M} UTC, in {_span(hours)}."
     )
     return Chart(drawn[0], words)
@@ -132,7 +133,7 @@ def rate(efforts: Sequence[Effort]) -> Chart:
         "rate",
         [one.rate / 1e6 for one in efforts],
         "MB a second",
-        f"Half of the visits were done at {bytes_in_words(middle)} a second or faster",
+        f"Half of the visits were done at {plain_text.size(middle)} a second or faster",
     )
 
 
@@ -149,23 +150,17 @@ def disk(here: Sequence[Taken], clone: float | None) -> Chart:
     """Return what lies on the disk by kind; what a clone moves is said."""
     with _drawn("disk", rows=len(here)) as (axes, drawn):
         names = [one.kind for one in here]
-        texts = [f"{bytes_in_words(one.bytes)}, {one.files:,} files" for one in here]
+        texts = [f"{plain_text.size(one.bytes)}, {_files(one.files)}" for one in here]
         _bars(axes, names, [max(1, one.bytes) for one in here], texts)
         axes.set_xscale("log")
         axes.set_xlabel("bytes")
-    words = ", ".join(f"{bytes_in_words(one.bytes)} of {one.kind}" for one in here)
-    moved = f" To clone a visit takes {bytes_in_words(clone)} (median)." if clone else ""
+    words = ", ".join(f"{plain_text.size(one.bytes)} of {one.kind}" for one in here)
+    moved = f" To clone a visit takes {plain_text.size(clone)} (median)." if clone else ""
     return Chart(drawn[0], f"On the disk here: {words}.{moved}")
 
 
-def bytes_in_words(size: float) -> str:
-    """Return a number of bytes for people, as ``icfqueue status`` does (1 kB = 1000)."""
-    value = float(size)
-    for unit in ("bytes", "kB", "MB", "GB", "TB"):
-        if value < 1000:  # noqa: PLR2004 - the step between two units
-            return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} PB"
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count:,} files"
 
 
 def _against_size(

@@ -118,6 +118,9 @@ def _cell(images: str, differences: Sequence[Difference]) -> str:
     signs = "".join(f"{sign(kind)} " for kind in kinds)
     words = "; ".join(one.words for one in differences)
     content = f"{signs}{escape(images)}"
+    if not images:
+        # A cell that has a sign alone is easily overlooked; here all see the word.
+        content = content.replace('class="unseen"', 'class="word"')
     return element("td", content, {"class": kinds[0].value, "title": shown(words)})
 
 

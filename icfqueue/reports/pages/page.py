@@ -5,15 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from icfqueue.core.plain_text import shown
+from icfqueue.core.plain_text import shown, size
 from icfqueue.reports.differences import Difference, Kind
 from icfqueue.reports.pages import charts
-from icfqueue.reports.pages.charts import Chart, bytes_in_words
+from icfqueue.reports.pages.charts import Chart
 from icfqueue.reports.pages.markup import element, escape, facts, scrolled, table
 from icfqueue.reports.pages.matrix import MOST_ROWS, SIGNS, matrix, sign, usual_images
 from icfqueue.reports.report import Report
@@ -63,6 +63,8 @@ def page(report: Report, links: Links) -> str:
     script = (ASSETS / "report.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     frame = Template((ASSETS / "report.html").read_text("utf-8"))
+    sections = list(_sections(report, links))
+    parts = (element("a", one.title, {"href": f"#{one.name}"}) for one in sections)
     catalog = ""
     if links.catalog is not None:
         catalog = element("a", "Catalog", {"href": links.catalog})
@@ -71,33 +73,42 @@ def page(report: Report, links: Links) -> str:
         policy="default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; "
         f"form-action 'none'; script-src 'sha256-{digest}'",
         project=escape(report.project),
+        parts="\n".join(parts),
         catalog=catalog,
         style=(ASSETS / "report.css").read_text("utf-8"),
         script=script,
-        content="\n".join(_parts(report, links)),
+        content="\n".join([_facts(report), *(one.html() for one in sections)]),
     )
 
 
-def _parts(report: Report, links: Links) -> Iterator[str]:
-    yield _facts(report)
-    yield from _section("Usual pattern", _pattern(report))
-    yield from _section("Visits that differ", _differing(report, links.name))
-    yield from _section("Matrix", _matrix(report, links.name))
+@dataclass(frozen=True, slots=True)
+class _Section:
+    """A part of the page that its head links to."""
+
+    title: str
+    content: Iterable[str]
+
+    @property
+    def name(self) -> str:
+        return self.title.lower().replace(" ", "-")
+
+    def html(self) -> str:
+        head = f'<h2 id="{self.name}-title">{self.title}</h2>'
+        start = f'<section id="{self.name}" aria-labelledby="{self.name}-title">'
+        return "\n".join([start, head, *self.content, "</section>"])
+
+
+def _sections(report: Report, links: Links) -> Iterator[_Section]:
+    yield _Section("Usual pattern", _pattern(report))
+    yield _Section("Visits that differ", _differing(report, links.name))
+    yield _Section("Matrix", _matrix(report, links.name))
     if report.work.counts:
-        yield from _section("Work", _work(report))
-    yield from _section("Disk and wire", _disk(report))
+        yield _Section("Work", _work(report))
+    yield _Section("Disk and wire", _disk(report))
     if report.untold:
         rows = [(links.name(v.id), escape(e.message)) for v, e in report.untold.items()]
         unknown = [table("Table of the visits not known", ("visit", "why"), rows)]
-        yield from _section("Not known", unknown)
-
-
-def _section(title: str, parts: Iterator[str] | list[str]) -> Iterator[str]:
-    name = title.lower().replace(" ", "-")
-    yield f'<section id="{name}" aria-labelledby="{name}-title">'
-    yield f'<h2 id="{name}-title">{title}</h2>'
-    yield from parts
-    yield "</section>"
+        yield _Section("Not known", unknown)
 
 
 def _facts(report: Report) -> str:
@@ -106,7 +117,7 @@ def _facts(report: Report) -> str:
         ("Visits with series", f"{len(report.scans):,}"),
         ("Visits that differ", f"{len(report.differing):,}"),
         ("Images", f"{report.images:,}"),
-        ("Size of images", bytes_in_words(report.bytes)),
+        ("Size of images", size(report.bytes)),
         *((state.capitalize(), f"{count:,}") for state, count in counts.items()),
     ]
     return facts(pairs)
@@ -159,7 +170,7 @@ def _differing(report: Report, link: Callable[[str], str]) -> Iterator[str]:
     )
     items = "".join(
         f'<li class="{kind.value}">{sign(kind)}<b>{kind.value}</b> '
-        f"in {counted[kind]:,} visits: {MEANINGS[kind]}</li>"
+        f"in {_visits(counted[kind])}: {MEANINGS[kind]}</li>"
         for kind in Kind
     )
     yield f'<ul class="legend">{items}</ul>'
@@ -168,6 +179,10 @@ def _differing(report: Report, link: Callable[[str], str]) -> Iterator[str]:
         for visit, differences in report.differing.items()
     ]
     yield table("Table of the visits that differ", ("visit", "what differs"), rows)
+
+
+def _visits(count: int) -> str:
+    return "1 visit" if count == 1 else f"{count:,} visits"
 
 
 def _told(one: Difference) -> str:

@@ -41,13 +41,3 @@ def test_notes_stand_for_their_time(ledger: RedisLedger) -> None:
     notes.put("n", "x")
     notes.drop("n")
     assert notes.get("n") is None
-
-
-def test_a_counter_is_forgotten_when_nothing_was_counted_for_a_while(
-    ledger: RedisLedger,
-) -> None:
-    for count in (1, 2, 3):
-        assert ledger.notes.count_up("c", 600.0) == count
-        pass_time(ledger.client, 500.0)
-    pass_time(ledger.client, 101.0)
-    assert ledger.notes.count_up("c", 600.0) == 1

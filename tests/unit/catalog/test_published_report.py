@@ -62,9 +62,19 @@ def test_the_page_is_the_one_that_the_next_visit_would_leave(store: Store) -> No
 
 def test_without_a_catalog_or_the_lock_nothing_appears(store: Store) -> None:
     with pytest.raises(UsageError, match="no catalog") as caught:
-        published_report.publish(store, PROJECT, "https://other", "x", UNGUARDED)
-    assert caught.value.hint == "icfqueue catalog study_1"
+        published_report.publish(store, "study_2", URL, "x", UNGUARDED)
+    assert caught.value.hint == "icfqueue catalog study_2"
     with pytest.raises(LeaseLost):
         published_report.publish(store, PROJECT, URL, "x", LosingGuard(0))
     assert not (store.catalog_dir(PROJECT) / "report.html").exists()
     assert not says_so(store)
+
+
+def test_a_catalog_for_another_store_url_is_said_to_be_one(store: Store) -> None:
+    """To make it anew, as one that is missing, would point its datasets elsewhere."""
+    with pytest.raises(UsageError, match="is not for https://other") as caught:
+        published_report.publish(store, PROJECT, "https://other", "x", UNGUARDED)
+    assert "icfqueue catalog" not in caught.value.hint
+    assert "--store-url" in caught.value.hint
+    assert published_report.of_another_store(store, PROJECT, URL) is None
+    assert published_report.of_another_store(store, "study_2", URL) is None

@@ -29,7 +29,7 @@ def project(store: Store) -> Path:
 
 def row(visit: str, number: int, **more: object) -> SeriesRow:
     made = SeriesRow(PROJECT, visit, number, "T1w", "t1", "MR", "3D", "", 10, 99, "a/1.dcm")
-    return made._replace(**more)  # type: ignore[arg-type] # the tests' own words
+    return made._replace(**more)  # type: ignore[arg-type]  # the tests' own words
 
 
 def written(target: Path, rows: Sequence[SeriesRow]) -> bytes:

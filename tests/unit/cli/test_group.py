@@ -6,6 +6,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 
 import click
 import pytest
@@ -13,7 +14,7 @@ from click.testing import CliRunner
 
 from icfqueue import __version__
 from icfqueue.cli import commands
-from icfqueue.cli.group import COMMANDS, cli
+from icfqueue.cli.group import COMMANDS, NoReader, cli
 
 
 def test_every_command_is_a_function_of_its_name_in_the_module_of_its_name() -> None:
@@ -99,3 +100,34 @@ def test_no_color_is_obeyed_by_all_that_is_printed(
     monkeypatch.setattr(cli, "get_command", lambda *_: speak)
     done = CliRunner().invoke(cli, ["status"], color=True)
     assert ("\x1b[31m" in done.stdout) is coloured
+
+
+def _writes_as_click() -> None:
+    raise BrokenPipeError
+
+
+def _writes_as_rich() -> None:
+    try:
+        _writes_as_click()
+    except BrokenPipeError:
+        sys.exit(1)
+
+
+@pytest.mark.parametrize("writes", [_writes_as_click, _writes_as_rich])
+def test_a_pipe_without_a_reader_is_told_from_a_failure(
+    monkeypatch: pytest.MonkeyPatch, writes: Callable[[], None]
+) -> None:
+    """Click and rich would end the command with 1."""
+    command = click.Command("status", callback=writes)
+    monkeypatch.setattr(cli, "get_command", lambda *_: command)
+    with pytest.raises(NoReader):
+        cli.main(["status"], standalone_mode=False)
+
+
+def test_another_end_of_a_command_stays_what_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    command = click.Command("status", callback=lambda: sys.exit(7))
+    monkeypatch.setattr(cli, "get_command", lambda *_: command)
+    with pytest.raises(SystemExit, match="7"):
+        cli.main(["status"], standalone_mode=False)

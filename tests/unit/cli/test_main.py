@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -112,14 +113,30 @@ def test_wrong_usage_is_clicks_to_tell(
     assert "no such option" in capsys.readouterr().err
 
 
-def test_a_reader_of_a_pipe_that_went_away_is_no_error(
-    end: End, monkeypatch: pytest.MonkeyPatch
+class Pipe(io.StringIO):
+    """A pipe whose reader went away."""
+
+    def flush(self) -> None:
+        raise BrokenPipeError
+
+    def fileno(self) -> int:
+        return 77
+
+
+@pytest.mark.parametrize("error", [group.NoReader(), BrokenPipeError(), None])
+def test_a_reader_of_a_pipe_that_went_away_ends_it_quietly_as_it_does_other_tools(
+    end: End,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception | None,
 ) -> None:
+    """Also if that is noticed no sooner than at the end."""
     moved: list[int] = []
     monkeypatch.setattr(main.os, "dup2", lambda _, target: moved.append(target))
-    monkeypatch.setattr(main.sys, "stdout", type("Pipe", (), {"fileno": lambda _: 77})())
-    assert end(BrokenPipeError()) == 0
+    monkeypatch.setattr(main.sys, "stdout", Pipe())
+    assert end(error, code=0) == 141
     assert moved == [77]
+    assert capsys.readouterr().err == ""
 
 
 def test_what_nobody_foresaw_is_shown_whole(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,16 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from icfqueue.cli.options import visit_arguments, where_options, work_options
+from icfqueue.cli.options import (
+    format_option,
+    lines_format_option,
+    listening_options,
+    queues_option,
+    visit_arguments,
+    where_options,
+    work_options,
+)
+from icfqueue.core.steps import QUEUES
 
 
 def parse(*words: str) -> dict[str, Any]:
@@ -87,3 +97,44 @@ def test_what_makes_no_sense_is_refused(
 ) -> None:
     with pytest.raises(error):
         parse(*words)
+
+
+@pytest.mark.parametrize(
+    ("option", "words", "given"),
+    [
+        (format_option("table", "csv"), (), {"form": "table"}),
+        (format_option("table", "csv"), ("--format", "csv"), {"form": "csv"}),
+        (lines_format_option, (), {"form": "text"}),
+        (lines_format_option, ("--format", "json"), {"form": "json"}),
+        (queues_option, (), {"queues": ",".join(QUEUES)}),
+        (listening_options(9, "all"), (), {"port": 9, "host": "127.0.0.1"}),
+        (listening_options(9, "all"), ("--port", "0"), {"port": 0, "host": "127.0.0.1"}),
+    ],
+)
+def test_what_some_commands_share_has_the_same_name_and_default(
+    option: Callable[[Any], Any], words: tuple[str, ...], given: dict[str, Any]
+) -> None:
+    seen: dict[str, Any] = {}
+    command = click.command()(option(lambda **found: seen.update(found)))
+    command.main(words, standalone_mode=False)
+    assert seen == given
+
+
+def test_a_form_that_a_command_does_not_have_is_refused() -> None:
+    command = click.command()(format_option("table", "csv")(lambda form: form))
+    with pytest.raises(click.BadParameter, match="'table', 'csv'"):
+        command.main(("--format", "json"), standalone_mode=False)
+
+
+def test_the_help_says_who_reaches_a_server_and_what_a_form_is() -> None:
+    @click.command()
+    @listening_options(9, "who reaches it")
+    @format_option("html", "csv", more="csv goes elsewhere.")
+    def command() -> None:
+        """Nothing."""
+
+    told = command.get_help(click.Context(command, terminal_width=100))
+    assert "Address to listen at; who reaches it." in told
+    assert "csv goes elsewhere." in told
+    # As they are given: first the port.
+    assert told.index("--port") < told.index("--host") < told.index("--format")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,26 +10,19 @@ import pytest
 import redis
 from support.in_process_queue import InProcessQueue
 from support.records import a_record, troubled_project
-from support.valkey import Valkey, out_of_memory
+from support.valkey import out_of_memory
 
 from icfqueue.cli import progress
-from icfqueue.cli.session import Session, session
+from icfqueue.cli.session import Session
 from icfqueue.core.errors import Unreachable
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.keys import visit_key
 from icfqueue.ledger.record import State
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.operations.status import summary
-from icfqueue.store.directory import Store
 
 PROJECT = "study_1"
 V, W = Visit(PROJECT, "v"), Visit(PROJECT, "w")
-
-
-@pytest.fixture
-def opened(store: Store, valkey: Valkey) -> Iterator[Session]:
-    with session({"store_dir": store.root, "broker": valkey.broker.url}) as made:
-        yield made
 
 
 class Workers:
@@ -67,7 +60,7 @@ class Workers:
 
 
 def run(opened: Session, workers: Workers) -> int:
-    return progress.run_and_watch(opened, PROJECT, workers)  # type: ignore[arg-type]
+    return progress.run_and_watch(opened, PROJECT, workers)  # type: ignore[arg-type]  # what is used of them
 
 
 def finish(ledger: RedisLedger, state: State) -> Callable[[], object]:
@@ -174,7 +167,7 @@ def test_a_broker_that_is_away_for_a_moment_is_waited_for(
     workers = Workers(lambda: None, finish(queued, State.DONE))
     monkeypatch.setattr(progress, "AWAY", -1.0)
     said: list[str] = []
-    line = progress._look(opened, PROJECT, workers, said.append)  # type: ignore[arg-type]
+    line = progress._look(opened, PROJECT, workers, said.append)  # type: ignore[arg-type]  # the same
     assert (line.counts[State.DONE], len(asked)) == (1, 3)
     # It is said once, and that it is over.
     assert said == ["waiting: the broker does not answer", "the broker answers"]

@@ -94,8 +94,8 @@ class Archivist:
 class Remote(IcfRange):
     def __init__(self, annex: Annex) -> None:
         super().__init__(annex)
-        self.web = self._reader = Reader()  # type: ignore[assignment]
-        self.old = self._archivist = Archivist()  # type: ignore[assignment]
+        self.web = self._reader = Reader()  # type: ignore[assignment]  # what is used of it
+        self.old = self._archivist = Archivist()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from zipfile import ZipFile
 
 import pytest
@@ -106,11 +107,11 @@ def test_a_deposit_that_is_replaced_meanwhile_is_read_again(
 ) -> None:
     real, asked = deposit.read, []
 
-    def read(*args: object) -> object:
-        found = real(*args)  # type: ignore[arg-type]
+    def read(*args: Any) -> Any:
+        found: Any = real(*args)
         asked.append(found)
         if len(asked) == 2:
-            return replace(found, source=Source("x", "", 0, 0, "", 0))  # type: ignore[type-var]
+            return replace(found, source=Source("x", "", 0, 0, "", 0))
         return found
 
     monkeypatch.setattr(references.deposit, "read", read)

@@ -146,7 +146,7 @@ def test_the_limits_of_the_steps_are_those_that_the_steps_name() -> None:
 
 def test_settings_are_frozen() -> None:
     with pytest.raises(AttributeError, match="immutable"):
-        settings.load().lease = 3.0  # type: ignore[misc]
+        settings.load().lease = 3.0  # type: ignore[misc]  # what is refused
 
 
 def test_an_unknown_setting_is_answered_with_the_one_that_may_be_meant(here: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,9 +42,9 @@ def test_an_id_that_must_not_become_a_path_is_refused(bad: str) -> None:
 
 
 @pytest.mark.parametrize("bad", [None, 3, b"x", ["x"]])
-def test_what_is_no_text_is_no_id(bad: object) -> None:
+def test_what_is_no_text_is_no_id(bad: Any) -> None:
     with pytest.raises(BadId):
-        check_id(bad, "visit")  # type: ignore[arg-type]
+        check_id(bad, "visit")
 
 
 @pytest.mark.parametrize("good", ["a", "_", "0", "A.b-c_d", "x..y", "x" * MAX_ID])

@@ -10,8 +10,9 @@ from uuid import UUID
 
 import pytest
 from support.datasets import EMPTY_TAGS, git, tree
+from support.guards import CountingGuard
 
-from icfqueue.core.guard import UNGUARDED, Guard
+from icfqueue.core.guard import UNGUARDED
 from icfqueue.dataset import branches, repository
 from icfqueue.dataset.annex_keys import AnnexKey
 from icfqueue.dataset.branches import Contents, Dicom
@@ -167,13 +168,7 @@ def test_files_of_equal_content_share_one_record(tmp_path: Path) -> None:
 
 
 def test_progress_counts_each_dicom_once() -> None:
-    class Counting(Guard):
-        dicoms = 0
-
-        def advance(self, *, bytes: int = 0, dicoms: int = 0) -> None:  # noqa: ARG002
-            self.dicoms += dicoms
-
-    guard = Counting()
+    guard = CountingGuard()
     made = contents([b"%d" % number for number in range(1234)])
     assert b"".join(branches.stream(made, guard)).endswith(b"done\n")
     assert guard.dicoms == 1234

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -26,8 +28,8 @@ def methods(cls: type) -> dict[str, list[str]]:
     }
 
 
-def _parameters(function: object) -> list[inspect.Parameter]:
-    return list(inspect.signature(function).parameters.values())  # type: ignore[arg-type]
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    return list(inspect.signature(function).parameters.values())
 
 
 @pytest.mark.parametrize(

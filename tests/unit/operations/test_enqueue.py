@@ -8,6 +8,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from support.in_process_queue import URL, InProcessQueue
@@ -39,10 +40,10 @@ def done(in_process_queue: InProcessQueue) -> Visit:
     return visit
 
 
-def plan(in_process_queue: InProcessQueue, visit: Visit, **options: object) -> Plan:
+def plan(in_process_queue: InProcessQueue, visit: Visit, **options: Any) -> Plan:
     (found,) = in_process_queue.producer.plan(
         [visit], Options(**{"store_url": URL, **options})
-    )  # type: ignore[arg-type]
+    )
     return found
 
 

@@ -75,7 +75,7 @@ def web() -> Remote:
 
 @pytest.fixture
 def sources(store: Store, ledger: RedisLedger, web: Remote) -> Sources:
-    return Sources(store, ledger, lambda: web)  # type: ignore[arg-type,return-value] # what is used of it
+    return Sources(store, ledger, lambda: web)  # type: ignore[arg-type,return-value]  # what is used of it
 
 
 @pytest.fixture

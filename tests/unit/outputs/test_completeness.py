@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from support.outputs import record
@@ -144,10 +145,10 @@ def test_the_list_is_read_only_if_all_else_is_right(store: Store, url: str) -> N
     ],
 )
 def test_a_visit_needs_no_tarball_if_all_else_is_there(
-    job: Job, missing: tuple[str, ...], options: dict[str, object], expected: bool
+    job: Job, missing: tuple[str, ...], options: dict[str, Any], expected: bool
 ) -> None:
     remove(job.store, *missing)
-    asked = replace(job.options, **options)  # type: ignore[arg-type]
+    asked = replace(job.options, **options)
     assert without_tarball(job.store, V, asked) is expected
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.guards import LosingGuard
 
 from icfqueue.core.errors import LeaseLost
 from icfqueue.core.guard import UNGUARDED, Guard
@@ -142,26 +143,16 @@ def test_another_tools_deposit_is_whole_but_of_unknown_source(
 
 def test_at_no_moment_do_refs_stand_beside_another_repository(job: Job) -> None:
     """The work is called off before each publication in turn; trying again ends well."""
-
-    class Losing(Guard):
-        def __init__(self, allowed: int) -> None:
-            self.allowed = allowed
-
-        def before_change(self, name: str) -> None:
-            self.allowed -= 1
-            if self.allowed < 0:
-                raise LeaseLost(f"before {name}")
-
     put(job)
     newer = replace(SOURCE, newest=6)
     for allowed in range(3):
         with pytest.raises(LeaseLost):
-            put(job, newer, Losing(allowed))
+            put(job, newer, LosingGuard(allowed))
         found = deposit.read(job.store, job.visit)
         assert found is None or found.source == SOURCE
         assert files(job)[0].exists() == (found is not None)
         put(job)
-    assert put(job, newer, Losing(3))
+    assert put(job, newer, LosingGuard(3))
     assert deposit.read(job.store, job.visit) == Deposit(REFS, newer)
 
 

@@ -6,13 +6,13 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from support.guards import CountingGuard
+from support.guards import CountingGuard, MeddlingGuard
 from support.reading import counted_opens
 
 from icfqueue.core.errors import TarballTouched
-from icfqueue.core.guard import Guard
 from icfqueue.core.visit import Visit
 from icfqueue.outputs.completeness import Recorded
 from icfqueue.outputs.freshness import (
@@ -94,9 +94,9 @@ def test_no_part_of_the_fingerprint_is_compared_for_order(
 ) -> None:
     """Known from the future or from the past: it is not the same."""
     for step in (-1, 1):
-        values = list(now(tarball))
+        values: Any = list(now(tarball))
         values[place] += step
-        other = KnownTarball(tuple(values), RECORDED.md5)  # type: ignore[arg-type]
+        other = KnownTarball(tuple(values), RECORDED.md5)
         guard = CountingGuard()
         assert change_here(store, V, now(tarball), RECORDED, guard, known=other) is None
         assert guard.bytes == len(CONTENT)
@@ -131,12 +131,9 @@ def test_a_known_tarball_of_another_md5_is_a_change_without_reading(
 def test_a_tarball_that_changes_while_it_is_read_is_touched(
     store: Store, tarball: Path
 ) -> None:
-    class Changing(Guard):
-        def advance(self, *, bytes: int = 0, dicoms: int = 0) -> None:  # noqa: ARG002
-            os.utime(tarball)
-
+    changing = MeddlingGuard(lambda: os.utime(tarball))
     with pytest.raises(TarballTouched):
-        change_here(store, V, now(tarball), RECORDED, Changing())
+        change_here(store, V, now(tarball), RECORDED, changing)
 
 
 def test_other_bytes_of_the_same_size_are_a_change_of_the_md5(

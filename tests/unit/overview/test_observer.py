@@ -94,7 +94,7 @@ def test_the_next_try_has_its_own_reason(queue: RedisLedger) -> None:
         error = NetworkTrouble(f"line of {visit.id}")
         queue.update(
             visit,
-            lambda r, e=error, s=seconds: record.failed(r, e, RetryIn(s), queue.now()),  # type: ignore[misc] # of this turn of the loop
+            lambda r, e=error, s=seconds: record.failed(r, e, RetryIn(s), queue.now()),  # type: ignore[misc]  # of this turn of the loop
         )
     retry = watcher.look().retry
     assert retry is not None

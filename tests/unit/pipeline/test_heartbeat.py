@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import psutil
 import pytest
@@ -49,9 +50,9 @@ def held(ledger: RedisLedger) -> RedisLedger:
 
 @pytest.fixture
 def guard(held: RedisLedger) -> Callable[..., Heartbeat]:
-    def make(**more: object) -> Heartbeat:
+    def make(**more: Any) -> Heartbeat:
         chosen = {"lease": 1.0, "stall": 60.0, **more}
-        return Heartbeat(held, held, {V: "t", W: "u"}, **chosen)  # type: ignore[arg-type]
+        return Heartbeat(held, held, {V: "t", W: "u"}, **chosen)
 
     return make
 
@@ -66,9 +67,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def look(found: Heartbeat) -> None:
     """Let the guard look once, here and not in its thread."""
-    turns = iter([False, True])
-    found._ended.wait = lambda _=None: next(turns)  # type: ignore[method-assign]
-    found._beat()
+    with mock.patch.object(found._ended, "wait", side_effect=[False, True]):
+        found._beat()
 
 
 def called_off(found: Heartbeat) -> IcfqueueError:
@@ -173,7 +173,12 @@ def test_a_lock_is_renewed_with_the_leases_and_losing_it_calls_the_work_off(
         assert isinstance(called_off(found), LeaseLost)
 
 
-CHILD = "import subprocess, sys, time; subprocess.Popen(['sleep', '60']); print(1, flush=True); time.sleep(60)"  # noqa: E501
+CHILD = """
+import subprocess, time
+subprocess.Popen(["sleep", "60"])
+print(1, flush=True)
+time.sleep(60)
+"""
 
 
 @pytest.fixture

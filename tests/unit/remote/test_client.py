@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.credentials import log_in
@@ -42,8 +43,8 @@ def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyStore
         yield web
 
 
-def client(web: FaultyStore, **how: object) -> RemoteStore:
-    return RemoteStore(web.url, **how)  # type: ignore[arg-type]
+def client(web: FaultyStore, **how: Any) -> RemoteStore:
+    return RemoteStore(web.url, **how)
 
 
 def test_a_login_in_the_store_url_is_refused_without_showing_it() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 from support.raw_server import ROW, RawServer, listing
@@ -73,16 +73,16 @@ def test_a_malformed_page_costs_no_more_than_its_length(
         def __init__(self) -> None:
             self.tokenizer = Tokenizer()
 
-        def feed(self, text: str) -> object:
+        def feed(self, text: str) -> Iterator[object]:
             calls.append(len(text))
             return self.count(self.tokenizer.feed(text))
 
-        def close(self) -> object:
+        def close(self) -> Iterator[object]:
             return self.count(self.tokenizer.close())
 
-        def count(self, found: object) -> object:
+        def count(self, found: Iterable[object]) -> Iterator[object]:
             nonlocal tokens
-            for token in found:  # type: ignore[attr-defined]
+            for token in found:
                 tokens += 1
                 yield token
 

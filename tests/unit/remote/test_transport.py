@@ -8,6 +8,7 @@ import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.raw_server import RawServer, head
@@ -34,22 +35,22 @@ PAUSE = 0.05
 PAGE = {"Content_Type": "text/html"}
 
 
-def hasty(web: RawServer, **how: float) -> RemoteStore:
+def hasty(web: RawServer, **how: Any) -> RemoteStore:
     quick = {"connect_timeout": QUICK, "read_timeout": QUICK, "least_rate": 2000.0}
-    return RemoteStore(web.url, **quick | how)  # type: ignore[arg-type]
+    return RemoteStore(web.url, **quick | how)
 
 
-def trickling(content: Callable[[], Iterator[bytes]]) -> Callable[[str], Iterator[bytes]]:
-    """Answer with `content`, then byte by byte with nothing of use, until it is over."""
-    servers: list[RawServer] = []
+class Trickling:
+    """Answers with `content`, then byte by byte with nothing of use, until it is over."""
 
-    def answer(_: str) -> Iterator[bytes]:
-        yield from content()
-        while not servers[0].over.wait(PAUSE):
+    def __init__(self, content: Callable[[], Iterator[bytes]]) -> None:
+        self.content = content
+        self.servers: list[RawServer] = []
+
+    def __call__(self, _: str) -> Iterator[bytes]:
+        yield from self.content()
+        while not self.servers[0].over.wait(PAUSE):
             yield b"x"
-
-    answer.servers = servers  # type: ignore[attr-defined]
-    return answer
 
 
 def download(remote: RemoteStore) -> None:
@@ -90,9 +91,9 @@ ENOUGH = {("head", where) for where in TRICKLES if where.startswith(("body", "ch
 )
 def test_a_store_that_sends_byte_after_byte_is_left(what: str, where: str) -> None:
     """Each byte comes in time, and none of these would ever end."""
-    answer = trickling(TRICKLES[where])
+    answer = Trickling(TRICKLES[where])
     with RawServer(answer) as web, hasty(web) as remote:
-        answer.servers.append(web)  # type: ignore[attr-defined]
+        answer.servers.append(web)
         with pytest.raises((StepError, Unreachable)) as caught:
             ASK[what](remote)
         assert getattr(caught.value, "slow", True)
@@ -110,9 +111,9 @@ def test_interim_answers_without_end_are_left() -> None:
 
 
 def test_a_tarball_that_trickles_is_left_and_the_rate_is_named() -> None:
-    answer = trickling(lambda: iter([head(Content_Length="100000")]))
+    answer = Trickling(lambda: iter([head(Content_Length="100000")]))
     with RawServer(answer) as web, hasty(web) as remote:
-        answer.servers.append(web)  # type: ignore[attr-defined]
+        answer.servers.append(web)
         with pytest.raises(NetworkTrouble, match="fewer than 2000 a second") as caught:
             download(remote)
         assert caught.value.slow

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from icfqueue.core.errors import UsageError
 from icfqueue.core.visit import Visit
 from icfqueue.outputs import ids
 from icfqueue.reports.publishing import links_from, links_within, write
@@ -31,6 +33,7 @@ def test_from_the_store_directory_they_are_and_from_elsewhere_lead_to_the_store(
     assert beside.catalog == "../study_1/catalog/index.html"
     away = links_from(project, URL, made, tmp_path_factory.mktemp("x") / "r.html")
     assert away.catalog == f"{URL}/study_1/catalog/index.html"
+    assert links_from(project, URL, made, None).catalog == away.catalog
 
 
 def test_without_a_catalog_for_this_store_nothing_is_linked(
@@ -47,9 +50,37 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
         write(target, "\ud800")
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
-    with pytest.raises(FileNotFoundError) as caught:
-        write(tmp_path / "nowhere" / "report.html", "x")
-    assert caught.value.filename == str(tmp_path / "nowhere" / "report.html")
+
+
+def test_what_cannot_be_written_is_said_with_a_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "no where" / "report.html"
+    with pytest.raises(UsageError, match="No such file or directory") as caught:
+        write(target, "x")
+    assert caught.value.hint == f"`mkdir -p '{tmp_path}/no where'`"
+    assert str(target) in caught.value.message
+    protected = tmp_path / "report.html"
+    protected.write_text("old")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(UsageError, match="Permission denied") as caught:
+        write(protected, "new")
+    assert "-o" in caught.value.hint
+    assert protected.read_text() == "old"
+
+
+def test_links_are_written_through_and_devices_stay(tmp_path: Path) -> None:
+    """Of /dev/stdout and /dev/null a file would be made, to the harm of all."""
+    link, real, pipe = (tmp_path / name for name in ("link", "real", "pipe"))
+    link.symlink_to(real)
+    write(link, "x")
+    assert (link.is_symlink(), real.read_text()) == (True, "x")
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write(pipe, "y")
+    assert os.read(reader, 10) == b"y"
+    os.close(reader)
+    assert pipe.is_fifo()
 
 
 def test_the_report_of_a_project_without_pages_can_be_made(store: Store) -> None:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 from support.superdatasets import URL, put_deposits, remove_deposit
@@ -96,9 +97,9 @@ def test_visits_are_counted_anew_only_when_the_folder_has_changed(
     counted: list[str] = []
     real = entries.deposited
 
-    def deposited(*given: object) -> set[Visit]:
+    def deposited(*given: Any) -> set[Visit]:
         counted.append(str(given[1]))
-        return real(*given)  # type: ignore[arg-type]
+        return real(*given)
 
     monkeypatch.setattr(landing, "deposited", deposited)
     made = Landing(store, "Studies")

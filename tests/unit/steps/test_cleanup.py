@@ -7,10 +7,11 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.faulty_store import FaultyStore
-from support.guards import LosingGuard
+from support.guards import LosingGuard, MeddlingGuard
 from support.outputs import record
 
 from icfqueue.core.errors import (
@@ -22,7 +23,6 @@ from icfqueue.core.errors import (
     PermanentError,
     StoreBusy,
 )
-from icfqueue.core.guard import Guard
 from icfqueue.core.visit import Visit
 from icfqueue.outputs.completeness import without_tarball
 from icfqueue.steps import cleanup, fetch
@@ -64,9 +64,9 @@ def job(web: FaultyStore, make_job: Callable[..., Job]) -> Job:
     return made
 
 
-def asked(job: Job, **options: bool) -> Job:
+def asked(job: Job, **options: Any) -> Job:
     none = {"remove_tarball": False, "remove_metadata": False}
-    return replace(job, options=replace(job.options, **{**none, **options}))  # type: ignore[arg-type]
+    return replace(job, options=replace(job.options, **{**none, **options}))
 
 
 def left(job: Job) -> set[str]:
@@ -104,13 +104,12 @@ def test_both_go_and_the_visit_stays_up_to_date(job: Job) -> None:
 def test_a_removal_that_was_interrupted_is_completed(job: Job) -> None:
     """The tarball's metadata went; the other file follows, the visit needs no tarball."""
 
-    class Lost(Guard):
-        def before_change(self, name: str) -> None:
-            if name == VISIT.metadata_dicoms:
-                raise LeaseLost("gone")
+    def lose() -> None:
+        raise LeaseLost("gone")
 
+    losing = MeddlingGuard(lose, before=VISIT.metadata_dicoms)
     with pytest.raises(LeaseLost):
-        cleanup.run(replace(job, guard=Lost()))
+        cleanup.run(replace(job, guard=losing))
     assert left(job) == {VISIT.metadata_dicoms} | OUTPUTS
     assert without_tarball(job.store, VISIT, job.options)
     cleanup.run(job)

@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 from support import datasets
+from support.guards import MindingGuard
 from support.reading import counted_opens
 
 from icfqueue.core.errors import (
     BadTarball,
-    LeaseLost,
+    Cancelled,
     NotSeen,
     PermanentError,
     TarballChanged,
 )
-from icfqueue.core.guard import Guard
 from icfqueue.core.processes import faultpoint
 from icfqueue.dataset.annex_keys import KeySource
 from icfqueue.demo.visits import members_of_visit, shipped
@@ -307,21 +307,12 @@ def test_a_kill_at_any_publication_leaves_a_deposit_whole_or_without_refs(
 
 
 def test_called_off_between_any_two_safe_points_it_leaves_nothing(job: Job) -> None:
-    class Off(Guard):
-        def __init__(self, after: int) -> None:
-            self.after = after
-
-        def advance(self, *, bytes: int = 0, dicoms: int = 0) -> None:  # noqa: ARG002
-            self.after -= 1
-            if self.after < 0:
-                raise LeaseLost("gone")
-
     datasets.put_metadata(job, [record(f"{n}.dcm", md5=f"{n:032}") for n in range(1200)])
     for after in range(20):
-        off = Job(job.visit, job.options, job.store, job.settings, Off(after))
+        off = Job(job.visit, job.options, job.store, job.settings, MindingGuard(after))
         try:
             export_repo.run(off)
-        except LeaseLost:
+        except Cancelled:
             assert deposit.read(job.store, job.visit) is None
             assert not list(job.store.work_dir(job.visit).glob("tmp-*"))
         else:

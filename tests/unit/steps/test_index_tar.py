@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 from support.datasets import TAGS
+from support.guards import CountingGuard, MeddlingGuard, MindingGuard
 from support.reading import counted_opens
 
 from icfqueue.core.errors import (
@@ -33,7 +34,6 @@ from icfqueue.core.errors import (
     TarballTouched,
     TransientError,
 )
-from icfqueue.core.guard import Guard
 from icfqueue.demo.visits import NEWEST, shipped, write_tar
 from icfqueue.outputs import tarball_index
 from icfqueue.outputs.freshness import KnownTarball
@@ -142,17 +142,12 @@ def published(job: Job) -> Job:
 def test_published_metadata_of_an_older_tarball_need_no_reading(job: Job) -> None:
     """A tarball that did not change since it was read is not read again."""
     job = published(job)
-    advanced: list[int] = []
-
-    class Counting(Guard):
-        def advance(self, *, bytes: int = 0, dicoms: int = 0) -> None:  # noqa: ARG002
-            advanced.append(bytes)
-
-    outcome = index_tar.run(replace(job, guard=Counting()))
+    guard = CountingGuard()
+    outcome = index_tar.run(replace(job, guard=guard))
     assert (outcome.worked, outcome.dicoms) == (False, 3)
     assert outcome.tar_bytes
     assert outcome.tar_md5
-    assert not advanced
+    assert guard.calls == 0
 
 
 def test_a_touched_tarball_is_compared_by_md5_once(job: Job) -> None:
@@ -245,36 +240,22 @@ def test_a_folder_in_the_tarballs_place_is_a_clear_error(make_job: MakeJob) -> N
 
 def test_a_tarball_that_changes_while_it_is_read_is_tried_again(job: Job) -> None:
     path = job.store.path(job.visit, job.visit.tarball)
-
-    class Meddling(Guard):
-        def advance(self, *, bytes: int = 0, dicoms: int = 0) -> None:  # noqa: ARG002
-            os.utime(path)
-
+    meddling = MeddlingGuard(lambda: os.utime(path))
     with pytest.raises(TransientError, match="changed"):
-        index_tar.run(replace(job, guard=Meddling()))
+        index_tar.run(replace(job, guard=meddling))
     assert tarball_index.read(job.store, job.visit) is None
 
 
 def test_work_that_is_called_off_leaves_nothing(job: Job) -> None:
-    class Off(Guard):
-        def advance(self, *, bytes: int = 0, dicoms: int = 0) -> None:  # noqa: ARG002
-            raise Cancelled("called off")
-
     with pytest.raises(Cancelled):
-        index_tar.run(replace(job, guard=Off()))
+        index_tar.run(replace(job, guard=MindingGuard(0)))
     assert not job.store.work_dir(job.visit).exists()
 
 
 def test_every_byte_and_dicom_is_reported(job: Job) -> None:
-    total = {"bytes": 0, "dicoms": 0}
-
-    class Counting(Guard):
-        def advance(self, *, bytes: int = 0, dicoms: int = 0) -> None:
-            total["bytes"] += bytes
-            total["dicoms"] += dicoms
-
-    outcome = index_tar.run(replace(job, guard=Counting()))
-    assert total == {"bytes": outcome.tar_bytes, "dicoms": 3}
+    guard = CountingGuard()
+    outcome = index_tar.run(replace(job, guard=guard))
+    assert (guard.bytes, guard.dicoms) == (outcome.tar_bytes, 3)
 
 
 @pytest.mark.parametrize(

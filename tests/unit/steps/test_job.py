@@ -21,7 +21,7 @@ def test_by_hand_nobody_guards_and_nothing_is_known_before(
 
 def test_a_step_cannot_change_the_job_of_the_next(make_job: Callable[..., Job]) -> None:
     with pytest.raises(FrozenInstanceError):
-        make_job("v1").dicoms = 7  # type: ignore[misc]
+        make_job("v1").dicoms = 7  # type: ignore[misc]  # what is refused
 
 
 @pytest.mark.parametrize("vouched", [True, False])

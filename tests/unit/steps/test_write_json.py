@@ -11,11 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.guards import LosingGuard
+from support.guards import LosingGuard, MeddlingGuard
 from support.reading import counted_opens
 
 from icfqueue.core.errors import LeaseLost, NotSeen, TransientError
-from icfqueue.core.guard import Guard
 from icfqueue.core.processes import faultpoint
 from icfqueue.demo.visits import shipped, write_tar
 from icfqueue.outputs import metadata_files, tarball_index
@@ -113,14 +112,10 @@ def test_a_tarball_that_changed_since_it_was_indexed_is_not_described(job: Job) 
 
 def test_a_change_during_the_last_moment_is_noticed(job: Job) -> None:
     """The tarball is looked at again after the file that vouches for it was written."""
-
-    class Meddling(Guard):
-        def before_change(self, name: str) -> None:
-            if name == job.visit.metadata_dicoms:
-                os.utime(job.store.path(job.visit, job.visit.tarball))
-
+    tarball = job.store.path(job.visit, job.visit.tarball)
+    meddling = MeddlingGuard(lambda: os.utime(tarball), before=job.visit.metadata_dicoms)
     with pytest.raises(TransientError, match="changed"):
-        write_json.run(replace(job, guard=Meddling()))
+        write_json.run(replace(job, guard=meddling))
     assert metadata_files.read_tarball(job.store, job.visit) is None
 
 

@@ -8,10 +8,9 @@ from io import FileIO
 from pathlib import Path
 
 import pytest
-from support.guards import CountingGuard
+from support.guards import CountingGuard, MindingGuard
 
 from icfqueue.core.errors import Cancelled
-from icfqueue.core.guard import Guard
 from icfqueue.store import fingerprint
 from icfqueue.store.directory import Store
 from icfqueue.store.fingerprint import Fingerprint, md5_of
@@ -63,10 +62,6 @@ def test_the_md5_is_that_of_all_bytes_and_every_byte_is_reported(
 
 
 def test_the_reading_can_be_called_off(tmp_path: Path) -> None:
-    class Off(Guard):
-        def advance(self, *, bytes: int = 0, dicoms: int = 0) -> None:  # noqa: ARG002
-            raise Cancelled("called off")
-
     (tmp_path / "x").write_bytes(b"x")
     with FileIO(tmp_path / "x") as file, pytest.raises(Cancelled):
-        md5_of(file, Off())
+        md5_of(file, MindingGuard(0))

@@ -18,13 +18,6 @@ from icfqueue.store.inventory import OF_A_STORE, present, tarball_here
 V = Visit("study_1", "v")
 
 
-@pytest.fixture
-def folder(store: Store) -> Path:
-    made = store.project_dir("study_1")
-    made.mkdir()
-    return made
-
-
 @pytest.mark.parametrize(
     "name",
     [

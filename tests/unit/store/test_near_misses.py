@@ -16,13 +16,6 @@ from icfqueue.store.directory import Store
 from icfqueue.store.near_misses import check_folder, like_project, near_misses
 
 
-@pytest.fixture
-def folder(store: Store) -> Path:
-    made = store.project_dir("study_1")
-    made.mkdir()
-    return made
-
-
 @pytest.mark.parametrize(
     ("name", "visit"),
     [

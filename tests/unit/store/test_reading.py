@@ -19,13 +19,6 @@ from icfqueue.store.fingerprint import Fingerprint
 V = Visit("study_1", "v")
 
 
-@pytest.fixture
-def folder(store: Store) -> Path:
-    made = store.project_dir("study_1")
-    made.mkdir()
-    return made
-
-
 def test_the_settings_say_where_it_is_and_which_links_are_followed(tmp_path: Path) -> None:
     found = Store.of(Settings(store_dir=tmp_path, store_links="projects"))
     assert (found.root, found.beneath.links) == (tmp_path, Links.PROJECTS)

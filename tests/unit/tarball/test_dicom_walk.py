@@ -55,8 +55,10 @@ def test_sequences_of_undefined_length_are_passed_over(implicit: bool) -> None:
         element(0x00200011, b"IS", b"3 ", implicit=implicit),
         syntax="1.2.840.10008.1.2" + ("" if implicit else ".1"),
     )
-    assert scan(content) == dicom_tags.by_pydicom(content)
-    assert scan(content)["Modality"] == "MR"  # type: ignore[index]
+    found = scan(content)
+    assert found == dicom_tags.by_pydicom(content)
+    assert found is not None
+    assert found["Modality"] == "MR"
 
 
 def test_the_walk_stops_at_the_last_of_the_six_tags() -> None:

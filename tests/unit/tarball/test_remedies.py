@@ -28,7 +28,7 @@ def paste(remedy: str, folder: Path) -> None:
 def test_a_compressed_tarball_is_unpacked_under_its_own_name(
     tmp_path: Path, module: object
 ) -> None:
-    packed = module.compress(b"a tar")  # type: ignore[attr-defined] # all three have it
+    packed = module.compress(b"a tar")  # type: ignore[attr-defined]  # all three have it
     (tmp_path / NAME).write_bytes(packed)
     (how,) = [how for magic, how in COMPRESSED.items() if packed.startswith(magic)]
     remedy = unpack(NAME, *how[1:])

@@ -158,7 +158,7 @@ def test_memory_does_not_grow_with_the_tar() -> None:
     for size in (8 << 20, 80 << 20):
         tracemalloc.start()
         with pytest.raises(BadTarball, match=r"no end mark|ends"):
-            scan.index_stream(Endless(size), io.BytesIO())  # type: ignore[arg-type]
+            scan.index_stream(Endless(size), io.BytesIO())  # type: ignore[arg-type]  # what is used
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] + (1 << 20)
@@ -173,7 +173,7 @@ def test_the_list_is_written_as_it_grows(tmp_path: Path) -> None:
     sizes: list[int] = []
 
     class Out(io.BytesIO):
-        def write(self, content: bytes, /) -> int:  # type: ignore[override]
+        def write(self, content: bytes, /) -> int:  # type: ignore[override]  # bytes alone come
             sizes.append(len(content))
             return super().write(content)
 

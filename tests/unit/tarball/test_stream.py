@@ -8,6 +8,7 @@ import os
 import tarfile
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,10 +22,10 @@ Seen = tuple[str, int, float, int]
 FORMATS = [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]
 
 
-def read(source: object) -> tuple[list[Seen], dict[str, str], TarStream]:
+def read(source: Any) -> tuple[list[Seen], dict[str, str], TarStream]:
     """Return members, MD5 of each file, and the exhausted stream."""
     seen, md5s = [], {}
-    with TarStream(source, lambda _: None, name="v1_dicom.tar") as tar:  # type: ignore[arg-type]
+    with TarStream(source, lambda _: None, name="v1_dicom.tar") as tar:
         for member in tar.members():
             seen.append((member.name, member.size, member.mtime, member.offset))
             if member.kind == header.FILE:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from support.ledger import disconnect
 from support.valkey import Valkey
 
 from icfqueue.store.directory import Store
@@ -22,7 +23,6 @@ def worker(
     monkeypatch.setattr(context._stop_asked, "value", 0.0)
     made = context.this_worker()
     yield made
-    for ledger in (made.ledger, made.quick):
-        ledger.client.close()  # type: ignore[attr-defined]
+    disconnect(made)
     if made.keys:
         made.keys.close()

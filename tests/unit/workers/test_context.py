@@ -6,6 +6,7 @@ import multiprocessing
 import time
 
 import pytest
+from support.ledger import client_of, disconnect
 
 from icfqueue.broker.embedded import EmbeddedServer
 from icfqueue.core.settings import Secret, Settings
@@ -25,8 +26,7 @@ def test_a_process_has_one_context_and_a_fork_another(
         assert other is not worker
         assert other.ledger is not worker.ledger
     finally:
-        for ledger in (other.ledger, other.quick):
-            ledger.client.close()  # type: ignore[attr-defined]
+        disconnect(other)
 
 
 def test_it_is_made_of_the_settings_with_a_patient_and_a_quick_connection(
@@ -35,7 +35,7 @@ def test_it_is_made_of_the_settings_with_a_patient_and_a_quick_connection(
     assert worker.store.root == store.root
     assert worker.ledger is not worker.quick
     retries = [
-        ledger.client.connection_pool.connection_kwargs["retry"].get_retries()  # type: ignore[attr-defined]
+        client_of(ledger).connection_pool.connection_kwargs["retry"].get_retries()
         for ledger in (worker.ledger, worker.quick)
     ]
     assert retries[0] > 1000 > retries[1]
@@ -51,10 +51,9 @@ def test_it_never_waits_longer_for_the_broker_than_a_lease_lasts(
     monkeypatch.setenv("ICFQUEUE_STORE_DIR", str(store.root))
     monkeypatch.setenv("ICFQUEUE_LEASE", "2")
     made = context._make_context()
-    retry = made.ledger.client.connection_pool.connection_kwargs["retry"]  # type: ignore[attr-defined]  # the tests may ask
+    retry = client_of(made.ledger).connection_pool.connection_kwargs["retry"]
     longest = max(retry._backoff.compute(failures) for failures in range(1, 60))
-    made.ledger.client.close()  # type: ignore[attr-defined]  # the same connection
-    made.quick.client.close()  # type: ignore[attr-defined]  # and the other one
+    disconnect(made)
     assert longest <= made.settings.lease / 4
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from celery import signals as celery_signals
+from support.ledger import disconnect
 
 from icfqueue.core.processes.json_log import JsonLines
 from icfqueue.core.steps import NAMES
@@ -132,8 +133,7 @@ def test_only_its_parent_decides_when_a_child_stops(
     assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     (made,) = context._contexts.values()
     assert made is not worker
-    for ledger in (made.ledger, made.quick):
-        ledger.client.close()  # type: ignore[attr-defined]
+    disconnect(made)
 
 
 def test_the_git_annex_of_a_child_ends_with_it(

@@ -58,6 +58,6 @@ def test_a_project_that_was_not_searched_is_said_with_a_remedy(icfqueue: Command
     done = icfqueue("find", WANTED)
     assert done.code == 1
     assert done.err.splitlines() == [
-        "study_1 was left out: it has no table of its series yet",
+        "study_1 was left out: its table of series is missing or damaged",
         "  icfqueue catalog study_1",
     ]

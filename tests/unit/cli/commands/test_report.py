@@ -49,6 +49,24 @@ def test_published_it_lies_in_the_catalog_and_links_within(icfqueue: Commands) -
     assert '<a href="index.html#/dataset/' in target.read_text()
 
 
+def test_with_another_store_url_it_says_why_nothing_is_linked_or_published(
+    icfqueue: Commands,
+) -> None:
+    """To make the catalog anew for that URL would be no remedy."""
+    ours, other = icfqueue.where[-1], "https://other.example.org"
+    icfqueue.where[-1] = other
+    done = icfqueue("report", "study_1")
+    said = f"nothing is linked: the catalog of study_1 is not for {other}"
+    assert (done.code, done.err.splitlines()[0]) == (0, said)
+    with pytest.raises(UsageError, match="is not for") as caught:
+        icfqueue("report", "study_1", "--publish")
+    readme = icfqueue.store.catalog_dir("study_1") / "README.md"
+    assert f"{readme} has" in caught.value.hint
+    assert ours in readme.read_text()
+    icfqueue.where[-1] = ours
+    assert icfqueue("report", "study_1").err == ""
+
+
 def test_programs_get_the_visits_that_differ(icfqueue: Commands) -> None:
     (row,) = csv.DictReader(
         io.StringIO(icfqueue("report", "study_1", "--format", "csv").out)
@@ -61,6 +79,25 @@ def test_programs_get_the_visits_that_differ(icfqueue: Commands) -> None:
     told = json.loads(icfqueue("report", "study_1", "--format", "json").out)
     assert [one["visit"] for one in told["differing"]] == ["v2"]
     assert list(Path().iterdir()) == []
+
+
+def test_standard_output_gets_the_page_and_nothing_else(icfqueue: Commands) -> None:
+    done = icfqueue("report", "study_1", "-o", "-")
+    assert done.code == 0
+    assert done.out.startswith("<!doctype html>")
+    assert done.out.endswith("</html>\n")
+    assert 'href="http://127.0.0.1:9/study_1/catalog/index.html#/dataset/' in done.out
+    rows = icfqueue("report", "study_1", "--format", "csv")
+    assert icfqueue("report", "study_1", "--format", "csv", "-o", "-").out == rows.out
+    assert list(Path().iterdir()) == []
+
+
+def test_a_file_for_rows_is_refused_with_the_command_that_makes_one(
+    icfqueue: Commands,
+) -> None:
+    with pytest.raises(UsageError, match="leave out -o") as caught:
+        icfqueue("report", "study_1", "--format", "csv", "-o", "my rows.csv")
+    assert caught.value.hint == "`icfqueue report study_1 --format csv > 'my rows.csv'`"
 
 
 def test_what_cannot_be_done_is_refused(icfqueue: Commands) -> None:

@@ -26,15 +26,21 @@ def icfqueue(icfqueue: Commands) -> Commands:
 def test_a_table_for_people_and_rows_for_programs(icfqueue: Commands) -> None:
     head, line = icfqueue("series", "study_1").out.splitlines()
     assert head.split() == [
-        "visit", "series", "description", "modality", "images", "size"
+        "visit", "series", "description", "protocol", "modality", "images", "size"
     ]  # fmt: skip
-    assert line.split() == ["v1", "3", "T1w", "MR", "2", "18", "bytes"]
+    assert line.split() == ["v1", "3", "T1w", "t1", "MR", "2", "18", "bytes"]
     head, line = icfqueue("series", "study_1", "v1", "--format", "csv").out.splitlines()
     assert head.split(",") == list(FIELDS)
     assert line == "study_1,v1,3,T1w,t1,MR,2,18,a/0,,"
     (row,) = json.loads(icfqueue("series", "study_1", "--format", "json").out)
     assert list(row) == list(FIELDS)
     assert row["series_number"] == 3
+
+
+def test_no_cell_of_the_csv_is_a_formula(icfqueue: Commands) -> None:
+    write_metadata(icfqueue.store, V, SeriesDescription="=1+1", ProtocolName="@SUM(A1)")
+    _, line = icfqueue("series", "study_1", "--format", "csv").out.splitlines()
+    assert line.split(",")[3:5] == ["'=1+1", "'@SUM(A1)"]
 
 
 def test_a_visit_that_cannot_be_read_is_said_with_a_remedy(icfqueue: Commands) -> None:

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import signal
-
 import pytest
 from support.command_line import Commands
 
 from icfqueue.core.errors import UsageError
 
 
-def test_it_says_where_the_store_is_and_ends_in_order(
-    icfqueue: Commands, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted() -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(signal, "pause", interrupted)
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        store = str(icfqueue.store.root)
-        done = icfqueue.plain("serve", "--port", "0", "--store-dir", store)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+@pytest.mark.usefixtures("told_to_end")
+def test_it_says_where_the_store_is_and_ends_in_order(icfqueue: Commands) -> None:
+    store = str(icfqueue.store.root)
+    done = icfqueue.plain("serve", "--port", "0", "--store-dir", store)
     assert done.code == 0
     assert done.out.startswith(f"{store} is at http://127.0.0.1:")
 

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from support.in_process_queue import InProcessQueue
-from support.valkey import Valkey, out_of_memory
+from support.valkey import out_of_memory
 
 from icfqueue.cli.live import news
-from icfqueue.cli.session import Session, session
+from icfqueue.cli.session import Session
 from icfqueue.core.errors import NetworkTrouble
 from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
 from icfqueue.ledger.redis_ledger import RedisLedger
 from icfqueue.ledger.retry_policy import RetryIn
 from icfqueue.operations.status import summary
-from icfqueue.store.directory import Store
 
 PROJECT = "study_1"
 V, W = Visit(PROJECT, "v"), Visit(PROJECT, "w")
-
-
-@pytest.fixture
-def opened(store: Store, valkey: Valkey) -> Iterator[Session]:
-    with session({"store_dir": store.root, "broker": valkey.broker.url}) as made:
-        yield made
 
 
 def wait(ledger: RedisLedger, visit: Visit, message: str) -> None:

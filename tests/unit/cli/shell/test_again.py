@@ -90,6 +90,6 @@ def test_a_command_is_given_only_the_options_that_it_has() -> None:
 
 def test_the_group_knows_where_the_last_command_was_told_that_the_store_is() -> None:
     CliRunner().invoke(cli, ["status", "--store-dir", "/no/such"])
-    assert cli.place == {"--store-dir": "/no/such"}  # type: ignore[attr-defined] # the class of the group
+    assert cli.place == {"--store-dir": "/no/such"}
     CliRunner().invoke(cli, ["status"], env={"ICFQUEUE_STORE_DIR": "/no/such"})
-    assert cli.place == {}  # type: ignore[attr-defined] # the class of the group
+    assert cli.place == {}

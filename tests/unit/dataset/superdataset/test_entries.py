@@ -94,7 +94,7 @@ def config(path: Path) -> dict[str, str]:
         env=dict(os.environ),
     )
     lines = done.stdout.decode().split("\0")[:-1]
-    return dict(line.split("\n", 1) for line in lines)  # type: ignore[misc]
+    return dict(line.split("\n", 1) for line in lines)
 
 
 def test_the_id_of_another_tools_dataset_is_not_made_up(store: Store) -> None:

@@ -200,6 +200,29 @@ def test_a_project_that_is_in_no_set_of_them_is_found_by_its_records(
     check_indexes(full)
 
 
+def test_a_key_is_removed_while_another_makes_all_indexes_anew(full: RedisLedger) -> None:
+    """Of a project that stands in no set until the other has ended."""
+    full.client.delete(key("projects"))
+    full.client.set(SPOILT, "1")
+    full.client.set(key("lock", "mend"), "somebody", px=60_000)
+    spoil(full.client, key("progress", "p"))
+    full.renew(Visit("p", "running"), "t", 600.0, 7, 8)
+    assert full.client.hgetall(key("progress", "p"))
+
+
+def test_a_mending_that_fails_leaves_no_lock_for_which_others_wait(
+    full: RedisLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise redis.ConnectionError
+
+    monkeypatch.setattr(full._mender, "_index_batch", fail)
+    spoil(full.client, key("leases"))
+    with pytest.raises(redis.ConnectionError):
+        full._mender.mend()
+    assert not full.client.exists(key("lock", "mend"))
+
+
 def test_a_lock_without_an_end_gets_one(full: RedisLedger) -> None:
     full.client.set(key("lock", "supervisor"), "stranger")
     full.mend()

@@ -71,14 +71,6 @@ def test_of_very_many_visits_some_are_drawn(monkeypatch: pytest.MonkeyPatch) -> 
     assert "One point for 3 visits" in DRAWN["rate"]().words
 
 
-def test_bytes_are_told_as_by_all_other_commands() -> None:
-    from rich.filesize import decimal
-
-    for size in (1, 999, 1000, 40_960, 999_999, 123_456_789, 10**13):
-        expected = decimal(size).replace("1 byte", "1 bytes").replace(",", "")
-        assert charts.bytes_in_words(size) == expected
-
-
 def test_without_the_library_a_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(UsageError, match="matplotlib") as caught:

@@ -24,7 +24,10 @@ def test_a_difference_has_a_sign_a_word_and_a_color(made: Report) -> None:
     for kind in (Kind.SHORT, Kind.MISSING, Kind.UNEXPECTED):
         assert f'<td class="{kind}"' in page
         assert SIGNS[kind] in page
-        assert f'<span class="unseen">{kind} </span>' in page
+        assert f'">{kind} </span>' in page
+    # Where nothing else is in a cell, the word is for all to see.
+    assert '<span class="word">missing </span> </td>' in page
+    assert '<span class="unseen">short </span> 3</td>' in page
     assert 'title="3 images instead of 5"' in page
     assert '<tr data-kinds="short"><th scope="row">v2</th>' in page
     assert '<tr><th scope="row">v1</th><td>5</td>' in page

@@ -93,6 +93,14 @@ def test_it_tells_pattern_differences_failures_and_disk(whole: str) -> None:
         assert words in whole, words
 
 
+def test_its_head_links_to_every_part_that_is_there(whole: str, made: Report) -> None:
+    for text in (whole, page(made, NOWHERE)):
+        links = [one[1:] for one in Parsed(text).addresses if one.startswith("#")]
+        sections = re.findall('<section id="([^"]+)"', text)
+        assert [link for link in links if link in sections] == sections
+    assert 'href="#work"' in whole
+
+
 def test_without_records_nothing_is_said_of_the_work(made: Report) -> None:
     assert "Progress over time" not in page(made, NOWHERE)
 

@@ -86,13 +86,19 @@ def test_a_removed_file_that_is_another_one_by_now_gets_its_name_back(
     assert not target.exists()
 
 
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    """Somebody's own file."""
+    made = tmp_path / "secret"
+    made.touch()
+    made.chmod(0o600)
+    return made
+
+
 def test_a_file_with_a_second_name_is_published_and_opened_to_nobody(
-    store: Store, tmp_path: Path
+    store: Store, secret: Path
 ) -> None:
     """It may be somebody's own file that was put there by a second name."""
-    secret = tmp_path / "secret"
-    secret.touch()
-    secret.chmod(0o600)
     work = store.work_dir(VISIT)
     store.make_dir(work)
     os.link(secret, work / "dicoms.json")
@@ -101,11 +107,8 @@ def test_a_file_with_a_second_name_is_published_and_opened_to_nobody(
 
 
 def test_a_link_in_place_of_a_finished_file_is_not_opened_to_the_group(
-    store: Store, tmp_path: Path
+    store: Store, secret: Path
 ) -> None:
-    secret = tmp_path / "secret"
-    secret.touch()
-    secret.chmod(0o600)
     work = store.work_dir(VISIT)
     store.make_dir(work)
     (work / "dicoms.json").symlink_to(secret)
