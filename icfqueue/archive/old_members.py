@@ -105,8 +105,7 @@ def read(tar: IO[bytes], *, name: str) -> tuple[tarfile.TarFile, list[Old], str]
             # tarfile calls a sparse one by its own name.
             names.append("" if member.kind == SPARSE else member.name)
     tar.seek(0)
-    # Closed by whoever has it: contents are read from it.
-    opened = tarfile.open(fileobj=tar, mode="r:", encoding="utf-8")  # noqa: SIM115
+    opened = tarfile.open(fileobj=tar, mode="r:", encoding="utf-8")  # noqa: SIM115 - closed by whoever has it
     infos = opened.getmembers()
     if ["" if info.issparse() else info.name for info in infos] != names:
         opened.close()
