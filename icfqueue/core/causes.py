@@ -75,7 +75,10 @@ CAUSES: dict[str, Cause] = {
     "no-tar": Cause("the file is no tarball", "look what it is, obtain it again"),
     "two-tars": Cause("data follow the tarball's end mark", "pack it again as one tar"),
     "no-dicom": Cause("no member is a DICOM file", "look at its members"),
-    "bad-name": Cause("a member's name cannot be in a dataset", "pack it again without it"),
+    "bad-name": Cause(
+        "a member's name cannot be in a dataset",
+        "'icfqueue repack PROJECT VISIT --replace'",
+    ),
     "changed": Cause("not the tarball that outputs were made from", _FORCE),
     "foreign": Cause("outputs of another tool are there", "leave it or run it anew"),
     "metadata": Cause("metadata files are missing or damaged", _FORCE),

@@ -10,6 +10,8 @@
     ├── Unreachable                  exit code 3: broker or store does not answer
     │   └── NewerLayout              the broker's data are those of a newer icfqueue
     ├── UnreadableRecord             a visit's record is not what it must be
+    ├── BadFolder                    a folder's files cannot become a tarball
+    ├── ArchiveExists                another tarball has the name of the new one
     ├── StepError                    a step of a visit did not succeed
     │   ├── PermanentError           trying again cannot help
     │   │   ├── BadTarball           the tarball cannot become a dataset
@@ -122,6 +124,14 @@ class NewerLayout(Unreachable):
 
 class UnreadableRecord(IcfqueueError):
     """A visit's record is not what it must be, or of a newer icfqueue; left alone."""
+
+
+class BadFolder(IcfqueueError):
+    """The files of a folder cannot become a tarball; nothing was written."""
+
+
+class ArchiveExists(IcfqueueError):
+    """Another tarball has the name that a new one is to have; it was left alone."""
 
 
 class StepError(IcfqueueError):

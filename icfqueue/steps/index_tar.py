@@ -41,7 +41,7 @@ from icfqueue.store.beneath.walk import HIDDEN
 from icfqueue.store.disk import disk_trouble
 from icfqueue.store.fingerprint import Fingerprint
 from icfqueue.store.settling import is_settled
-from icfqueue.tarball.remedies import DOWNLOAD, FOLDER
+from icfqueue.tarball.remedies import DOWNLOAD, FOLDER, MEND
 from icfqueue.tarball.scan import Counted, Tarball, index_stream
 
 if TYPE_CHECKING:
@@ -258,7 +258,7 @@ def _streamed(job: Job) -> Outcome:
     try:
         return _outcome(_stream(job, remote, published), worked=True)
     except BadTarball as error:
-        if FOLDER in error.hint:
+        if FOLDER in error.hint or MEND in error.hint:
             # What helps is done to a file, and there is none.
             error.hint = DOWNLOAD
         raise

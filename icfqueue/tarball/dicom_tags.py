@@ -22,7 +22,8 @@ from icfqueue.tarball.dicom_walk import (
     PREFIX,
     SHORT_VRS,
     START,
-    Layout,
+    Layouts,
+    NeedMore,
     Tags,
     Unknown,
     Walk,
@@ -55,14 +56,11 @@ _UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 class TagReader:
     """Reads the tags of one file after the other; knows the layouts of the last ones."""
 
-    KEPT = 12
-    """Layouts kept: a series seldom has more than a handful."""
-
     REMEMBERED = 4096
     """Value sets kept; a visit has about as many as it has series."""
 
     def __init__(self) -> None:
-        self._layouts: list[Layout] = []
+        self._layouts = Layouts()
         self._said: dict[tuple[bytes, ...], str] = {}
 
     def read(self, head: bytes | memoryview, *, whole: bool = True) -> str | None:
@@ -86,7 +84,7 @@ class TagReader:
         NeedMore
             `head` does not reach far enough.
         """
-        raw = self._locate(head, whole=whole)
+        raw = self._layouts.locate(head, whole=whole)
         if raw is None:
             return self._elsewhere(head, whole=whole)
         said = self._said.get(raw)
@@ -100,26 +98,6 @@ class TagReader:
             self._said[raw] = said
         return said
 
-    def _locate(self, head: bytes | memoryview, *, whole: bool) -> tuple[bytes, ...] | None:
-        """Return the raw values of character set and six tags, or None: not known."""
-        for number, layout in enumerate(self._layouts):
-            if len(head) >= layout.end and layout.same(head) == layout.saying:
-                if number:
-                    self._layouts.insert(0, self._layouts.pop(number))
-                return layout.raw(head)
-        if head[128:START] != PREFIX:
-            return None
-        walk = Walk(head)
-        try:
-            layout = walk.layout()
-        except Unknown:
-            if walk.short and not whole:
-                raise NeedMore from None
-            return None
-        self._layouts.insert(0, layout)
-        del self._layouts[self.KEPT :]
-        return layout.raw(head)
-
     @staticmethod
     def _elsewhere(head: bytes | memoryview, *, whole: bool) -> str | None:
         if not plausible(head):
@@ -128,10 +106,6 @@ class TagReader:
             raise NeedMore
         tags = by_pydicom(bytes(head))
         return None if tags is None else _json(tags)
-
-
-class NeedMore(Exception):
-    """More of the file is needed to read its tags; no error, but a request."""
 
 
 def scan(head: bytes | memoryview) -> Tags | None:
@@ -178,8 +152,8 @@ def plausible(head: bytes | memoryview) -> bool:
     return False
 
 
-def by_pydicom(content: bytes) -> Tags | None:
-    """Return the six tags as pydicom reads them; None if the file is not DICOM.
+def by_pydicom(content: bytes, more: Sequence[str] = ()) -> Tags | None:
+    """Return the six tags, and `more`, as pydicom reads them; None: it is not DICOM.
 
     A file with the prefix is DICOM even if its header is damaged: it then has the tags
     that could be read. A file without it must yield a SOP class or one of the tags.
@@ -195,7 +169,7 @@ def by_pydicom(content: bytes) -> Tags | None:
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
     prefixed = content[128:START] == PREFIX
     content = inflated(content)
-    wanted: list[Any] = [*NAMES, "SOPClassUID"]
+    wanted: list[Any] = [*NAMES, *more, "SOPClassUID"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -208,9 +182,9 @@ def by_pydicom(content: bytes) -> Tags | None:
         except Exception:  # noqa: BLE001 - pydicom raises all sorts on damaged files
             return _salvage(content) if prefixed else None
         with config.disable_value_validation():
-            tags = {name: _value(found, name) for name in NAMES}
+            tags = {name: _value(found, name) for name in (*NAMES, *more)}
             sop_class = _value(found, "SOPClassUID")
-    if prefixed or any(value != "" for value in tags.values()):
+    if prefixed or any(tags[name] != "" for name in NAMES):
         return tags
     return tags if isinstance(sop_class, str) and _UID.fullmatch(sop_class) else None
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Mapping
 from typing import Any, Final
 
 NAMES: Final = (
@@ -37,19 +38,21 @@ START = 132
 """Where the elements begin: after the prefix."""
 
 _META = 0x0002
-_CHARSET = 0x00080005
-_LAST = 0x00200011
+CHARSET: Final = 0x00080005
 _TRANSFER_SYNTAX = 0x00020010
 
-# What each wanted element must be to be read here, in tag order.
-_WANTED: Final = {
-    _CHARSET: (0, b"CS"),
+Wanted = Mapping[int, tuple[int, bytes]]
+"""What each wanted element must be to be read here: its place in tag order, and its VR.
+The first one is always :data:`CHARSET`."""
+
+SIX: Final[Wanted] = {
+    CHARSET: (0, b"CS"),
     0x00080060: (1, b"CS"),  # Modality
     0x0008103E: (2, b"LO"),  # SeriesDescription
     0x00180023: (3, b"CS"),  # MRAcquisitionType
     0x00181030: (4, b"LO"),  # ProtocolName
     0x00189005: (5, b"SH"),  # PulseSequenceName
-    _LAST: (6, b"IS"),  # SeriesNumber
+    0x00200011: (6, b"IS"),  # SeriesNumber
 }
 _NAME_OF_SLOT = (
     "",
@@ -100,8 +103,8 @@ class Layout:
     fixed
         Position and length of each piece that must be the same in another file.
     slots
-        Position and length of the seven values (character set, six tags), in tag order;
-        length 0 for an absent one.
+        Position and length of the values that are wanted (of the six tags with the
+        character set: seven), in tag order; length 0 for an absent one.
     head
         The file from which this was learnt.
     """
@@ -134,13 +137,23 @@ def _picker(pieces: list[tuple[int, int]]) -> struct.Struct:
 
 
 class Walk:
-    """One walk over one header; collects what a :class:`Layout` needs."""
+    """One walk over one header; collects what a :class:`Layout` needs.
 
-    def __init__(self, head: bytes | memoryview) -> None:
+    Parameters
+    ----------
+    head
+        The file, or its first bytes.
+    wanted
+        The elements whose values are wanted; the walk ends at the last of them.
+    """
+
+    def __init__(self, head: bytes | memoryview, wanted: Wanted = SIX) -> None:
         self.head = head
         self.size = len(head)
+        self._wanted = wanted
+        self._last = max(wanted)
         self.fixed: list[tuple[int, int]] = [(128, 4)]
-        self.slots: list[tuple[int, int] | None] = [None] * 7
+        self.slots: list[tuple[int, int] | None] = [None] * len(wanted)
         self.short = False
         """The file ended within an element."""
         self.syntax = b""
@@ -225,16 +238,16 @@ class Walk:
                 raise Unknown
             last = tag
             self.fixed.append((at, size))
-            if tag > _LAST:
+            if tag > self._last:
                 return
             at += size
-            wanted = _WANTED.get(tag)
+            wanted = self._wanted.get(tag)
             if wanted:
                 if length == _UNDEFINED or not (implicit or vr == wanted[1]):
                     raise Unknown
                 self._need(at + length)
                 self.slots[wanted[0]] = (at, length)
-                if tag == _LAST:
+                if tag == self._last:
                     return
             at = self._after(at, vr, length, implicit=implicit, deep=0)
 
@@ -291,6 +304,56 @@ class Walk:
             _, vr, size, length = self._header(at, implicit=implicit)
             self.fixed.append((at, size))
             at = self._after(at + size, vr, length, implicit=implicit, deep=deep)
+
+
+class NeedMore(Exception):
+    """More of the file is needed to read its tags; no error, but a request."""
+
+
+class Layouts:
+    """The layouts of the last files, which spare the next one its walk.
+
+    Parameters
+    ----------
+    wanted
+        The elements whose values are wanted.
+    """
+
+    KEPT = 12
+    """Layouts kept: a series seldom has more than a handful."""
+
+    def __init__(self, wanted: Wanted = SIX) -> None:
+        self._wanted = wanted
+        self._layouts: list[Layout] = []
+
+    def __len__(self) -> int:
+        return len(self._layouts)
+
+    def locate(self, head: bytes | memoryview, *, whole: bool) -> tuple[bytes, ...] | None:
+        """Return the raw values of what is wanted, in tag order; None: not known here.
+
+        Raises
+        ------
+        NeedMore
+            `head` does not reach far enough, and more can be had (it is not `whole`).
+        """
+        for number, layout in enumerate(self._layouts):
+            if len(head) >= layout.end and layout.same(head) == layout.saying:
+                if number:
+                    self._layouts.insert(0, self._layouts.pop(number))
+                return layout.raw(head)
+        if head[128:START] != PREFIX:
+            return None
+        walk = Walk(head, self._wanted)
+        try:
+            layout = walk.layout()
+        except Unknown:
+            if walk.short and not whole:
+                raise NeedMore from None
+            return None
+        self._layouts.insert(0, layout)
+        del self._layouts[self.KEPT :]
+        return layout.raw(head)
 
 
 def plain(raw: tuple[bytes, ...]) -> Tags | None:

@@ -22,6 +22,9 @@ DOWNLOAD = (
 )
 """How to have a tarball to which something can be done."""
 
+MEND = f"'icfqueue repack PROJECT VISIT --replace' packs it again, {RETRY}"
+"""What gives each member a name and a content of its own; the old tarball is kept."""
+
 COMPRESSED = {
     b"\x1f\x8b": ("gzip", "gz", "gunzip"),
     b"BZh": ("bzip2", "bz2", "bunzip2"),

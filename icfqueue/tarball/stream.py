@@ -57,7 +57,7 @@ LONGEST_HEADER: Final = SMALL
 _ZERO = bytes(BLOCK)
 
 
-class _Hasher:
+class Hasher:
     """MD5 of everything that passes, in a thread of its own; lends out the buffers."""
 
     def __init__(self, buffers: int) -> None:
@@ -123,7 +123,7 @@ class TarStream:
         """MD5 of the whole tar in hex; known at the end."""
         self._readinto = getattr(source, "readinto", None) or _readinto(source)
         self._advance = advance
-        self._hasher = _Hasher(3)
+        self._hasher = Hasher(3)
         self._buffer = self._hasher.lend()
         self._view = memoryview(self._buffer)
         self._base = 0  # where the buffer's first byte lies in the tar
