@@ -260,7 +260,7 @@ def orphans(
     for name in sorted(entry.name for entry in store.listing(work)):
         path = work / name
         if name.startswith(ARCHIVING):
-            words = f"{path} was left behind by 'icfqueue archive', or that is at work"
+            words = f"{path} was left behind by the command archive, or that is at work"
             remedy = f"if it is not: `rm -r {shlex.quote(str(path))}`"
             found.append(Difference("work folder", words, remedy))
         elif name not in busy and name not in OF_A_STORE:

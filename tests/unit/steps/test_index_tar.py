@@ -305,7 +305,7 @@ def test_links_fail_the_visit(make_job: MakeJob, kind: bytes) -> None:
         tar.addfile(link)
     with pytest.raises(BadTarball, match=r"'v/b\.dcm' is a .* link") as caught:
         index_tar.run(job)
-    assert "--hard-dereference" in caught.value.hint
+    assert "icfqueue repack PROJECT VISIT --replace" in caught.value.hint
 
 
 def test_a_sparse_member_fails_the_visit(make_job: MakeJob) -> None:
