@@ -19,7 +19,10 @@ from benchmarks import machine
 from benchmarks.measure import PATIENCE, Row
 from benchmarks.scale import Scale
 
-GROUPS = ("startup", "index", "export", "queue", "catalog", "superdataset", "project")
+GROUPS = (
+    *("startup", "index", "export", "queue", "catalog", "superdataset", "project"),
+    "streams",
+)
 """Modules with a function ``rows(scale)``, in the order in which they run."""
 
 RESULTS = Path(__file__).parent / "results.json"

@@ -19,6 +19,7 @@ from icfqueue.cli.shell.loudness import loudness_options
 COMMANDS = (
     "demo",
     "doctor",
+    "archive",
     "run",
     "enqueue",
     "worker",
@@ -28,6 +29,7 @@ COMMANDS = (
     "events",
     "retry",
     "cancel",
+    "repack",
     "verify",
     "catalog",
     "report",

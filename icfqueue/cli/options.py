@@ -197,6 +197,13 @@ _WORK = [
         help="Leave the project's dataset of all visits alone.",
     ),
     click.option(
+        "--stream/--no-stream",
+        default=None,
+        help="Index tarballs that are not here as they come from the store, and write "
+        "none; or download them.  [env ICFQUEUE_STREAM; default: only with "
+        "--remove-tarball]",
+    ),
+    click.option(
         "--remove-tarball",
         is_flag=True,
         help="Remove the tarball here once the deposit is complete and the store "

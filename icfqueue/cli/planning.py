@@ -38,6 +38,10 @@ def options_of(chosen: Settings, wanted: dict[str, Any]) -> Options:
     """Return what the options of ``run`` and ``enqueue`` ask for."""
     from icfqueue.core.options import Options
 
+    stream = wanted["stream"]
+    if stream is None:
+        # What is to be removed need not be written.
+        stream = chosen.stream or wanted["remove_tarball"]
     return Options(
         store_url=chosen.store_url,
         credential=chosen.credential,
@@ -46,6 +50,7 @@ def options_of(chosen: Settings, wanted: dict[str, Any]) -> Options:
         remove_tarball=wanted["remove_tarball"],
         remove_metadata=wanted["remove_metadata"],
         superdataset=chosen.superdataset and not wanted["no_superdataset"],
+        stream=stream,
     )
 
 

@@ -10,10 +10,11 @@
     ├── Unreachable                  exit code 3: broker or store does not answer
     │   └── NewerLayout              the broker's data are those of a newer icfqueue
     ├── UnreadableRecord             a visit's record is not what it must be
+    ├── BadFolder                    a folder's files cannot become a tarball
+    ├── ArchiveExists                another tarball has the name of the new one
     ├── StepError                    a step of a visit did not succeed
     │   ├── PermanentError           trying again cannot help
     │   │   ├── BadTarball           the tarball cannot become a dataset
-    │   │   ├── IdentifiersFound     paths or tags tell who a person is, and the site holds
     │   │   ├── BadMetadata          a published metadata file is not what it must be
     │   │   ├── TarballChanged       not the tarball that the outputs were made from
     │   │   ├── AccessDenied         401: concerns every visit of the project; or 403
@@ -125,6 +126,14 @@ class UnreadableRecord(IcfqueueError):
     """A visit's record is not what it must be, or of a newer icfqueue; left alone."""
 
 
+class BadFolder(IcfqueueError):
+    """The files of a folder cannot become a tarball; nothing was written."""
+
+
+class ArchiveExists(IcfqueueError):
+    """Another tarball has the name that a new one is to have; it was left alone."""
+
+
 class StepError(IcfqueueError):
     """A step of a visit did not succeed.
 
@@ -134,6 +143,7 @@ class StepError(IcfqueueError):
 
     kind: Kind = "permanent"
     default_cause: ClassVar[str] = "bug"
+    identifiers: Any = None  # what was found of a person, where the visit fails for that
 
     def __init__(
         self, message: str, *, hint: str | None = None, cause: str | None = None
@@ -185,14 +195,6 @@ class BadTarball(PermanentError):
     ) -> None:
         super().__init__(message, **words)
         self.may_grow = may_grow
-
-
-class IdentifiersFound(PermanentError):
-    """Paths or tags tell who a person is, and the site holds such visits."""
-
-    default_cause = "identifiers"
-    default_hint = causes.ACCEPT
-    found: Any = None  # an Identifiers: what was found, without any value
 
 
 class BadMetadata(PermanentError):

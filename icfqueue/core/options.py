@@ -32,6 +32,8 @@ class Options:
         What `cleanup` removes.
     superdataset
         Renew the project's dataset of all visits.
+    stream
+        Index a tarball that is not here as it comes from the store, and write none.
     """
 
     store_url: str
@@ -41,6 +43,7 @@ class Options:
     remove_tarball: bool = False
     remove_metadata: bool = False
     superdataset: bool = True
+    stream: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,8 @@ class Outcome:
         What a person may want to know, in a few words; no DICOM value.
     identifiers
         What of a person the tarball would publish; None if that was not looked at.
+    streamed
+        The tarball is not here: it is read as it comes from the store.
     """
 
     worked: bool
@@ -126,6 +131,7 @@ class Outcome:
     note: str = ""
     fingerprint: tuple[int, int, int, int] | None = None
     identifiers: Identifiers | None = None
+    streamed: bool = False
 
 
 Results = dict[Visit, Outcome | StepError]

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
-from icfqueue.core.configured.patterns import fault_of
+from icfqueue.core.configured.patterns import Expressions, Looking, fault_of
 from icfqueue.core.configured.sources import (
     CONFIG_FILE,
     config_files,
@@ -186,22 +186,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "changed to count as broken: until then it may be one that is being copied."
         ),
     ] = 120.0
+    stream: Annotated[
+        bool,
+        Meta(
+            description="Whether a tarball that is not in the store directory is indexed "
+            "as it comes from the store, and never written."
+        ),
+    ] = False
     keep_free: Annotated[
         Size,
         Meta(description="Bytes of the disk that a download leaves free."),
     ] = 1 << 30
 
-    identifiers: Annotated[
-        Literal["off", "warn", "hold"],
-        Meta(
-            description="Visits whose member paths or published tags tell who a person is "
-            "are flagged (`warn`) or fail before anything appears (`hold`)."
-        ),
-    ] = "warn"
-    identifier_patterns: Annotated[
-        list[str],
-        Meta(description="Regular expressions (RE2) of what tells that at this site, too."),
-    ] = msgspec.field(default_factory=list)
+    identifiers: Looking = "warn"
+    identifier_patterns: Expressions = msgspec.field(default_factory=list)
     notify: Annotated[
         Secret | None,
         Meta(

@@ -60,6 +60,20 @@ def step(name: str) -> Step:
     return _BY_NAME[name]
 
 
+def ticket_of(name: str, *, streamed: bool) -> Step:
+    """Return the step by whose messages a visit is served that stands at `name`.
+
+    Its own; but reading a tarball as it comes from the store is a download, and waits
+    among those: a site's number of downloads stays what it set.
+
+    Raises
+    ------
+    KeyError
+        There is no such step.
+    """
+    return FETCH if streamed and name == INDEX_TAR.name else step(name)
+
+
 def position(name: str) -> int:
     """Return the place of the step called `name` in :data:`STEPS`, from 0.
 

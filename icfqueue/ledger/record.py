@@ -13,9 +13,9 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import Any
 
-from icfqueue.core.errors import Cancelled, IdentifiersFound, LeaseLost, StepError
+from icfqueue.core.errors import Cancelled, LeaseLost, StepError
 from icfqueue.core.options import Identifiers, Options, Outcome
-from icfqueue.core.steps import NAMES
+from icfqueue.core.steps import NAMES, Step, ticket_of
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.retry_policy import Fail, RetryIn
 from icfqueue.ledger.stored import record_json
@@ -74,6 +74,7 @@ class StepRecord:
     worker: str | None = None
 
 
+_LATER = ("fingerprint", "identifiers", "streamed")
 _FIELDS_OF_STEP = attrgetter(*StepRecord.__dataclass_fields__)
 
 
@@ -105,6 +106,8 @@ class Record:
     fingerprint
         Inode, size (bytes), mtime and ctime (ns) of the tarball that was read; None if
         that is not known, as after a step by an older release.
+    streamed
+        Its tarball is read as it comes from the store; False also if that is not known.
     unknown
         Fields of a newer release, kept for it.
     token
@@ -137,20 +140,24 @@ class Record:
     error: dict[str, str] | None = None
     fingerprint: tuple[int, int, int, int] | None = None
     identifiers: Identifiers | None = None
+    streamed: bool = False
     unknown: Unknown | None = None
 
     @property
     def position(self) -> int:
         """Index of the step the visit stands at; ``len(NAMES)`` when it is done."""
-        for index, step in enumerate(self.steps):
-            if step.state != State.DONE:
-                return index
-        return len(NAMES)
+        left = (place for place, s in enumerate(self.steps) if s.state != State.DONE)
+        return next(left, len(NAMES))
 
     @property
     def step(self) -> str:
         """Name of the step the visit stands at; of the last one when it is done."""
         return NAMES[min(self.position, len(NAMES) - 1)]
+
+    @property
+    def ticket(self) -> Step:
+        """The step by whose messages the visit is served."""
+        return ticket_of(self.step, streamed=self.streamed)
 
     @property
     def state(self) -> State:
@@ -198,9 +205,8 @@ class Record:
         version
             The one that the record gets when this is written.
         """
-        return record_json.write_more(
-            version, self.options, self.fingerprint, self.identifiers, self.unknown
-        )
+        own = {name: getattr(self, name) for name in _LATER}
+        return record_json.write_more(version, self.options, own, self.unknown)
 
     @classmethod
     def from_json(
@@ -224,7 +230,8 @@ class Record:
         """
         read = record_json.read(text, visit, more, version)
         fields = {name: getattr(read.known, name) for name in record_json.PLAIN}
-        fields |= {n: getattr(read.more, n, None) for n in ("fingerprint", "identifiers")}
+        fields |= {name: getattr(read.more, name, None) for name in _LATER}
+        fields["streamed"] = bool(fields["streamed"])
         return cls(
             visit=visit or Visit.parse(read.known.visit),
             options=read.known.options,
@@ -246,13 +253,10 @@ def enqueued(record: Record, options: Options, priority: int, now: float) -> Rec
     """Return the record of a known visit that is enqueued again, from the first step."""
     fresh = new(record.visit, options, priority, now)
     # What is known of the tarball: unless it has changed, it need not be read again.
-    return replace(
-        fresh,
-        generation=record.generation + 1,
-        fingerprint=record.fingerprint,
-        tar_md5=record.tar_md5 if record.fingerprint else None,
-        identifiers=None if options.force or not record.fingerprint else record.identifiers,
-    )
+    kept = record if record.fingerprint else fresh
+    found = None if options.force else kept.identifiers
+    fresh = replace(fresh, generation=record.generation + 1, identifiers=found)
+    return replace(fresh, fingerprint=kept.fingerprint, tar_md5=kept.tar_md5)
 
 
 def resumed(record: Record, now: float) -> Record:
@@ -290,11 +294,8 @@ def cancelled(record: Record, now: float) -> Record:
 
 def claimable(record: Record, step: str, generation: int) -> bool:
     """Return whether a message for `step` and `generation` is current."""
-    return (
-        record.generation == generation
-        and record.state == State.QUEUED
-        and record.step == step
-    )
+    current = record.generation == generation and record.state == State.QUEUED
+    return current and record.ticket.name == step
 
 
 def claimed(record: Record, token: str, worker: str, now: float) -> Record:
@@ -327,6 +328,9 @@ _TOLD = ("tar_bytes", "tar_md5", "dicoms", "refs", "fingerprint", "identifiers")
 
 def finished(record: Record, outcome: Outcome, now: float) -> Record:
     """Return the record after the running step succeeded; the next one is queued."""
+    if outcome.streamed:
+        # What is known of a file that was here before tells nothing of this one.
+        record = replace(record, streamed=True, fingerprint=None, tar_md5=None)
     changed = replace(
         record,
         token="",
@@ -346,8 +350,8 @@ def failed(
     current = record.steps[record.position]
     seconds = _seconds(record, now)
     changed = replace(record, token="", began=None, error=error.to_dict())
-    if isinstance(error, IdentifiersFound):
-        changed = replace(changed, identifiers=error.found)
+    if error.identifiers is not None:
+        changed = replace(changed, identifiers=error.identifiers)
     if isinstance(decision, RetryIn):
         changed = replace(changed, due=now + decision.seconds)
         return changed.at(state=State.WAITING, faults=current.faults + 1, seconds=seconds)
@@ -361,13 +365,8 @@ def postponed(record: Record, error: StepError | None, due: float) -> Record:
     The attempt does not count: the disk is full for everybody, or the store is resting.
     """
     current = record.steps[record.position]
-    changed = replace(
-        record,
-        token="",
-        began=None,
-        due=due,
-        error=error.to_dict() if error else record.error,
-    )
+    told = error.to_dict() if error else record.error
+    changed = replace(record, token="", began=None, due=due, error=told)
     return changed.at(state=State.WAITING, attempts=max(0, current.attempts - 1))
 
 

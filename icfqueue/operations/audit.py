@@ -28,7 +28,7 @@ from icfqueue.outputs.freshness import KnownTarball
 from icfqueue.remote.client import RemoteStore
 from icfqueue.steps.job import Job
 from icfqueue.store.beneath.walk import HIDDEN
-from icfqueue.store.directory import Store
+from icfqueue.store.directory import ARCHIVING, Store
 from icfqueue.store.inventory import OF_A_STORE, present
 
 
@@ -259,7 +259,11 @@ def orphans(
     busy = {visit.id for visit in active}
     for name in sorted(entry.name for entry in store.listing(work)):
         path = work / name
-        if name not in busy and name not in OF_A_STORE:
+        if name.startswith(ARCHIVING):
+            words = f"{path} was left behind by the command archive, or that is at work"
+            remedy = f"if it is not: `rm -r {shlex.quote(str(path))}`"
+            found.append(Difference("work folder", words, remedy))
+        elif name not in busy and name not in OF_A_STORE:
             words = f"{path} was left behind by a visit that is not active"
             found.append(
                 Difference(

@@ -112,7 +112,8 @@ class Producer:
         if found:
             return Plan(visit, Deed.UP_TO_DATE, "complete: every output is there", entry)
         here = self._has(visit, visit.tarball)
-        why = "new" if here else "new, to be downloaded"
+        obtained = "streamed" if options.stream else "downloaded"
+        why = "new" if here else f"new, to be {obtained}"
         return Plan(visit, Deed.ENQUEUE, why, entry)
 
     def _missing(self, visit: Visit, found: Record, options: Options) -> str:

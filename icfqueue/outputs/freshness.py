@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Self
 
-from icfqueue.core.errors import TarballTouched
+from icfqueue.core.errors import TarballChanged, TarballTouched
 from icfqueue.core.guard import UNGUARDED, Guard
 from icfqueue.core.visit import Visit
 from icfqueue.outputs.completeness import Recorded
@@ -138,3 +138,34 @@ def change_in_store(
     if published is not None and published != recorded.md5:
         return Change("MD5", published, recorded.md5)
     return None
+
+
+def check_in_store(
+    visit: Visit, known: Recorded | None, size: int | None, published: str | None
+) -> None:
+    """Raise if the store's tarball is not the one that outputs here were made from.
+
+    Parameters
+    ----------
+    known
+        The recorded one; None if there is none, or any is right.
+    size, published
+        As for :func:`change_in_store`.
+
+    Raises
+    ------
+    TarballChanged
+        It is another one.
+    """
+    change = change_in_store(size, published, known) if known else None
+    if change is None:
+        return
+    if change.what == "size":
+        found, expected = f"{change.found} bytes", f"{change.recorded}"
+    else:
+        found, expected = f"the MD5 {change.found}", f"{change.recorded}"
+    raise TarballChanged(
+        f"{visit.storepath} has {found} in the store; the outputs here were made from "
+        f"one with {expected}",
+        hint="if the new tarball is right, 'icfqueue run PROJECT VISIT --force'",
+    )

@@ -6,7 +6,8 @@
     for each file of that list the byte of the tarball at which its content begins
 ``index.json``
     the note on the tarball: size, MD5, number of DICOM files, newest time; the
-    fingerprint of the file that was read, and whether a change of it is sure to show;
+    fingerprint of the file that was read, and whether a change of it is sure to show, or
+    nothing of it if it was read as it came from the store;
     size and MD5 of both lists. It appears last: where it is, the lists are whole or, the
     first one, was published already.
 """
@@ -64,14 +65,17 @@ class Listing(NamedTuple):
 class Index(NamedTuple):
     """The content of ``index.json``; one that is older knows no `offsets`.
 
-    Nor does it know `identifiers`, as where nobody looked for them.
+    It has no `identifiers` either, nor has one for which nobody looked.
+    Without a `fingerprint` no file here was read: the tarball came from the store, whose
+    strong ETag for it is `validator`.
     """
 
     tarball: Tarball
-    fingerprint: Fingerprint
+    fingerprint: Fingerprint | None
     settled: bool
     listing: Listing
     offsets: Listing | None = None
+    validator: str | None = None
     identifiers: Identifiers | None = None
 
 
@@ -103,6 +107,7 @@ def read(store: Store, visit: Visit) -> Index | None:
             bool(found.get("settled", False)),
             Listing(**found["listing"]),
             Listing(**found["offsets"]) if "offsets" in found else None,
+            found.get("validator"),
             _identifiers(found),
         )
     except (FileNotFoundError, ValueError, KeyError, TypeError):
@@ -114,13 +119,15 @@ def _identifiers(found: dict[str, Any]) -> Identifiers | None:
     return Identifiers(told["paths"], told["tags"], tuple(told["kinds"])) if told else None
 
 
-def _fingerprint(store: Store, visit: Visit, found: dict[str, Any]) -> Fingerprint:
-    """Return the fingerprint that ``index.json`` has.
+def _fingerprint(store: Store, visit: Visit, found: dict[str, Any]) -> Fingerprint | None:
+    """Return the fingerprint that ``index.json`` has; None if it says it has none.
 
     A worker of a release before inodes were noted may have written it: the tarball that
     is there is then the one that was read if the rest is the same, as that release holds.
     """
     told = found["fingerprint"]
+    if told is None:
+        return None
     if "inode" in found:
         return Fingerprint(inode=found["inode"], **told)
     now = store.fingerprint(store.path(visit, visit.tarball))
@@ -142,7 +149,7 @@ def newest_time(store: Store, visit: Visit, guard: Guard) -> int:
     """
     tarball = store.path(visit, visit.tarball)
     known = read(store, visit)
-    if known and known.fingerprint == store.fingerprint(tarball):
+    if known and known.fingerprint and known.fingerprint == store.fingerprint(tarball):
         return known.tarball.newest
     try:
         with store.open_read(tarball) as source:
@@ -201,17 +208,19 @@ def read_offsets(
 
 def dump(index: Index) -> str:
     """Return the text of ``index.json``, which workers of the release before read, too."""
-    fingerprint = index.fingerprint._asdict()
+    fingerprint = index.fingerprint._asdict() if index.fingerprint else None
     return json.dumps(
         {
             **asdict(index.tarball),
             # Not among the others: the release before takes no fourth one.
-            "inode": fingerprint.pop("inode"),
+            **({"inode": fingerprint.pop("inode")} if fingerprint else {}),
+            # None is no fingerprint for that release, to which the tarball is not indexed.
             "fingerprint": fingerprint,
             "settled": index.settled,
             "listing": index.listing._asdict(),
             **({"offsets": index.offsets._asdict()} if index.offsets else {}),
             **({} if index.identifiers is None else _told(index.identifiers)),
+            **({"validator": index.validator} if index.validator else {}),
         }
     )
 

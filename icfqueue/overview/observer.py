@@ -295,7 +295,9 @@ class Observer:
                 continue
             seconds = self._usual(record, index, seconds)
             self.estimate.learn(name, size, seconds)
-            if name in BYTEWISE and size and seen is not None:
+            # Nothing passed in a `fetch` that only asked.
+            asked = name == FETCH.name and record.streamed
+            if name in BYTEWISE and size and seen is not None and not asked:
                 self._flows.ended(visit, name, size)
         if size is not None:
             self._sizes.recorded(visit)
@@ -319,6 +321,10 @@ class Observer:
         if name != FETCH.name:
             return True
         size = record.tar_bytes or 0
+        if record.streamed:
+            if size:
+                self._learn_size(record.visit, size)
+            return True
         least = 0.0 if record.visit in self._downloads else NO_DOWNLOAD
         if seconds < least or size > seconds * NO_LINE:
             return False

@@ -96,6 +96,9 @@ class Attempt:
         self.held = {entry.record.visit: entry.record for entry in held}
         self.lock = lock
         self.of_all = of_all
+        # A tarball that is read as it comes is a download, too.
+        self.ticket = held[0].record.ticket.name if len(held) == 1 else step
+        self.downloads = self.ticket == steps.FETCH.name
         self.started_work = self.asks_first = False
         self.work_seconds = 0.0
 
@@ -108,7 +111,7 @@ class Attempt:
             worker.quick,
             {visit: found.token for visit, found in self.held.items()},
             lease=worker.settings.lease,
-            stall=worker.settings.stall.get(self.step, 600.0),
+            stall=worker.settings.stall.get(self.ticket, 600.0),
             stopping=worker.stopping,
             lock=self.lock,
             give_up=self._give_up,
@@ -163,12 +166,11 @@ class Attempt:
         worker = self.worker
         for url, visit in asked.items():
             # Others need what the step before left, and ask no store.
-            fetches = self.step == steps.FETCH.name
             tarball = worker.store.path(visit, visit.tarball)
-            here = not fetches or worker.store.exists(tarball)
+            here = not self.downloads or worker.store.exists(tarball)
             if worker.breaker.raise_if_open(visit, self.step, url, here=here):
                 self.asks_first = True
-            if not here:
+            if not here and not self.held[visit].options.stream:
                 self._check_fits(self.held[visit])
 
     def _check_fits(self, found: Record) -> None:
@@ -196,6 +198,7 @@ class Attempt:
             vouched=found.begun,
             md5=found.tar_md5,
             identifiers=found.identifiers,
+            streamed=found.streamed,
         )
 
     def _settle(self, results: Mapping[Visit, Outcome | Fault]) -> Ending:
@@ -287,8 +290,7 @@ class Attempt:
         say_outcome(changed.visit, self.step, changed, result, self.work_seconds)
         if self.asks_first:
             worker.breaker.release_probe(changed.visit, changed.options.store_url)
-        asked = self.step == steps.FETCH.name
-        if asked and isinstance(result, Outcome) and result.worked:
+        if self.downloads and isinstance(result, Outcome) and result.worked:
             project = changed.visit.project
             worker.breaker.record_success(changed.options.store_url, project)
         if changed.state == State.FAILED and self.step in FORGETFUL:

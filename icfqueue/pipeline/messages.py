@@ -30,8 +30,9 @@ class Nudge:
     Attributes
     ----------
     visit, step, generation
-        For whom and what it was sent. Who is served by it is whoever's turn it is at the
-        step's queue and this level (:mod:`icfqueue.ledger.stored.turns`).
+        For whom and what it was sent; the step is one of the visit's queue
+        (:func:`icfqueue.core.steps.ticket_of`). Who is served by it is whoever's turn it
+        is at that queue and this level (:mod:`icfqueue.ledger.stored.turns`).
     level
         Of :data:`icfqueue.core.priority.LEVELS`.
     """
@@ -45,7 +46,7 @@ class Nudge:
     def of(cls, record: Record) -> Nudge:
         """Return the message for a queued visit."""
         level = level_of(record.priority, begun=record.begun)
-        return cls(record.visit, record.step, record.generation, level)
+        return cls(record.visit, record.ticket.name, record.generation, level)
 
 
 class Messages:

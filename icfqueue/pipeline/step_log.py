@@ -92,6 +92,7 @@ def say_outcome(
             worked=result.worked,
             seconds=seconds,
             work_seconds=work_seconds,
+            **({"streamed": True} if result.streamed else {}),
         )
     elif isinstance(result, Interrupted):
         say("step.given_back", visit, step)

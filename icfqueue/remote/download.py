@@ -107,6 +107,8 @@ class Pace:
         self.least = least
         self.window = window
         self.clock = clock
+        self.too_slow = False
+        """Whether :meth:`count` raised."""
         self._since = time.monotonic()
         self._bytes = 0
 
@@ -127,6 +129,7 @@ class Pace:
         if took < self.window:
             return
         if self._bytes < self.least * self.window:
+            self.too_slow = True
             raise NetworkTrouble(
                 f"{self.url} sent {self._bytes} bytes in {took:.0f} s, fewer than "
                 f"{self.least:.0f} a second",
@@ -158,7 +161,7 @@ class Download:
         )
         self._raw = response.raw
         self._raw.enforce_content_length = False  # checked by `read`, which says it better
-        self._pace = pace
+        self.pace = pace
         self._left = size - start
 
     def read(self, most: int) -> bytes:
@@ -172,8 +175,8 @@ class Download:
         """
         if not self._left:
             return b""
-        url = self._pace.url
-        self._pace.expect()
+        url = self.pace.url
+        self.pace.expect()
         with asking(url):
             # read1 returns with the first bytes: progress is seen on slow lines too.
             piece: bytes = self._raw.read1(min(most, self._left), decode_content=False)
@@ -183,7 +186,7 @@ class Download:
             )
         self._left -= len(piece)
         if self._left:
-            self._pace.count(len(piece))
+            self.pace.count(len(piece))
         return piece
 
 
@@ -210,6 +213,24 @@ def whole_length(answer: requests.Response, url: str) -> int:
     if coding.lower() != "identity":
         raise no_length(url)
     return size
+
+
+def check_md5(url: str, found: str, published: str | None) -> None:
+    """Raise if what arrived has not the MD5 (hex) that the store publishes, if it does.
+
+    Raises
+    ------
+    NetworkTrouble
+        The bytes are wrong, or the MD5 is.
+    """
+    if published is None or found == published:
+        return
+    raise NetworkTrouble(
+        f"{url} arrived with the MD5 {found}; the store publishes {published}",
+        hint="it is downloaded again; if that does not help, the tarball in the store "
+        "is damaged, or its md5sum file is not its own",
+        cause="checksum",
+    )
 
 
 def page(answer: requests.Response, pace: Pace, most: int) -> Iterator[bytes]:

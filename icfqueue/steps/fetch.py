@@ -3,6 +3,9 @@
 A tarball that is there is used as it is. Else it is downloaded from the store URL, in
 parts if need be (:mod:`icfqueue.remote.partial_download`), and appears under its name only
 when it has the length that the store announced and, where the store publishes one, the MD5.
+
+Where it is to be streamed (the option ``stream``), the store is only asked for it here, and
+`index_tar` receives it.
 """
 
 from __future__ import annotations
@@ -11,16 +14,16 @@ import hashlib
 from contextlib import ExitStack
 from functools import partial
 
-from icfqueue.core.errors import NetworkTrouble, NoRoom, TarballChanged, TransientError
+from icfqueue.core.errors import NetworkTrouble, NoRoom, TransientError
 from icfqueue.core.options import Outcome
 from icfqueue.core.plain_text import size as bytes_of
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
 from icfqueue.outputs.completeness import Recorded, recorded, whole_deposit, without_tarball
-from icfqueue.outputs.freshness import change_in_store
+from icfqueue.outputs.freshness import check_in_store
 from icfqueue.remote import partial_download
 from icfqueue.remote.client import RemoteStore, remote_of
-from icfqueue.remote.download import Download
+from icfqueue.remote.download import Download, check_md5
 from icfqueue.remote.partial_download import Part
 from icfqueue.steps.job import Job
 from icfqueue.store.directory import Store
@@ -52,6 +55,8 @@ def run(job: Job) -> Outcome:
         remote = remote_of(job.options, job.settings)
         if without_tarball(job.store, job.visit, job.options):
             return _still_the_same(job, remote)
+        if job.options.stream:
+            return _ask(job, remote)
         return _download(job, remote)
 
 
@@ -67,7 +72,8 @@ def _still_the_same(job: Job, remote: RemoteStore) -> Outcome:
         )
     deposit, source = found
     known = Recorded(source.size, source.md5)
-    _compare(job, known, remote.head(job.visit.storepath).size, remote.md5sum(job.visit))
+    size = remote.head(job.visit.storepath).size
+    check_in_store(job.visit, known, size, remote.md5sum(job.visit))
     return Outcome(
         worked=False,
         tar_bytes=source.size,
@@ -78,22 +84,17 @@ def _still_the_same(job: Job, remote: RemoteStore) -> Outcome:
     )
 
 
-def _compare(
-    job: Job, known: Recorded | None, size: int | None, published: str | None
-) -> None:
-    """Raise TarballChanged if the store's tarball is not the recorded one."""
-    change = change_in_store(size, published, known) if known else None
-    if change is None:
-        return
-    if change.what == "size":
-        found, expected = f"{change.found} bytes", f"{change.recorded}"
-    else:
-        found, expected = f"the MD5 {change.found}", f"{change.recorded}"
-    raise TarballChanged(
-        f"{job.visit.storepath} has {found} in the store; the outputs here were made from "
-        f"one with {expected}",
-        hint="if the new tarball is right, 'icfqueue run PROJECT VISIT --force'",
-    )
+def _ask(job: Job, remote: RemoteStore) -> Outcome:
+    """Ask for a tarball that `index_tar` is to read as it comes, and compare it."""
+    store, visit = job.store, job.visit
+    known = None if job.options.force else recorded(store, visit)
+    size = remote.head(visit.storepath).size
+    check_in_store(visit, known, size, remote.md5sum(visit))
+    if store.exists(store.work_dir(visit)):
+        # Of a download that was begun before: nothing goes on with it.
+        with store.work_folder(visit) as work:
+            partial_download.sweep(work)
+    return Outcome(worked=True, tar_bytes=size, note="streamed", streamed=True)
 
 
 def _download(job: Job, remote: RemoteStore) -> Outcome:
@@ -117,7 +118,7 @@ def _download(job: Job, remote: RemoteStore) -> Outcome:
         download = stack.enter_context(
             remote.open(visit.storepath, start=start, known=file)
         )
-        _compare(job, known, download.file.size, published)
+        check_in_store(visit, known, download.file.size, published)
         if kept is not None and download.start == 0:
             kept.restart(download.file)
             hasher = _Hasher(published)
@@ -142,15 +143,11 @@ def _receive(job: Job, download: Download, kept: Part, hasher: _Hasher) -> None:
         kept.write(piece)
         hasher.update(piece)
         job.guard.advance(bytes=len(piece))
-    if not hasher.agrees():
+    try:
+        hasher.check(f"{job.options.store_url}/{job.visit.storepath}")
+    except NetworkTrouble:
         kept.discard()
-        raise NetworkTrouble(
-            f"{job.options.store_url}/{job.visit.storepath} arrived with the MD5 "
-            f"{hasher.found}; the store publishes {hasher.published}",
-            hint="it is downloaded again; if that does not help, the tarball in the store "
-            "is damaged, or its md5sum file is not its own",
-            cause="checksum",
-        )
+        raise
 
 
 class _Hasher:
@@ -164,12 +161,8 @@ class _Hasher:
         if self.published is not None:
             self._md5.update(piece)
 
-    @property
-    def found(self) -> str:
-        return self._md5.hexdigest()
-
-    def agrees(self) -> bool:
-        return self.published is None or self.found == self.published
+    def check(self, url: str) -> None:
+        check_md5(url, self._md5.hexdigest(), self.published)
 
 
 def free_room(store: Store, settings: Settings) -> int:

@@ -32,6 +32,8 @@ class Job:
         Of the tarball (hex), as an earlier step of this run told it.
     identifiers
         What was found in the tarball before, and whether somebody accepted it.
+    streamed
+        Whether the tarball is read as it comes from the store, as `fetch` said.
     """
 
     visit: Visit
@@ -45,6 +47,7 @@ class Job:
     vouched: bool = False
     md5: str | None = None
     identifiers: Identifiers | None = None
+    streamed: bool = False
 
     def unseen(self, error: StepError) -> StepError:
         """Return the error for something that is not there, or not the newest.

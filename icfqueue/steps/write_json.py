@@ -55,6 +55,9 @@ def _listing(job: Job) -> tarball_index.Listing | None:
 
 
 def _check_unchanged(job: Job, known: tarball_index.Index) -> None:
+    if known.fingerprint is None:
+        # It came from the store; a file that has appeared here since was not read.
+        return
     tarball = job.store.path(job.visit, job.visit.tarball)
     now = job.store.fingerprint(tarball)
     if now is None:

@@ -16,6 +16,7 @@ is done there goes through :mod:`icfqueue.store.beneath`, which follows no link.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -34,6 +35,9 @@ from icfqueue.store.fingerprint import Fingerprint
 from icfqueue.store.reading import StoreReader
 
 log = logging.getLogger(__name__)
+
+ARCHIVING = ".archive-"
+"""How the work folder is called in which a tarball is written: no visit is called so."""
 
 
 class Store(StoreReader):
@@ -106,6 +110,22 @@ class Store(StoreReader):
         """
         # No visit id starts with a dot, so it is no visit's folder.
         with self._work.scratch(self.project_dir(project) / HIDDEN / ".references") as made:
+            yield made
+
+    @contextmanager
+    def archive_scratch(self, visit: Visit) -> Iterator[Path]:
+        """Yield a new folder for an unfinished tarball of `visit`.
+
+        No worker's folder: nobody holds the visit. What an earlier archiving of the visit
+        left behind goes first.
+
+        Raises
+        ------
+        UnsafePath
+            As :meth:`scratch`.
+        """
+        hidden = self.project_dir(visit.project) / HIDDEN
+        with self._work.scratch(hidden / f"{ARCHIVING}{visit.id}") as made:
             yield made
 
     @contextmanager
@@ -263,6 +283,26 @@ class Store(StoreReader):
         """
         if self.exists(target):
             self._publication.withdraw(self.work_dir(visit), target, guard, expected)
+
+    def keep(self, path: Path, name: str) -> None:
+        """Give the file at `path` a second name, under which it outlasts a replacement.
+
+        On a file system without second names it only has the new one afterwards.
+
+        Raises
+        ------
+        FileExistsError
+            Something has that name.
+        UnsafePath
+            A link leads there.
+        """
+        with self.beneath.folder(path.parent) as folder:
+            try:
+                folder.link(path.name, folder, name)
+            except OSError as error:
+                if error.errno not in {errno.EPERM, errno.ENOTSUP, errno.EMLINK}:
+                    raise
+                folder.rename(path.name, folder, name)
 
     # Making
 

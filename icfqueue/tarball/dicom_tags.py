@@ -22,14 +22,14 @@ from icfqueue.tarball.dicom_walk import (
     PREFIX,
     SHORT_VRS,
     START,
-    Layout,
+    Layouts,
+    NeedMore,
     Tags,
     Unknown,
     Walk,
-    personal,
     plain,
 )
-from icfqueue.tarball.identifiers.values import KEYWORDS, Values
+from icfqueue.tarball.identifiers.values import KEYWORDS, Values, personal
 
 __all__ = ["HEAD_ENOUGH", "HEAD_LIMIT", "NAMES", "NeedMore", "TagReader", "read", "scan"]
 
@@ -63,15 +63,12 @@ class TagReader:
         Gets the tags, and the values by which a person is known, if that is wanted.
     """
 
-    KEPT = 12
-    """Layouts kept: a series seldom has more than a handful."""
-
     REMEMBERED = 4096
     """Value sets kept; a visit has about as many as it has series."""
 
     def __init__(self, values: Values | None = None) -> None:
         self._values = values
-        self._layouts: list[Layout] = []
+        self._layouts = Layouts()
         self._said: dict[tuple[bytes, ...], str] = {}
 
     def read(self, head: bytes | memoryview, *, whole: bool = True) -> str | None:
@@ -95,7 +92,7 @@ class TagReader:
         NeedMore
             `head` does not reach far enough.
         """
-        raw = self._locate(head, whole=whole)
+        raw = self._layouts.locate(head, whole=whole)
         if raw is None:
             return self._elsewhere(head, whole=whole)
         said = self._said.get(raw)
@@ -112,42 +109,18 @@ class TagReader:
                 self._values.add_tags(said)
         return said
 
-    def _locate(self, head: bytes | memoryview, *, whole: bool) -> tuple[bytes, ...] | None:
-        """Return the raw values of character set and six tags, or None: not known."""
-        for number, layout in enumerate(self._layouts):
-            if len(head) >= layout.end and layout.same(head) == layout.saying:
-                if number:
-                    self._layouts.insert(0, self._layouts.pop(number))
-                return layout.raw(head)
-        if head[128:START] != PREFIX:
-            return None
-        walk = Walk(head)
-        try:
-            layout = walk.layout()
-        except Unknown:
-            if walk.short and not whole:
-                raise NeedMore from None
-            return None
-        self._layouts.insert(0, layout)
-        del self._layouts[self.KEPT :]
-        return layout.raw(head)
-
     def _elsewhere(self, head: bytes | memoryview, *, whole: bool) -> str | None:
         if not plausible(head):
             return None
         if not whole:
             raise NeedMore
-        tags = by_pydicom(bytes(head), self._values)
+        tags = by_pydicom(bytes(head), values=self._values)
         if tags is None:
             return None
         said = _json(tags)
         if self._values is not None:
             self._values.add_tags(said)
         return said
-
-
-class NeedMore(Exception):
-    """More of the file is needed to read its tags; no error, but a request."""
 
 
 def scan(head: bytes | memoryview) -> Tags | None:
@@ -194,8 +167,10 @@ def plausible(head: bytes | memoryview) -> bool:
     return False
 
 
-def by_pydicom(content: bytes, values: Values | None = None) -> Tags | None:
-    """Return the six tags as pydicom reads them; None if the file is not DICOM.
+def by_pydicom(
+    content: bytes, more: Sequence[str] = (), *, values: Values | None = None
+) -> Tags | None:
+    """Return the six tags, and `more`, as pydicom reads them; None: it is not DICOM.
 
     A file with the prefix is DICOM even if its header is damaged: it then has the tags
     that could be read. A file without it must yield a SOP class or one of the tags.
@@ -216,7 +191,8 @@ def by_pydicom(content: bytes, values: Values | None = None) -> Tags | None:
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
     prefixed = content[128:START] == PREFIX
     content = inflated(content)
-    wanted: list[Any] = [*NAMES, "SOPClassUID", *(() if values is None else KEYWORDS)]
+    people = () if values is None else KEYWORDS
+    wanted: list[Any] = [*NAMES, *more, *people, "SOPClassUID"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -229,11 +205,11 @@ def by_pydicom(content: bytes, values: Values | None = None) -> Tags | None:
         except Exception:  # noqa: BLE001 - pydicom raises all sorts on damaged files
             return _salvage(content, values) if prefixed else None
         with config.disable_value_validation():
-            tags = {name: _value(found, name) for name in NAMES}
+            tags = {name: _value(found, name) for name in (*NAMES, *more)}
             sop_class = _value(found, "SOPClassUID")
             if values is not None:
                 values.add_dataset(found, _value)
-    if prefixed or any(value != "" for value in tags.values()):
+    if prefixed or any(tags[name] != "" for name in NAMES):
         return tags
     return tags if isinstance(sop_class, str) and _UID.fullmatch(sop_class) else None
 

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import re
 import struct
-from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final
 
 NAMES: Final = (
     "SeriesDescription",
@@ -38,21 +38,31 @@ START = 132
 """Where the elements begin: after the prefix."""
 
 _META = 0x0002
-_CHARSET = 0x00080005
-_LAST = 0x00200011
+CHARSET: Final = 0x00080005
 _TRANSFER_SYNTAX = 0x00020010
 
-# What each wanted element must be to be read here. Slots are numbered in tag order,
-# together with those of _PERSONAL.
-_WANTED: Final = {
-    _CHARSET: (0, b"CS"),
+Wanted = Mapping[int, tuple[int, bytes]]
+"""What each wanted element must be to be read here: its place in tag order, and its VR.
+The first one is always :data:`CHARSET`. One without a VR is picked as it is, whatever that
+is: it sends no file to pydicom."""
+
+SIX: Final[Wanted] = {
+    CHARSET: (0, b"CS"),
+    0x00080050: (1, b""),  # AccessionNumber
     0x00080060: (2, b"CS"),  # Modality
     0x0008103E: (3, b"LO"),  # SeriesDescription
+    0x00100010: (4, b""),  # PatientName
+    0x00100020: (5, b""),  # PatientID
+    0x00100030: (6, b""),  # PatientBirthDate
+    0x00101000: (7, b""),  # OtherPatientIDs
+    0x00101002: (8, b""),  # OtherPatientIDsSequence
     0x00180023: (9, b"CS"),  # MRAcquisitionType
     0x00181030: (10, b"LO"),  # ProtocolName
     0x00189005: (11, b"SH"),  # PulseSequenceName
-    _LAST: (12, b"IS"),  # SeriesNumber
+    0x00200011: (12, b"IS"),  # SeriesNumber
 }
+"""The six tags, and without a VR what tells who a person is, which is passed on the way:
+it never leaves this process (:mod:`icfqueue.tarball.identifiers`)."""
 _NAME_OF_SLOT: Final = {
     2: "Modality",
     3: "SeriesDescription",
@@ -61,21 +71,8 @@ _NAME_OF_SLOT: Final = {
     11: "PulseSequenceName",
     12: "SeriesNumber",
 }
-_SLOTS = 13
 
-_PERSONAL: Final = {
-    0x00080050: 1,  # AccessionNumber
-    0x00100010: 4,  # PatientName
-    0x00100020: 5,  # PatientID
-    0x00100030: 6,  # PatientBirthDate
-    0x00101000: 7,  # OtherPatientIDs
-    0x00101002: 8,  # OtherPatientIDsSequence
-}
-"""What tells who a person is, and never leaves this process; see
-:mod:`icfqueue.tarball.identifiers`. Whatever it is, it does not send a file to pydicom."""
-
-_LONGEST_PERSONAL = 1024
-"""Bytes of such a value that are looked at; an id has at most 64 characters."""
+_LONGEST_PERSONAL = 1024  # bytes of one that are picked; an id has at most 64 characters
 
 # PS3.5, section 7.1.2: these have two reserved bytes and a length of 32 bits.
 LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
@@ -116,8 +113,8 @@ class Layout:
     fixed
         Position and length of each piece that must be the same in another file.
     slots
-        Position and length of the values (character set, six tags, and what tells who a
-        person is), in tag order; length 0 for an absent one.
+        Position and length of the values that are wanted, in tag order; length 0 for
+        an absent one.
     head
         The file from which this was learnt.
     """
@@ -150,13 +147,23 @@ def _picker(pieces: list[tuple[int, int]]) -> struct.Struct:
 
 
 class Walk:
-    """One walk over one header; collects what a :class:`Layout` needs."""
+    """One walk over one header; collects what a :class:`Layout` needs.
 
-    def __init__(self, head: bytes | memoryview) -> None:
+    Parameters
+    ----------
+    head
+        The file, or its first bytes.
+    wanted
+        The elements whose values are wanted; the walk ends at the last of them.
+    """
+
+    def __init__(self, head: bytes | memoryview, wanted: Wanted = SIX) -> None:
         self.head = head
         self.size = len(head)
+        self._wanted = wanted
+        self._last = max(wanted)
         self.fixed: list[tuple[int, int]] = [(128, 4)]
-        self.slots: list[tuple[int, int] | None] = [None] * _SLOTS
+        self.slots: list[tuple[int, int] | None] = [None] * len(wanted)
         self.short = False
         """The file ended within an element."""
         self.syntax = b""
@@ -237,29 +244,26 @@ class Walk:
                 raise Unknown
             last = tag
             self.fixed.append((at, size))
-            if tag > _LAST:
+            if tag > self._last:
                 return
             at += size
-            wanted = _WANTED.get(tag)
-            if wanted:
+            wanted = self._wanted.get(tag)
+            if wanted and wanted[1]:
                 if length == _UNDEFINED or not (implicit or vr == wanted[1]):
                     raise Unknown
                 self._need(at + length)
                 self.slots[wanted[0]] = (at, length)
-                if tag == _LAST:
+                if tag == self._last:
                     return
             after = self._after(at, vr, length, implicit=implicit, deep=0)
-            if tag in _PERSONAL:
+            if wanted and not wanted[1]:
                 self._need(after)
-                self.slots[_PERSONAL[tag]] = (at, min(after - at, _LONGEST_PERSONAL))
+                self.slots[wanted[0]] = (at, min(after - at, _LONGEST_PERSONAL))
             at = after
 
     def _check_way(self, at: int, *, implicit: bool) -> None:
-        """Raise if the first element looks as if the VR were explicit all the same.
-
-        A file may be written in the other way than it says; pydicom looks at the first
-        element to find out.
-        """
+        """Raise if the first element looks as if its VR were explicit all the same."""
+        # A file may be written in the other way than it says; pydicom finds that out.
         letters = bytes(self.head[at + 4 : at + 6])
         if implicit and letters.isalpha() and letters.isupper():
             raise Unknown
@@ -319,6 +323,56 @@ class Walk:
             at = self._after(at + size, vr, length, implicit=implicit, deep=deep)
 
 
+class NeedMore(Exception):
+    """More of the file is needed to read its tags; no error, but a request."""
+
+
+class Layouts:
+    """The layouts of the last files, which spare the next one its walk.
+
+    Parameters
+    ----------
+    wanted
+        The elements whose values are wanted.
+    """
+
+    KEPT = 12
+    """Layouts kept: a series seldom has more than a handful."""
+
+    def __init__(self, wanted: Wanted = SIX) -> None:
+        self._wanted = wanted
+        self._layouts: list[Layout] = []
+
+    def __len__(self) -> int:
+        return len(self._layouts)
+
+    def locate(self, head: bytes | memoryview, *, whole: bool) -> tuple[bytes, ...] | None:
+        """Return the raw values of what is wanted, in tag order; None: not known here.
+
+        Raises
+        ------
+        NeedMore
+            `head` does not reach far enough, and more can be had (it is not `whole`).
+        """
+        for number, layout in enumerate(self._layouts):
+            if len(head) >= layout.end and layout.same(head) == layout.saying:
+                if number:
+                    self._layouts.insert(0, self._layouts.pop(number))
+                return layout.raw(head)
+        if head[128:START] != PREFIX:
+            return None
+        walk = Walk(head, self._wanted)
+        try:
+            layout = walk.layout()
+        except Unknown:
+            if walk.short and not whole:
+                raise NeedMore from None
+            return None
+        self._layouts.insert(0, layout)
+        del self._layouts[self.KEPT :]
+        return layout.raw(head)
+
+
 def plain(raw: tuple[bytes, ...]) -> Tags | None:
     """Return the tags whose raw values are `raw`, or None if pydicom must decode them.
 
@@ -343,23 +397,3 @@ def plain(raw: tuple[bytes, ...]) -> Tags | None:
         else:
             return None
     return tags
-
-
-class Personal(NamedTuple):
-    """What tells who a person is, as it stands in a file; empty where it is absent."""
-
-    charset: bytes
-    accession: bytes
-    name: bytes
-    id: bytes
-    birth_date: bytes
-    other_ids: bytes
-    other_ids_sequence: bytes
-
-
-_personal = itemgetter(0, *_PERSONAL.values())
-
-
-def personal(raw: tuple[bytes, ...]) -> Personal:
-    """Return what tells who a person is of the raw values of a :class:`Layout`."""
-    return Personal(*_personal(raw))

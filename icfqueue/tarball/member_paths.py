@@ -28,7 +28,7 @@ from icfqueue.tarball.header import (
     Member,
     shown,
 )
-from icfqueue.tarball.remedies import RETRY, repack
+from icfqueue.tarball.remedies import MEND, RETRY
 
 LONGEST_NAME = 255
 """Bytes of one component, by file systems."""
@@ -42,18 +42,18 @@ _IGNORED = dict.fromkeys(
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_HARMLESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. =,+@^()-]{0,200}")
-_SURELY_SHORT = 900
+HARMLESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. =,+@^()-]{0,200}")
+"""A name that raises no question in a folder that raised none."""
+SURELY_SHORT = 900
 """Letters of a folder below which no harmless name makes the path too long."""
-_REPACK = f"unpack the tarball, rename the file and pack it again, {RETRY}"
-_AS_IT_IS = "REPACK"
-"""Stands for the command that packs all files of the tarball again."""
+_BY_HAND = f"unpack the tarball, rename the file and pack it again, {RETRY}"
+_TOO_LONG = " of more than "
 
-_ELSEWHERE = ("its content is not in the tarball", _AS_IT_IS)
+_ELSEWHERE = ("its content is not in the tarball", MEND)
 _NOT_WHOLE = {
     HARD_LINK: _ELSEWHERE,
     SYMBOLIC_LINK: _ELSEWHERE,
-    SPARSE: ("it does not lie in the tarball as it is", _AS_IT_IS),
+    SPARSE: ("it does not lie in the tarball as it is", MEND),
     CONTINUED: ("its beginning is missing", "pack again without --multi-volume"),
 }
 
@@ -85,8 +85,9 @@ def unfetchable(path: str, dspath: str) -> tuple[str, str]:
     """
     names = path.split("/")
     if path.startswith("./"):
-        return "has a leading './', which DataLad drops when it looks for it", _AS_IT_IS
-    return _unwritable(path, names) or _reserved(path, names, dspath), _REPACK
+        return "has a leading './', which DataLad drops when it looks for it", MEND
+    why = _unwritable(path, names) or _reserved(path, names, dspath)
+    return why, _BY_HAND if _TOO_LONG in why else MEND
 
 
 def _unwritable(path: str, names: list[str]) -> str:
@@ -101,9 +102,9 @@ def _unwritable(path: str, names: list[str]) -> str:
     elif _CONTROL.search(path):
         why = "has a control character in its path"
     elif len(path.encode()) > LONGEST_PATH:
-        why = f"has a path of more than {LONGEST_PATH} bytes"
+        why = f"has a path{_TOO_LONG}{LONGEST_PATH} bytes"
     elif max(len(name.encode()) for name in names) > LONGEST_NAME:
-        why = f"has a name of more than {LONGEST_NAME} bytes"
+        why = f"has a name{_TOO_LONG}{LONGEST_NAME} bytes"
     return why
 
 
@@ -151,7 +152,7 @@ class Paths:
         if not (folder in self._names and self._harmless(folder, name)):
             why = unsafe(path)
             if why:
-                raise self._refused(path, why, _REPACK)
+                raise self._refused(path, why, MEND)
         refused = _NOT_WHOLE.get(member.kind)
         if refused:
             raise self._refused(path, f"is a {member.kind}: {refused[0]}", refused[1])
@@ -169,7 +170,7 @@ class Paths:
         """
         folder, _, name = path.rpartition("/")
         if name in self._names.get(folder, ()):
-            raise self._refused(path, "is in it twice", _REPACK)
+            raise self._refused(path, "is in it twice", MEND)
         self._others.add(path)
 
     def add(self, path: str) -> None:
@@ -190,9 +191,9 @@ class Paths:
             if names is None:
                 names = self._folder(folder, path)
         if name in names or path in self._others:
-            raise self._refused(path, "is in it twice", _REPACK)
+            raise self._refused(path, "is in it twice", MEND)
         if (f"{folder}/{name}" if folder else name) in self._names:
-            raise self._refused(path, "is both a file and a folder", _REPACK)
+            raise self._refused(path, "is both a file and a folder", MEND)
         names.add(name)
 
     def dicoms(self) -> Mapping[str, AbstractSet[str]]:
@@ -202,9 +203,9 @@ class Paths:
     def _harmless(self, folder: str, name: str) -> bool:
         """Tell whether `name` raises no question in a folder that raised none."""
         return (
-            _HARMLESS.fullmatch(name) is not None
+            HARMLESS.fullmatch(name) is not None
             and folder not in self._special
-            and len(folder) < _SURELY_SHORT
+            and len(folder) < SURELY_SHORT
         )
 
     def _folder(self, folder: str, path: str) -> set[str]:
@@ -214,7 +215,7 @@ class Paths:
             above, _, name = at.rpartition("/")
             if name in self._names.get(above, ()):
                 raise self._refused(
-                    path, f"lies below {shown(at)}, which is a file as well", _REPACK
+                    path, f"lies below {shown(at)}, which is a file as well", MEND
                 )
             self._names[at] = set()
             at = above
@@ -222,5 +223,4 @@ class Paths:
 
     def _refused(self, path: str, why: str, hint: str) -> BadTarball:
         message = f"{self._tar}: member {shown(path)} {why}"
-        hint = repack() if hint == _AS_IT_IS else hint
         return BadTarball(message, hint=hint, cause="bad-name", may_grow=False)

@@ -16,6 +16,15 @@ NAME = "VISIT_dicom.tar"
 
 TARBALL = f"{FOLDER}/{NAME}"
 
+DOWNLOAD = (
+    "it was read as it came from the store, and is not here: "
+    "'icfqueue run PROJECT VISIT --no-stream --force' downloads it and says what to do"
+)
+"""How to have a tarball to which something can be done."""
+
+MEND = f"'icfqueue repack PROJECT VISIT --replace' packs it again, {RETRY}"
+"""What gives each member a name and a content of its own; the old tarball is kept."""
+
 COMPRESSED = {
     b"\x1f\x8b": ("gzip", "gz", "gunzip"),
     b"BZh": ("bzip2", "bz2", "bunzip2"),
@@ -26,6 +35,24 @@ COMPRESSED = {
 }
 """First bytes of a compressed file to the method, the suffix by which its program knows
 it, and the command that undoes it."""
+
+ARCHIVES = {b"PK\x03\x04": "zip", b"7z\xbc\xaf\x27\x1c": "7-Zip"}
+"""First bytes of archives of another kind."""
+
+
+def packed_as(start: bytes) -> tuple[str, str]:
+    """Return how a file is packed, by its first bytes, and what to do.
+
+    Both are empty if it is not packed in a way that is known.
+    """
+    for magic, (method, suffix, command) in COMPRESSED.items():
+        if start.startswith(magic):
+            return method, unpack(suffix, command)
+    for magic, method in ARCHIVES.items():
+        if start.startswith(magic):
+            return method, f"unpack it, pack its files as one plain tar, {RETRY}"
+    return "", ""
+
 
 LOOK_INSIDE = f"look at its members with `tar -tvf {TARBALL}`"
 """How to see what is in a tarball."""

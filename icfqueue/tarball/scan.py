@@ -58,6 +58,7 @@ def index_stream(
     name: str = "the tarball",
     dspath: str = "icf/_dicom.tar",
     places: list[int] | None = None,
+    whole: Callable[[str], None] | None = None,
     watch: Watch | None = None,
 ) -> Tarball:
     """Read a tar forwards, once; write the list of its DICOM files.
@@ -76,6 +77,9 @@ def index_stream(
         Where the tarball will lie in the dataset.
     places
         Gets, for each DICOM file, the byte of the tar at which its content begins.
+    whole
+        Called with the MD5 of the whole (hex), also of a tar that cannot become a
+        dataset, which is read to its end for it. What it raises is raised instead.
     watch
         Sees who the images are of, and looks for that among their paths and tags.
 
@@ -90,45 +94,67 @@ def index_stream(
         It cannot become a dataset; the message names the member.
     """
     paths, reader = Paths(dspath, tar=name), TagReader(watch.values if watch else None)
+    with TarStream(stream, _telling(guard), name=name) as tar:
+        try:
+            listed = _list(tar, paths, reader, dicoms_out, guard, places=places)
+        except BadTarball:
+            if whole is not None:
+                tar.take_rest()
+                whole(tar.md5)
+            raise
+    if whole is not None:
+        whole(tar.md5)
+    if watch:
+        watch.look(paths.dicoms(), guard)
+    return Tarball(tar.size, tar.md5, *listed)
+
+
+def _list(
+    tar: TarStream,
+    paths: Paths,
+    reader: TagReader,
+    dicoms_out: BinaryIO | Counted,
+    guard: Guard,
+    *,
+    places: list[int] | None,
+) -> tuple[int, int]:
+    """Write the list of DICOM files; return their number and the newest time."""
     lines: list[str] = []
     dicoms = told = 0
     newest = 0.0
     before = "[\n"
-    with TarStream(stream, _telling(guard), name=name) as tar:
-        for member in tar.members():
-            newest = max(newest, member.mtime)
-            paths.check(member)
-            place = tar.position
-            md5, tags = _look(tar, member, reader) if member.kind == FILE else ("", None)
-            if tags is None:
-                paths.pass_over(member.name)
-                continue
-            paths.add(member.name)
-            if places is not None:
-                places.append(place)
-            lines.append(
-                f'{before}{{"path": {quoted(member.name)}, "md5": "{md5}", '
-                f'"size": {member.size}, {tags}'
-            )
-            before = ",\n"
-            dicoms += 1
-            if dicoms - told >= _LINES:
-                dicoms_out.write("".join(lines).encode())
-                lines.clear()
-                guard.advance(dicoms=dicoms - told)
-                told = dicoms
+    for member in tar.members():
+        newest = max(newest, member.mtime)
+        paths.check(member)
+        place = tar.position
+        md5, tags = _look(tar, member, reader) if member.kind == FILE else ("", None)
+        if tags is None:
+            paths.pass_over(member.name)
+            continue
+        paths.add(member.name)
+        if places is not None:
+            places.append(place)
+        lines.append(
+            f'{before}{{"path": {quoted(member.name)}, "md5": "{md5}", '
+            f'"size": {member.size}, {tags}'
+        )
+        before = ",\n"
+        dicoms += 1
+        if dicoms - told >= _LINES:
+            dicoms_out.write("".join(lines).encode())
+            lines.clear()
+            guard.advance(dicoms=dicoms - told)
+            told = dicoms
     if not dicoms:
         raise BadTarball(
-            f"{name} has no DICOM file",
+            f"{tar.name} has no DICOM file",
             hint=LOOK_INSIDE,
             cause="no-dicom",
         )
     lines.append("\n]\n")
     dicoms_out.write("".join(lines).encode())
     guard.advance(dicoms=dicoms - told)
-    if watch:
-        watch.look(paths.dicoms(), guard)
-    return Tarball(tar.size, tar.md5, dicoms, _second(newest))
+    return dicoms, _second(newest)
 
 
 def _look(tar: TarStream, member: Member, reader: TagReader) -> tuple[str, str | None]:

@@ -34,7 +34,7 @@ from icfqueue.tarball.header import (
     shown,
     text,
 )
-from icfqueue.tarball.remedies import COMPRESSED, LOOK_AT, RETRY, repack, unpack
+from icfqueue.tarball.remedies import LOOK_AT, packed_as, repack
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -55,11 +55,9 @@ LONGEST_HEADER: Final = SMALL
 """Most bytes that one pax or GNU header may have."""
 
 _ZERO = bytes(BLOCK)
-_ARCHIVES = {b"PK\x03\x04": "zip", b"7z\xbc\xaf\x27\x1c": "7-Zip"}
-"""First bytes of archives of another kind."""
 
 
-class _Hasher:
+class Hasher:
     """MD5 of everything that passes, in a thread of its own; lends out the buffers."""
 
     def __init__(self, buffers: int) -> None:
@@ -125,7 +123,7 @@ class TarStream:
         """MD5 of the whole tar in hex; known at the end."""
         self._readinto = getattr(source, "readinto", None) or _readinto(source)
         self._advance = advance
-        self._hasher = _Hasher(3)
+        self._hasher = Hasher(3)
         self._buffer = self._hasher.lend()
         self._view = memoryview(self._buffer)
         self._base = 0  # where the buffer's first byte lies in the tar
@@ -337,6 +335,16 @@ class TarStream:
                     cause="two-tars",
                 )
             self._at = self._end
+        self._end_hash()
+
+    def take_rest(self) -> None:
+        """Take what is left, whatever it is, for :attr:`size` and :attr:`md5`."""
+        while not self.md5 and self._need(1):
+            self._at = self._end
+        if not self.md5:
+            self._end_hash()
+
+    def _end_hash(self) -> None:
         self._hash()
         self.size = self._base + self._end
         self.md5 = self._hasher.finish()
@@ -358,14 +366,7 @@ class TarStream:
         self._cut(f"has no end mark at byte {here}{self._after()}")
 
     def _no_tar(self, block: bytes) -> NoReturn:
-        what, hint = "", ""
-        for magic, (method, suffix, command) in COMPRESSED.items():
-            if block.startswith(magic):
-                what, hint = method, unpack(suffix, command)
-        for magic, method in _ARCHIVES.items():
-            if block.startswith(magic):
-                what = method
-                hint = f"unpack it, pack its files as one plain tar, {RETRY}"
+        what, hint = packed_as(block)
         if what:
             raise BadTarball(
                 f"{self.name} is compressed ({what}); it must be a plain tar",

@@ -270,6 +270,7 @@ RUN = {
     "icfqueue forget PROJECT VISIT": "1 record removed",
     "icfqueue retry PROJECT VISIT": "1 visit goes on",
     "icfqueue run PROJECT VISIT --force": "1 enqueued",
+    "icfqueue run PROJECT VISIT --no-stream": "0 enqueued",
     "icfqueue verify PROJECT VISIT": "visit_01: ",
     "icfqueue doctor": "store directory",
     "icfqueue doctor --project PROJECT": "store directory",
@@ -283,6 +284,8 @@ NOT_RUN = {
     "icfqueue run PROJECT --credential NAME": "there is no such credential",
     "icfqueue run PROJECT --visits-file FILE": "the file is to be written first",
     "icfqueue run \N{HORIZONTAL ELLIPSIS} --visits-file FILE": "as the one above",
+    "icfqueue repack PROJECT VISIT --replace": "with such a tarball: the test of links",
+    "mv \N{HORIZONTAL ELLIPSIS} \N{HORIZONTAL ELLIPSIS}": "with files: the test of repack",
     "chmod o-w \N{HORIZONTAL ELLIPSIS}": "with a real folder: the test of what failed",
 }
 """Those that are not run below, and why; that they can be parsed is shown for all."""

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from support.forked import serve
+from support.streams import run_steps
 
-from icfqueue.core import steps
 from icfqueue.core.options import Options
 from icfqueue.core.processes import faultpoint
 from icfqueue.core.settings import Settings
 from icfqueue.core.visit import Visit
-from icfqueue.steps import registry
 from icfqueue.steps.job import Job
 from icfqueue.store.directory import Store
 
@@ -35,8 +34,7 @@ def do_steps(request: dict[str, Any]) -> None:
         Store(root),
         Settings(store_dir=root, keep_free=0),
     )
-    for name in steps.NAMES:
-        registry.run(name, job)
+    run_steps(job)
 
 
 def main() -> None:

@@ -94,6 +94,7 @@ SCENES = {
     "download": Scene({}),
     "force": Scene({"force": True}, replaced, r"(before|after|remov\w+) \w+(_meta|-)"),
     "remove": Scene({"remove_tarball": True, "remove_metadata": True}, short="remov"),
+    "stream": Scene({"stream": True}, short=r"(before|after) (dicoms|index|\w+_meta)"),
     "catalog": Scene({}, damaged_catalog),
 }
 
@@ -108,7 +109,7 @@ def test_a_kill_at_every_point_leaves_the_store_whole_and_is_recovered(
     options = {"store_url": web.url, **scene.options}
     start = tmp_path / "start"
     (start / PROJECT).mkdir(parents=True)
-    if name not in {"download", "remove"}:
+    if name not in {"download", "remove", "stream"}:
         assert runner.run(start, {"store_url": web.url}) == 0
     old = snapshot(start / PROJECT)
     scene.prepare(start / PROJECT)
@@ -161,6 +162,11 @@ EXPECTED = {
         f"{moment} {name}"
         for moment in ("removing", "removed")
         for name in (VISIT.tarball, VISIT.metadata_tarball, VISIT.metadata_dicoms)
+    ],
+    "stream": [
+        f"{moment} {name}"
+        for moment in ("ready", "before", "after")
+        for name in ("dicoms.json", "offsets.json", "index.json", VISIT.metadata_tarball)
     ],
     "catalog": ["before catalog", "after catalog"],
 }

@@ -63,7 +63,7 @@ def test_a_tarball_that_does_not_fit_waits_and_all_others_go_on(
             tarball = Visit(PROJECT, name).tarball
             shutil.copy(web.root / PROJECT / tarball, cluster.root / PROJECT)
         cluster.start_worker(2)
-        cluster.enqueue(large[0].id, *few, "--remove-tarball")
+        cluster.enqueue(large[0].id, *few, "--remove-tarball", "--no-stream")
         cluster.wait(
             lambda: cluster.counts().get(State.DONE) == FEW, 60, "all others are done"
         )
@@ -100,7 +100,7 @@ def test_no_two_downloads_begin_where_one_fits(
             return len([path for path in hidden.glob("*/part-*") if "." not in path.name])
 
         first = cluster.start_worker(3)
-        cluster.enqueue(*(visit.id for visit in large), "--remove-tarball")
+        cluster.enqueue(*(visit.id for visit in large), "--remove-tarball", "--no-stream")
         cluster.wait(
             lambda: parts() == 1 and sum(map(waits_for_room, cluster.records())) == 2,
             30,

@@ -17,14 +17,14 @@ import sys
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import hypothesis
 import pytest
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import strategies as st
-from support import datasets
+from support import datasets, streams
 from support.chaos_project import LONG, PROJECT, SEED
 from support.faulty_store import FaultyStore
 
@@ -42,6 +42,7 @@ from icfqueue.store.directory import Store
 
 TARBALLS = 2000 if LONG else 120
 CLONES = 20 if LONG else 1
+STREAMS = 500 if LONG else 40
 
 ODD = (
     "CT_small.dcm",
@@ -318,6 +319,60 @@ def test_every_tarball_ends_with_an_error_of_ours_or_is_fetched_back(
     assert tally.ends["BadTarball"] >= TARBALLS // 10
     for visit in tally.sample:
         clone_and_get(tally, visit, tmp_path / "clones" / visit.id)
+
+
+def ended(job: Job, keys: KeySource) -> tuple[str, ...] | dict[str, str]:
+    """Do the steps; return the error that they end with, or path to MD5 of all outputs."""
+    visit, folder = job.visit, job.store.root / PROJECT
+    try:
+        streamed = fetch.run(job).streamed
+        index_tar.run(replace(job, streamed=streamed))
+        write_json.run(job)
+        export_repo.run(job, keys)
+    except PermanentError as error:
+        assert streams.outputs(folder).keys() <= {".icfqueue", f".icfqueue/{visit.id}"}
+        return type(error).__name__, error.message, error.hint, error.cause
+    finally:
+        job.store.forget_work(visit)
+        found = streams.outputs(folder)
+        for path in folder.glob(f"{visit.id}_*"):
+            path.unlink()
+    return found
+
+
+def test_what_is_streamed_ends_as_what_is_here(tally: Tally, tmp_path: Path) -> None:
+    """With the same error, or the same bytes; over connections that break off."""
+    root = tmp_path / "streamed" / "store"
+    web_root = tmp_path / "web"
+    for folder in (root, web_root):
+        (folder / PROJECT).mkdir(parents=True)
+    ends: Counter[bool] = Counter()
+    with FaultyStore(web_root, auth=False) as web:
+        web.fail("cut", path="*_dicom.tar", method="GET", after=9_000, times=None)
+
+        @hypothesis.seed(SEED)
+        @hypothesis.settings(
+            max_examples=STREAMS,
+            deadline=None,
+            database=None,
+            phases=[Phase.explicit, Phase.generate, Phase.shrink],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(tarballs())
+        def run(content: bytes) -> None:
+            local = tally.job()
+            local = replace(local, options=Options(web.url))
+            tarball = web_root / PROJECT / local.visit.tarball
+            tarball.write_bytes(content)
+            streams.put_md5(tarball)
+            (tally.root / PROJECT / tarball.name).write_bytes(content)
+            expected = ended(local, tally.keys)
+            streamed = replace(streams.stream(local), store=Store(root))
+            assert ended(streamed, tally.keys) == expected
+            ends[isinstance(expected, dict)] += 1
+
+        run()
+    assert min(ends.values()) >= STREAMS // 10, ends
 
 
 def clone_and_get(tally: Tally, visit: Visit, target: Path) -> None:

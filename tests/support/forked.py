@@ -24,7 +24,8 @@ class Forked:
         tests = Path(__file__).parents[1]
         self.process = subprocess.Popen(
             [sys.executable, str(tests / "chaos" / script)],
-            env={**os.environ, "PYTHONPATH": str(tests)},
+            # This checkout's modules, whichever one is installed.
+            env={**os.environ, "PYTHONPATH": f"{tests}{os.pathsep}{tests.parent}"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

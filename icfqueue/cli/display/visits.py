@@ -89,11 +89,12 @@ def visit_alone(record: Record) -> RenderableType:
     """Return all that is known of one visit."""
     head = cell(f"{record.visit}  ")
     head.append(record.state.value, style=COLOURS[record.state])
+    streamed = "streamed" if record.streamed else ""
     facts = {
         **_begin(record),
         "finished": status.iso(record.finished_at),
         "next try": status.iso(record.due),
-        "tarball": _exactly(record.tar_bytes),
+        "tarball": " ".join(filter(None, (_exactly(record.tar_bytes), streamed))),
         "MD5": record.tar_md5,
         "DICOMs": None if record.dicoms is None else str(record.dicoms),
         **(record.refs or {}),

@@ -176,7 +176,7 @@ def _words(param: click.Parameter, value: Any) -> list[str]:
     if isinstance(param, click.Argument):
         return [str(one) for one in value] if param.nargs == -1 else [str(value)]
     if isinstance(param, click.Option) and (param.is_flag or param.count):
-        return [param.opts[0]] if value else []
+        return (param.opts if value else param.secondary_opts)[:1]
     values: Iterable[Any] = value if param.multiple or param.nargs == -1 else (value,)
     return [word for one in values for word in (param.opts[0], str(one))]
 

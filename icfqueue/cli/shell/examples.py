@@ -5,6 +5,10 @@ from __future__ import annotations
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "demo": ("icfqueue demo", "icfqueue demo --visits 8 --folder ~/demo-store"),
     "doctor": ("icfqueue doctor", "icfqueue doctor --project study_1 --credential icf"),
+    "archive": (
+        "icfqueue archive study_1 visit_1 ~/export/visit_1",
+        "icfqueue archive study_1 visit_1 MR1 MR2 -o /data/icf",
+    ),
     "run": (
         "icfqueue run study_1",
         "icfqueue run study_1 'sub-01*' --jobs 4",
@@ -39,6 +43,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "icfqueue retry study_1 visit_1 --accept-identifiers",
     ),
     "cancel": ("icfqueue cancel study_1", "icfqueue cancel study_1 'sub-01*'"),
+    "repack": (
+        "icfqueue repack study_1 visit_1",
+        "icfqueue repack study_1 visit_1 --replace",
+    ),
     "verify": (
         "icfqueue verify study_1 --sample 3",
         "icfqueue verify study_1 visit_1 --audit-only --format json",

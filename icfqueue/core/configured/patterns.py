@@ -8,7 +8,21 @@ back, looks around) it refuses when settings are read.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
+
+from msgspec import Meta
+
+Looking = Annotated[
+    Literal["off", "warn", "hold"],
+    Meta(
+        description="Visits whose member paths or published tags tell who a person is are "
+        "flagged (`warn`) or fail before anything appears (`hold`)."
+    ),
+]
+Expressions = Annotated[
+    list[str],
+    Meta(description="Regular expressions (RE2) of what tells that at this site, too."),
+]
 
 MOST: Final = 50
 """Expressions that a site may have."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from icfqueue.core.priority import LEVELS, level_of
-from icfqueue.core.steps import INDEX_TAR, NAMES, QUEUES, UPDATE_CATALOG, position, step
+from icfqueue.core.steps import INDEX_TAR, NAMES, QUEUES, UPDATE_CATALOG, position
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.keys import key
 from icfqueue.ledger.record import Record, State
@@ -47,7 +47,7 @@ def place_of(record: Record) -> tuple[str, int] | None:
     if record.state != State.QUEUED or record.step == UPDATE_CATALOG.name:
         return None
     level = level_of(record.priority, begun=record.begun)
-    return step(record.step).queue, level
+    return record.ticket.queue, level
 
 
 def line_of(place: tuple[str, int], project: str) -> str:

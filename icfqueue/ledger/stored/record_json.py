@@ -80,8 +80,10 @@ class More(msgspec.Struct):
     v: str
     fingerprint: Fingerprint | None = None
     identifiers: Identifiers | None = None
+    streamed: bool | None = None
     superdataset: bool | None = None
-    """An option that older releases do not know."""
+    stream: bool | None = None
+    """This and the one before are options that older releases do not know."""
 
 
 _KNOWN = frozenset(Known.__struct_fields__)
@@ -92,7 +94,11 @@ PLAIN = tuple(
 
 _MORE = frozenset(More.__struct_fields__)
 _OPTIONS = frozenset(Options.__dataclass_fields__)
-_NEW_OPTION = "superdataset"
+_NEW_OPTIONS = {
+    name: Options.__dataclass_fields__[name].default for name in ("superdataset", "stream")
+}
+"""Options that older releases do not know, and what they are unless ``m`` says it."""
+
 _STEP = len(StepFields.__struct_fields__)
 _ERROR = ("step", "kind", "type", "cause", "message", "hint")
 _STATES = frozenset(
@@ -145,8 +151,10 @@ def read(text: str | bytes, visit: Visit | None, more: str | None, version: str)
         known.error = dict.fromkeys(_ERROR, "") | known.error
         known.error["cause"] = known.error["cause"] or _cause_of(known.error["type"])
     later, unknown_more = _more(more, version)
-    if later is not None and later.superdataset is not None:
-        known.options = replace(known.options, superdataset=later.superdataset)
+    told = {name: getattr(later, name, None) for name in _NEW_OPTIONS}
+    new = {name: value for name, value in told.items() if value is not None}
+    if new:
+        known.options = replace(known.options, **new)
     unknown = Unknown(
         {name: raw[name] for name in raw.keys() - _KNOWN},
         {name: raw["options"][name] for name in raw["options"].keys() - _OPTIONS},
@@ -226,8 +234,7 @@ def write(
         Nobody could read it again: whoever made it has a fault.
     """
     fields = {name: value for name, value in plain.items() if value is not None}
-    written = asdict(options)
-    del written[_NEW_OPTION]
+    written = {n: v for n, v in asdict(options).items() if n not in _NEW_OPTIONS}
     if unknown:
         steps = [[*s, *more] for s, more in zip(steps, unknown.steps, strict=True)]
         written |= unknown.options
@@ -240,18 +247,23 @@ def write(
 def write_more(
     version: str,
     options: Options,
-    fingerprint: Fingerprint | None,
-    identifiers: Identifiers | None,
+    own: dict[str, Any],
     unknown: Unknown | None,
 ) -> str:
-    """Return ``m`` for the given version of a record; empty if there is nothing to say."""
+    """Return ``m`` for the given version of a record; empty if there is nothing to say.
+
+    Parameters
+    ----------
+    own
+        The record's own fields in it; those that are None or False are left out.
+    """
     fields: dict[str, Any] = dict(unknown.more) if unknown else {}
-    if fingerprint is not None:
-        fields["fingerprint"] = fingerprint
-    if identifiers is not None:
-        fields["identifiers"] = asdict(identifiers)
-    if not options.superdataset:
-        fields[_NEW_OPTION] = False
+    for name, value in own.items():
+        if value is not None and value is not False:
+            fields[name] = asdict(value) if isinstance(value, Identifiers) else value
+    for name, default in _NEW_OPTIONS.items():
+        if (value := getattr(options, name)) != default:
+            fields[name] = value
     if not fields:
         return ""
     whole = {"schema": SCHEMA, "v": version, **fields}

@@ -93,14 +93,15 @@ class CircuitBreaker:
     settings: Settings
 
     def raise_if_open(
-        self, visit: Visit, step: str, store_url: str, *, here: bool = False
+        self, visit: Visit, step: str, store_url: str, *, here: bool | None = None
     ) -> bool:
         """Raise if a step need not be tried now.
 
         Parameters
         ----------
         here
-            The tarball is in the store directory: fetching it asks nobody.
+            Whether the step's tarball is in the store directory, or it needs none: it
+            asks nobody. Unless that is said, only a fetch asks.
 
         Returns
         -------
@@ -114,7 +115,7 @@ class CircuitBreaker:
         PutOff
             The disk or the store is being left alone.
         """
-        asking = step == FETCH.name and not here
+        asking = step == FETCH.name if here is None else not here
         host = _host(store_url)
         names = (_hold(visit.project), _DISK, _rest(host), _faults(host))
         if asking and not self.ledger.notes.there(names):

@@ -10,9 +10,10 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any, Final
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
 
-from icfqueue.tarball.dicom_walk import Personal
+from icfqueue.tarball.dicom_walk import SIX
 
 NAME, ID, BIRTH_DATE, OTHER_ID, ACCESSION, PATTERN, MANY = KINDS = (
     "name",
@@ -45,6 +46,26 @@ _KEYWORDS: Final = {
 SEQUENCE: Final = "OtherPatientIDsSequence"
 KEYWORDS: Final = (*_KEYWORDS.values(), SEQUENCE)
 """DICOM's names of the elements."""
+
+
+class Personal(NamedTuple):
+    """What tells who a person is, as it stands in a file; empty where it is absent."""
+
+    charset: bytes
+    accession: bytes
+    name: bytes
+    id: bytes
+    birth_date: bytes
+    other_ids: bytes
+    other_ids_sequence: bytes
+
+
+_personal = itemgetter(0, *(slot for slot, vr in SIX.values() if not vr))
+
+
+def personal(raw: tuple[bytes, ...]) -> Personal:
+    """Return what tells who a person is of the raw values that a walk has picked."""
+    return Personal(*_personal(raw))
 
 
 class Values:

@@ -47,6 +47,7 @@ def test_nothing_is_asked_for_unless_it_is_said() -> None:
         "force": False,
         "no_catalog": False,
         "no_superdataset": False,
+        "stream": None,
         "remove_tarball": False,
         "remove_metadata": False,
         "priority": 0,
@@ -80,6 +81,12 @@ def test_each_option_has_its_name() -> None:
     assert all(found[name] for name in ("remote", "force", "no_catalog", "dry_run"))
     others = ("remove_tarball", "remove_metadata", "no_superdataset")
     assert all(found[name] for name in others)
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_that_nobody_said_whether_to_stream_is_something_else_than_no(wanted: bool) -> None:
+    word = "--stream" if wanted else "--no-stream"
+    assert parse("study_1", word)["stream"] is wanted
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,7 @@ def test_options_are_those_of_the_command_line_and_the_settings() -> None:
         ("force", "no_catalog", "remove_tarball", "remove_metadata", "no_superdataset"),
         True,
     )
+    asked["stream"] = None
     chosen = Settings(store_url="https://x", credential="icf")
     assert planning.options_of(chosen, asked) == Options(
         store_url="https://x",
@@ -65,6 +66,7 @@ def test_options_are_those_of_the_command_line_and_the_settings() -> None:
         remove_tarball=True,
         remove_metadata=True,
         superdataset=False,
+        stream=True,
     )
     none = dict.fromkeys(asked, False)
     unwanted = Settings(superdataset=False)
@@ -72,6 +74,27 @@ def test_options_are_those_of_the_command_line_and_the_settings() -> None:
     assert planning.options_of(Settings(store_url="https://x"), none) == Options(
         "https://x"
     )
+
+
+@pytest.mark.parametrize(
+    ("setting", "removed", "said", "streams"),
+    [
+        (False, False, None, False),
+        (True, False, None, True),
+        # What is to be removed need not be written.
+        (False, True, None, True),
+        (True, True, False, False),
+        (False, False, True, True),
+    ],
+)
+def test_a_tarball_is_streamed_if_that_is_said_set_or_it_is_to_be_removed(
+    setting: bool, removed: bool, said: bool | None, streams: bool
+) -> None:
+    names = ("force", "no_catalog", "remove_metadata", "no_superdataset")
+    wanted: dict[str, Any] = dict.fromkeys(names, False)
+    wanted |= {"remove_tarball": removed, "stream": said}
+    found = planning.options_of(Settings(stream=setting), wanted)
+    assert found.stream is streams
 
 
 def test_a_file_names_visits_one_a_line(opened: Session, tmp_path: Path) -> None:

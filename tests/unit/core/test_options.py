@@ -18,6 +18,7 @@ def test_what_nobody_asked_for_removes_and_forces_nothing() -> None:
         "remove_tarball": False,
         "remove_metadata": False,
         "superdataset": True,
+        "stream": False,
     }
 
 
@@ -37,6 +38,7 @@ def test_a_step_tells_only_what_is_new() -> None:
         "note": "",
         "fingerprint": None,
         "identifiers": None,
+        "streamed": False,
     }
 
 

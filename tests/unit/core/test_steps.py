@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import icfqueue.steps
-from icfqueue.core.steps import NAMES, QUEUES, STEPS, position, step
+from icfqueue.core.steps import NAMES, QUEUES, STEPS, position, step, ticket_of
 
 
 def test_names_order_and_queues_are_the_documented_ones() -> None:
@@ -66,3 +66,11 @@ def test_what_is_no_step_is_found_nowhere(name: str) -> None:
         step(name)
     with pytest.raises(ValueError, match="not in tuple"):
         position(name)
+
+
+def test_a_tarball_that_is_read_as_it_comes_waits_among_the_downloads() -> None:
+    """All else waits in its own queue, streamed or not."""
+    for name in NAMES:
+        assert ticket_of(name, streamed=False) == step(name)
+        expected = "fetch" if name == "index_tar" else name
+        assert ticket_of(name, streamed=True).name == expected

@@ -384,3 +384,23 @@ Life.TestCase.settings = hypothesis_settings(
     max_examples=80, stateful_step_count=40, deadline=None
 )
 TestLife = Life.TestCase
+
+
+def test_a_visit_that_is_streamed_is_served_among_the_downloads_until_it_is_read() -> None:
+    """And what was known of a file that was here before is known no more."""
+    look = (1, 2, 3, 4)
+    found = replace(running(), fingerprint=look, tar_md5="of the file")
+    outcome = Outcome(worked=True, tar_bytes=7, streamed=True)
+    found = record.finished(found, outcome, 1.0)
+    assert (found.step, found.ticket.name, found.streamed) == ("index_tar", "fetch", True)
+    assert (found.fingerprint, found.tar_md5) == (None, None)
+    assert record.claimable(found, "fetch", 1)
+    assert not record.claimable(found, "index_tar", 1)
+    again = record.orphaned(record.claimed(found, "t", "host:1", 2.0))
+    assert (again.step, again.ticket.name) == ("index_tar", "fetch")
+    found = record.claimed(found, "t", "host:1", 2.0)
+    outcome = Outcome(worked=True, tar_md5="of the stream", streamed=True)
+    found = record.finished(found, outcome, 3.0)
+    assert (found.step, found.ticket.name) == ("write_json", "write_json")
+    assert (found.fingerprint, found.tar_md5) == (None, "of the stream")
+    assert not record.enqueued(found, OPTIONS, 0, 4.0).streamed

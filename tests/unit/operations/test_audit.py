@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -233,6 +234,14 @@ def test_what_belongs_to_no_visit_is_named(store: Store) -> None:
     ]
     assert all(one.hint for one in found)
     assert json.dumps([one.what for one in found])
+
+
+def test_what_a_killed_archiving_left_is_named_with_what_removes_it(store: Store) -> None:
+    """It may be as large as a tarball, and no run goes on with it."""
+    left = store.project_dir(PROJECT) / ".icfqueue" / ".archive-visit 1"
+    left.mkdir(parents=True)
+    [found] = orphans(store, PROJECT, set(), [])
+    assert found.hint == f"if it is not: `rm -r {shlex.quote(str(left))}`"
 
 
 def test_a_project_without_a_folder_has_no_orphans(store: Store) -> None:

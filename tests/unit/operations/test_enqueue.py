@@ -68,6 +68,8 @@ def test_a_new_visit_is_enqueued_and_a_dry_run_changes_nothing(
     assert (
         plan(in_process_queue, Visit("study_1", "elsewhere")).why == "new, to be downloaded"
     )
+    streamed = plan(in_process_queue, Visit("study_1", "elsewhere"), stream=True)
+    assert streamed.why == "new, to be streamed"
     assert in_process_queue.ledger.projects() == []
     assert in_process_queue.take() is None
 

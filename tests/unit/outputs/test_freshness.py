@@ -12,7 +12,7 @@ import pytest
 from support.guards import CountingGuard, MeddlingGuard
 from support.reading import counted_opens
 
-from icfqueue.core.errors import TarballTouched
+from icfqueue.core.errors import TarballChanged, TarballTouched
 from icfqueue.core.visit import Visit
 from icfqueue.outputs.completeness import Recorded
 from icfqueue.outputs.freshness import (
@@ -20,6 +20,7 @@ from icfqueue.outputs.freshness import (
     KnownTarball,
     change_here,
     change_in_store,
+    check_in_store,
 )
 from icfqueue.store.directory import Store
 from icfqueue.store.fingerprint import Fingerprint
@@ -188,3 +189,24 @@ def test_the_stores_tarball_is_compared_by_what_the_store_says(
     size: int | None, published: str | None, expected: Change | None
 ) -> None:
     assert change_in_store(size, published, RECORDED) == expected
+
+
+@pytest.mark.parametrize(
+    ("size", "md5", "words"),
+    [
+        (len(CONTENT), RECORDED.md5, ""),
+        (None, None, ""),
+        (8, RECORDED.md5, f"has 8 bytes in the store; .* one with {len(CONTENT)}"),
+        (None, "0" * 32, f"has the MD5 0{{32}} in the store; .* one with {RECORDED.md5}"),
+    ],
+)
+def test_another_tarball_in_the_store_is_a_failure_with_a_way_out(
+    size: int | None, md5: str | None, words: str
+) -> None:
+    check_in_store(V, None, size, md5)
+    if not words:
+        check_in_store(V, RECORDED, size, md5)
+        return
+    with pytest.raises(TarballChanged, match=words) as caught:
+        check_in_store(V, RECORDED, size, md5)
+    assert "--force" in caught.value.hint

@@ -130,3 +130,14 @@ def test_a_tarball_that_was_touched_is_tried_again() -> None:
     found = tarball_index.touched(V)
     assert found.kind == "transient"
     assert V.storepath in found.message
+
+
+def test_a_stream_is_known_by_what_the_store_calls_it(store: Store, index: Index) -> None:
+    """It has no fingerprint; a file that is here later is not what was read."""
+    came = index._replace(fingerprint=None, settled=False, validator='"etag"')
+    tarball_index.index_path(store, V).write_text(tarball_index.dump(came))
+    assert tarball_index.read(store, V) == came
+    assert tarball_index.newest_time(store, V, UNGUARDED) == NEWEST
+    store.path(V, V.tarball).unlink()
+    with pytest.raises(TarballTouched):
+        tarball_index.newest_time(store, V, UNGUARDED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -106,3 +107,12 @@ def test_a_message_that_is_sent_again_counts_as_sent_just_now(
     assert turns.count("fetch", ["none"] * 10, 5.0).late == []
     message = in_process_queue.ledger.client.rpop(f"fetch{SEPARATOR}9")
     assert decoded(message) == ("fetch", "study_1", "v", 1)
+
+
+def test_a_visit_that_is_streamed_gets_the_message_of_a_download(
+    in_process_queue: InProcessQueue,
+) -> None:
+    """A worker of the release before, which would miss the tarball, drops it."""
+    in_process_queue.messages.send(replace(queued(steps=1), streamed=True))
+    assert in_process_queue.queues.depth("fetch") == 1
+    assert in_process_queue.take() == ("fetch", "study_1", "v", 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from icfqueue.core.errors import NetworkTrouble
-from icfqueue.remote.download import Clock, Pace, RemoteFile
+from icfqueue.remote.download import Clock, Pace, RemoteFile, check_md5
 
 
 def test_if_range_carries_a_strong_tag_or_else_the_date() -> None:
@@ -28,3 +28,23 @@ def test_the_pace_is_an_average_over_its_window(monkeypatch: pytest.MonkeyPatch)
     now += 60
     with pytest.raises(NetworkTrouble, match="sent 599 bytes in 60 s"):
         pace.count(599)
+
+
+def test_a_pace_remembers_that_it_was_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("icfqueue.remote.download.time.monotonic", lambda: now)
+    pace = Pace("http://x", 10.0, 60.0, Clock())
+    pace.count(1)
+    assert not pace.too_slow
+    now = 60.0
+    with pytest.raises(NetworkTrouble):
+        pace.count(1)
+    assert pace.too_slow
+
+
+def test_what_arrived_is_compared_if_there_is_something_to_compare_it_with() -> None:
+    check_md5("http://x", "a", None)
+    check_md5("http://x", "a", "a")
+    with pytest.raises(NetworkTrouble, match="the MD5 a; the store publishes b") as caught:
+        check_md5("http://x", "a", "b")
+    assert caught.value.cause == "checksum"

@@ -20,6 +20,7 @@ from icfqueue.core.errors import (
     LeaseLost,
     NetworkTrouble,
     NoRoom,
+    NotInStore,
     PermanentError,
     TarballChanged,
     TransientError,
@@ -178,3 +179,18 @@ def test_what_is_here_already_counts_when_it_is_asked_whether_the_rest_fits(
         return
     with pytest.raises(NoRoom, match=f"{size(1000 - received)} to come, 500 bytes free"):
         fetch.check_fits(job.store, job.settings, V, 1000)
+
+
+def test_what_is_to_be_streamed_is_asked_for_and_left_there(
+    web: FaultyStore, job: Job
+) -> None:
+    streaming = replace(job, options=replace(job.options, stream=True))
+    outcome = fetch.run(streaming)
+    assert (outcome.worked, outcome.streamed, outcome.note) == (True, True, "streamed")
+    assert (outcome.tar_bytes, outcome.tar_md5) == (len(CONTENT), None)
+    assert {method for method, path, _ in web.seen if path.endswith(".tar")} == {"HEAD"}
+    assert not here(job).exists()
+    assert not job.store.work_dir(V).exists()
+    (web.root / V.project / V.tarball).unlink()
+    with pytest.raises(NotInStore):
+        fetch.run(streaming)

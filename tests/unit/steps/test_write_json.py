@@ -256,3 +256,15 @@ def test_a_list_or_tarball_that_is_not_seen_leaves_the_index_alone(job: Job) -> 
             write_json.run(late)
         assert index.exists()
         away.rename(missing)
+
+
+def test_what_was_streamed_is_described_without_a_tarball(job: Job) -> None:
+    """None is here to be compared; one that appears was not read."""
+    index = tarball_index.index_path(job.store, job.visit)
+    known = tarball_index.read(job.store, job.visit)
+    assert known is not None
+    index.write_text(tarball_index.dump(known._replace(fingerprint=None)))
+    job.store.path(job.visit, job.visit.tarball).unlink()
+    assert write_json.run(job).tar_md5 == known.tarball.md5
+    job.store.path(job.visit, job.visit.tarball).write_bytes(b"another")
+    assert not write_json.run(job).worked

@@ -15,7 +15,7 @@ from icfqueue.core.errors import BadId, LeaseLost, UsageError
 from icfqueue.core.guard import UNGUARDED
 from icfqueue.core.visit import Visit
 from icfqueue.store.beneath.publication import AT_ONCE
-from icfqueue.store.directory import Store
+from icfqueue.store.directory import ARCHIVING, Store
 
 VISIT = Visit("study_1", "v1")
 
@@ -187,6 +187,16 @@ def test_the_catalogs_work_lies_where_no_visits_can(store: Store) -> None:
     with store.catalog_scratch("study_1") as folder:
         assert folder.readlink().parent == store.catalog_work_dir("study_1")
         assert Visit.named("study_1", store.catalog_work_dir("study_1").name) is None
+    assert names_in(store.root) == {"study_1"}
+
+
+def test_the_work_of_archiving_lies_where_no_visits_can(store: Store) -> None:
+    """Nor does it disturb a worker that has the visit."""
+    store.project_dir("study_1").mkdir()
+    with store.scratch(VISIT) as workers, store.archive_scratch(VISIT) as folder:
+        assert workers.readlink().parent == store.work_dir(VISIT)
+        assert folder.readlink().parent.name.startswith(ARCHIVING)
+        assert Visit.named("study_1", folder.readlink().parent.name) is None
     assert names_in(store.root) == {"study_1"}
 
 

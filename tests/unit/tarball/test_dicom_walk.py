@@ -12,8 +12,8 @@ from support.dicom import dicom, element, headers
 from icfqueue.demo.visits import shipped
 from icfqueue.tarball import dicom_tags
 from icfqueue.tarball.dicom_tags import scan
-from icfqueue.tarball.dicom_walk import NAMES, Layout, Unknown, Walk, personal, plain
-from icfqueue.tarball.identifiers.values import Values
+from icfqueue.tarball.dicom_walk import NAMES, Layout, Unknown, Walk, plain
+from icfqueue.tarball.identifiers.values import Values, personal
 
 MR = element(0x00080060, b"CS", b"MR")
 NUMBER = element(0x00200011, b"IS", b"3 ")
@@ -129,7 +129,7 @@ def test_who_a_person_is_is_read_on_the_way(implicit: bool, undefined: bool) -> 
         ("other-id", "OTHER1"),
     }
     by_pydicom = Values()
-    assert dicom_tags.by_pydicom(content, by_pydicom) == scan(content)
+    assert dicom_tags.by_pydicom(content, values=by_pydicom) == scan(content)
     assert by_pydicom.found == values.found
 
 

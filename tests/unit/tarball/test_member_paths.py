@@ -7,7 +7,7 @@ import pytest
 from icfqueue.core.errors import BadTarball
 from icfqueue.tarball.header import FILE, HARD_LINK, OTHER, SPARSE, SYMBOLIC_LINK, Member
 from icfqueue.tarball.member_paths import Paths, unfetchable, unsafe
-from icfqueue.tarball.remedies import repack
+from icfqueue.tarball.remedies import MEND
 
 DSPATH = "icf/v1_dicom.tar"
 
@@ -113,7 +113,7 @@ def test_what_datalad_gives_back_is_let_in(path: str) -> None:
 def test_dot_slash_names_the_command_that_repacks() -> None:
     with pytest.raises(BadTarball) as caught:
         Paths(DSPATH, tar="v 1_dicom.tar").add("./a")
-    assert caught.value.hint == repack()
+    assert caught.value.hint == MEND
 
 
 @pytest.mark.parametrize("kind", [HARD_LINK, SYMBOLIC_LINK, SPARSE])

@@ -20,6 +20,7 @@ from icfqueue.tarball.remedies import (
     LOOK_AT,
     LOOK_INSIDE,
     RETRY,
+    packed_as,
     repack,
     unpack,
 )
@@ -98,3 +99,21 @@ def test_a_tarball_is_looked_into_and_at(folder: Path) -> None:
     assert str(folder / NAME).replace("it's", "") in (
         paste(look.replace("`file ", "`printf %s "), folder).replace("it's", "")
     )
+
+
+@pytest.mark.parametrize(
+    ("start", "method", "words"),
+    [
+        (b"\x1f\x8b...", "gzip", "gunzip"),
+        (b"PK\x03\x04..", "zip", "unpack it"),
+        (b"7z\xbc\xaf\x27\x1c", "7-Zip", "unpack it"),
+        (b"hello", "", ""),
+        (b"", "", ""),
+    ],
+)
+def test_a_packed_file_is_told_by_its_first_bytes(
+    start: bytes, method: str, words: str
+) -> None:
+    found, hint = packed_as(start)
+    assert found == method
+    assert (words in hint) is bool(hint or not words)

@@ -182,3 +182,35 @@ def test_the_list_is_written_as_it_grows(tmp_path: Path) -> None:
         assert scan.index_stream(source, out).dicoms == 2500
     assert len(sizes) == 3
     assert len(json.loads(out.getvalue())) == 2500
+
+
+BAD = {
+    "no tar": b"no tar" * 1_000_000,
+    "packed": b"\x1f\x8b" + bytes(3_000_000),
+    "cut": packed(("v/a", ONE), ("v/b", bytes(3_000_000)))[:2_000_000],
+    "two": packed(("v/a", ONE)) + packed(("v/b", bytes(3_000_000))),
+    "no DICOM": packed(("v/a", bytes(3_000_000))),
+    "a name": packed(("../a", ONE), ("v/b", bytes(3_000_000))),
+    "empty": b"",
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_the_md5_of_a_bad_tarball_is_told_before_it_is_called_bad(what: str) -> None:
+    """All of it is read for that, and told of."""
+    told: list[str] = []
+    guard = CountingGuard()
+    source = io.BytesIO(BAD[what])
+    with pytest.raises(BadTarball):
+        index_stream(source, io.BytesIO(), guard, whole=told.append)
+    assert told == [hashlib.md5(BAD[what]).hexdigest()]
+    assert guard.bytes == len(BAD[what])
+
+
+@pytest.mark.parametrize("content", [packed(("v/a", ONE)), BAD["cut"]])
+def test_what_is_said_of_the_md5_counts_more(content: bytes) -> None:
+    def refuse(_: str) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        index_stream(io.BytesIO(content), io.BytesIO(), whole=refuse)

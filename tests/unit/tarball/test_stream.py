@@ -261,3 +261,16 @@ def test_every_byte_is_reported_once() -> None:
     with TarStream(io.BytesIO(content), told.append, name="v") as tar:
         list(tar.members())
     assert sum(told) == len(content) == tar.size
+
+
+@pytest.mark.parametrize("members", [0, 1, 3])
+def test_the_rest_can_be_taken_for_size_and_md5_wherever_one_stands(members: int) -> None:
+    content = packed(
+        [("v/a", os.urandom(3 << 20), 1), ("v/b", b"y", 1)], tarfile.GNU_FORMAT
+    )
+    with TarStream(io.BytesIO(content), lambda _: None, name="t") as tar:
+        for _ in zip(range(members), tar.members(), strict=False):
+            pass
+        tar.take_rest()
+        tar.take_rest()
+        assert (tar.size, tar.md5) == (len(content), hashlib.md5(content).hexdigest())

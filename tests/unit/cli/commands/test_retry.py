@@ -10,7 +10,7 @@ from support.command_line import Commands
 from support.records import a_record, failed_with
 
 from icfqueue.core.causes import CAUSES
-from icfqueue.core.errors import IdentifiersFound, NothingYet, UsageError
+from icfqueue.core.errors import NothingYet, PermanentError, UsageError
 from icfqueue.core.options import Identifiers
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.record import State
@@ -104,8 +104,8 @@ def test_a_cause_that_there_is_not_is_wrong_usage(icfqueue: Commands) -> None:
 def test_who_accepts_identifiers_is_noted_and_others_are_left_alone(
     icfqueue: Commands,
 ) -> None:
-    error = IdentifiersFound("identifiers of a person in 2 paths (name)")
-    error.found = Identifiers(2, 0, ("name",))
+    error = PermanentError("in 2 paths", hint="look", cause="identifiers")
+    error.identifiers = Identifiers(2, 0, ("name",))
     held = failed_with(Visit("study_1", "held"), error)
     icfqueue.ledger.put_many([(None, held)])
     done = icfqueue("retry", "study_1", "held", "failed", "--accept-identifiers")
@@ -114,7 +114,7 @@ def test_who_accepts_identifiers_is_noted_and_others_are_left_alone(
     found = icfqueue.records()["held"]
     assert found.state == State.QUEUED
     assert found.identifiers is not None
-    assert found.identifiers == error.found
+    assert found.identifiers == error.identifiers
     assert found.identifiers.accepted_by == user_name(os.getuid())
     assert icfqueue.records()["failed"].state == State.FAILED
 

@@ -109,6 +109,10 @@ def test_one_visit_has_its_size_exactly() -> None:
     found = replace(a_record(State.DONE), tar_bytes=40_960)
     assert "tarball               41.0 kB (40960 bytes)" in printed(visit_alone(found))
     assert "tarball               100 bytes" in printed(visit_alone(a_record(State.DONE)))
+    streamed = replace(found, streamed=True)
+    assert "tarball               41.0 kB (40960 bytes) streamed" in printed(
+        visit_alone(streamed)
+    )
 
 
 def test_an_error_of_an_older_release_has_its_class_for_a_cause() -> None:

@@ -60,6 +60,12 @@ def test_what_is_not_needed_to_go_on_can_be_left_out() -> None:
     assert done.stdout == "icfqueue run study_1 --remove-tarball\n"
 
 
+@pytest.mark.parametrize("word", ["--stream", "--no-stream"])
+def test_that_something_is_not_wanted_is_said_again(word: str) -> None:
+    again, _ = printed("study_1", word)
+    assert again == f"icfqueue run study_1 {word}"
+
+
 @pytest.mark.usefixtures("monkeypatch")
 def test_it_can_be_parsed_again() -> None:
     again, _ = printed("study_1", "v 1", "it's", "--credential", "a b", "--priority", "3")

@@ -132,3 +132,18 @@ def test_a_record_stands_anew_where_it_stood_and_nowhere_else() -> None:
         # Times that are known stay, and sums are another's.
         assert all(c[2] == "NX" for c in commands if c[0] == "ZADD")
         assert not any(c[0] == "HINCRBY" for c in commands)
+
+
+def test_a_visit_that_is_streamed_waits_among_the_downloads() -> None:
+    """With the step that it stands at: `status` counts by that."""
+    streamed = replace(advanced(NEW, 1), streamed=True)
+    sets, scored = places(streamed)
+    assert ("icfqueue:ready:p:index_tar", "v") in sets
+    assert set(scored) == {
+        (key("sent", "fetch"), "p/v"),
+        (key("line", "fetch", "4", "p"), "v"),
+    }
+    assert set(places(replace(advanced(NEW, 2), streamed=True))[1]) == {
+        (key("sent", "index"), "p/v"),
+        (key("line", "index", "4", "p"), "v"),
+    }

@@ -50,7 +50,7 @@ def changed(path: list[Any], value: Any) -> str:
 def test_what_is_new_is_in_a_part_that_older_releases_do_not_read() -> None:
     fields = json.loads(made().to_json())
     assert set(fields) <= KNOWN_TO_ALL
-    new = {"superdataset"}
+    new = {"superdataset", "stream"}
     assert set(fields["options"]) == set(Options.__dataclass_fields__) - new
     assert {len(step) for step in fields["steps"]} == {6}
     assert json.loads(made().more_json("7")) == {
@@ -81,6 +81,23 @@ def test_an_option_that_older_releases_do_not_know_is_in_the_second_part() -> No
     assert read(without.to_json(), without.more_json("7")).options == options
     assert read(without.to_json(), without.more_json("7"), "8").options.superdataset
     assert read(made().to_json(), made().more_json("7")).options.superdataset
+
+
+def test_that_a_tarball_is_streamed_is_in_the_second_part() -> None:
+    """Once an older worker wrote, it is not known: that one knows files alone."""
+    streamed = made(
+        options=Options("https://x", stream=True), fingerprint=None, streamed=True
+    )
+    assert "stream" not in streamed.to_json()
+    assert json.loads(streamed.more_json("7")) == {
+        "schema": SCHEMA,
+        "v": "7",
+        "streamed": True,
+        "stream": True,
+    }
+    assert read(streamed.to_json(), streamed.more_json("7")) == streamed
+    older = read(streamed.to_json(), streamed.more_json("7"), version="8")
+    assert (older.streamed, older.options.stream) == (False, False)
 
 
 def test_once_an_older_worker_wrote_the_second_part_says_nothing() -> None:
@@ -230,7 +247,8 @@ def test_steps_and_states_are_those_of_the_record() -> None:
 
 
 def test_the_fields_are_those_of_the_record() -> None:
-    ours = set(Record.__dataclass_fields__) - {"fingerprint", "identifiers", "unknown"}
+    later = {"fingerprint", "identifiers", "streamed", "unknown"}
+    ours = set(Record.__dataclass_fields__) - later
     assert set(record_json.Known.__struct_fields__) == ours == KNOWN_TO_ALL
 
 

@@ -274,6 +274,15 @@ def test_a_tarball_that_is_here_asks_no_store_and_so_meets_none_of_its_troubles(
         breaker.check()
 
 
+def test_a_tarball_that_is_read_as_it_comes_meets_the_troubles_of_a_download(
+    breaker: Breaker,
+) -> None:
+    breaker.fail(StoreBusy("503", retry_after=100.0))
+    breaker.check("index_tar")
+    with pytest.raises(PutOff, match="503"):
+        breaker.raise_if_open(HERE, "index_tar", URL, here=False)
+
+
 @pytest.mark.parametrize(
     "text",
     ["garbage", "", "[]", "{}", "1", '{"message": 1, "hint": ""}', "[" * 9000, "NaN"],

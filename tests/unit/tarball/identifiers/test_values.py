@@ -9,8 +9,7 @@ import pytest
 from support.dicom import dicom, element
 
 from icfqueue.tarball import dicom_tags
-from icfqueue.tarball.dicom_walk import Personal
-from icfqueue.tarball.identifiers.values import Values, of_raw
+from icfqueue.tarball.identifiers.values import Personal, Values, of_raw
 
 
 def named(name: bytes, charset: bytes = b"") -> set[str]:
@@ -64,7 +63,7 @@ def test_what_pydicom_reads_is_collected_as_well() -> None:
         element(0x00101000, b"LO", b"OLD1\\OLD2 "),
     )
     values = Values()
-    assert dicom_tags.by_pydicom(content, values)
+    assert dicom_tags.by_pydicom(content, values=values)
     assert values.found >= {("name", "Doe^Jane"), ("other-id", "OLD2")}
 
 
@@ -81,8 +80,7 @@ def test_of_a_damaged_header_counts_what_stands_before_the_damage() -> None:
 def test_common_character_sets_need_no_pydicom() -> None:
     """Its import takes longer than most visits."""
     code = (
-        "import sys; from icfqueue.tarball.identifiers.values import of_raw;"
-        "from icfqueue.tarball.dicom_walk import Personal;"
+        "import sys; from icfqueue.tarball.identifiers.values import Personal, of_raw;"
         "raw = Personal(b'ISO_IR 100', b'', 'Müller'.encode('latin-1'), *[b''] * 4);"
         "print(*dict(of_raw(raw)).values(), 'pydicom' in sys.modules)"
     )

@@ -1,0 +1,1 @@
+"""A tarball as it comes from the store, over as many connections as it takes."""
