@@ -5,6 +5,7 @@ The release before is taken from the history of this repository.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
@@ -210,8 +211,13 @@ def test_commands_of_the_release_before_read_what_this_one_wrote(
         assert cluster.ledger.update(
             Visit(PROJECT, name), lambda r: replace(r, fingerprint=(1, 2, 3, 4))
         )
-    ours = cluster.command("status", PROJECT, "--format", "json")
-    assert cluster.command("status", PROJECT, "--format", "json", **old(before)) == ours
+    ours = json.loads(cluster.command("status", PROJECT, "--format", "json"))
+    for visit in ours["visits"]:
+        # What that release does not know.
+        assert visit.pop("identifiers") == {"paths": 0, "tags": 0, "kinds": []}
+        assert visit.pop("identifiers_accepted") is None
+    theirs = cluster.command("status", PROJECT, "--format", "json", **old(before))
+    assert json.loads(theirs) == ours
     said = cluster.command("enqueue", PROJECT, "--dry-run", *few, **old(before))
     assert f"{len(few)} up to date" in said
     # What that one writes takes the place of what this one knew.
