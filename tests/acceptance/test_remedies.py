@@ -286,6 +286,7 @@ NOT_RUN = {
     "icfqueue run \N{HORIZONTAL ELLIPSIS} --visits-file FILE": "as the one above",
     "icfqueue repack PROJECT VISIT --replace": "with such a tarball: the test of links",
     "mv \N{HORIZONTAL ELLIPSIS} \N{HORIZONTAL ELLIPSIS}": "with files: the test of repack",
+    "icfqueue retry PROJECT VISIT --accept-identifiers": "on a page: docs/identifiers.md",
     "chmod o-w \N{HORIZONTAL ELLIPSIS}": "with a real folder: the test of what failed",
 }
 """Those that are not run below, and why; that they can be parsed is shown for all."""
