@@ -83,10 +83,7 @@ CAUSES: dict[str, Cause] = {
         "look; accept it, or change the names",
     ),
     "no-dicom": Cause("no member is a DICOM file", "look at its members"),
-    "bad-name": Cause(
-        "a member's name cannot be in a dataset",
-        "'icfqueue repack PROJECT VISIT --replace'",
-    ),
+    "bad-name": Cause("a member's name cannot be in a dataset", "pack it with other names"),
     "changed": Cause("not the tarball that outputs were made from", _FORCE),
     "foreign": Cause("outputs of another tool are there", "leave it or run it anew"),
     "metadata": Cause("metadata files are missing or damaged", _FORCE),
