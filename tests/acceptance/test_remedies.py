@@ -284,7 +284,6 @@ NOT_RUN = {
     "icfqueue run PROJECT --credential NAME": "there is no such credential",
     "icfqueue run PROJECT --visits-file FILE": "the file is to be written first",
     "icfqueue run \N{HORIZONTAL ELLIPSIS} --visits-file FILE": "as the one above",
-    "icfqueue repack PROJECT VISIT --replace": "with such a tarball: the test of links",
     "mv \N{HORIZONTAL ELLIPSIS} \N{HORIZONTAL ELLIPSIS}": "with files: the test of repack",
     "icfqueue retry PROJECT VISIT --accept-identifiers": "on a page: docs/identifiers.md",
     "chmod o-w \N{HORIZONTAL ELLIPSIS}": "with a real folder: the test of what failed",
