@@ -8,7 +8,6 @@ what is later obtained below it.
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -20,19 +19,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from icfqueue.client import misspelt
+from icfqueue.client.cloned import environment_of, run_git
 from icfqueue.core.errors import (
     AccessDenied,
     IcfqueueError,
     NotInStore,
-    StepError,
-    Unreachable,
     UsageError,
 )
 from icfqueue.core.plain_text import shown
 from icfqueue.core.visit import Visit, check_id
 from icfqueue.dataset import programs
 from icfqueue.dataset.branches import ARCHIVIST
-from icfqueue.dataset.clone import in_repository, login_of, without_repository
+from icfqueue.dataset.clone import in_repository, login_of
 from icfqueue.outputs.deposit import HEAD, PLACEHOLDER, REFS, clone_url, parse_refs
 from icfqueue.remote import quiet_datalad
 from icfqueue.remote.client import RemoteStore
@@ -140,7 +139,7 @@ def wanted_dataset(
         raise UsageError(
             f"the store {remote.url} has no dataset of {project}"
             + (f"/{visit}" if visit else " as a whole"),
-            hint=_near(remote, project, visit),
+            hint=misspelt.hint_of(remote, project, visit),
         ) from None
     _check_refs(text, f"{remote.url}/{refs}")
     return Wanted(url, visit or project, login_of(credential, remote.realm))
@@ -180,8 +179,22 @@ def wanted_url(url: str, credential: str | None) -> Wanted:
     return Wanted(url, name, login_of(credential, remote.realm))
 
 
-def clone(wanted: Wanted, target: Path) -> bool:
+def project_of(url: str) -> tuple[str, str] | None:
+    """Return store URL and project of the URL of a whole project's deposit, else None."""
+    where = re.search(r"(?:\?|&)url=([^&]+)", url)
+    if not url.startswith("datalad-annex::") or where is None:
+        return None
+    found = re.fullmatch(r"(.+)/([^/]+)/\{\{?annex_key\}?\}", unquote(where[1]))
+    return (found[1], found[2]) if found else None
+
+
+def clone(wanted: Wanted, target: Path, *, quiet: bool = False) -> bool:
     """Clone a dataset into the folder `target`, and switch range access on.
+
+    Parameters
+    ----------
+    quiet
+        Have DataLad say nothing but warnings and errors.
 
     Returns
     -------
@@ -208,12 +221,20 @@ def clone(wanted: Wanted, target: Path) -> bool:
             f"{parent} lies in a Git repository, which the making of a clone would change",
             hint="clone into a folder that is in none",
         )
-    command = [programs.find_program("datalad"), "clone", wanted.url, str(target)]
-    environment = _environment(quiet_datalad.with_login(os.environ, wanted.login))
-    done = subprocess.run(command, env=environment, check=False)
+    told: dict[str, str] = dict(wanted.login)
+    less = []
+    if quiet:
+        less = ["--log-level", "warning"]
+        told["datalad.ui.progressbar"] = "none"
+    command = [programs.find_program("datalad"), *less, "clone", wanted.url, str(target)]
+    environment = environment_of(quiet_datalad.with_login(os.environ, told))
+    # Its results go to standard output, those that are errors, too.
+    out = subprocess.PIPE if quiet else None
+    done = subprocess.run(command, env=environment, stdout=out, text=True, check=False)
     if done.returncode:
+        said = f": {done.stdout.strip()[:400]}" if done.stdout else ""
         raise IcfqueueError(
-            f"DataLad could not clone {wanted.name}",
+            f"DataLad could not clone {wanted.name}{said}",
             hint="what it said stands above; `icfqueue doctor` looks for the usual causes",
         )
     return bool(_switch_on(target))
@@ -249,9 +270,9 @@ def _switch_on(dataset: Path) -> list[Path]:
     for one in list(_datasets(dataset)):
         enabled, above = _is_enabled(one), (one / MODULES).exists()
         if enabled:
-            _git(one, "config", SETTING, EXTERNAL)
+            run_git(one, "config", SETTING, EXTERNAL)
         if above:
-            _git(one, "config", MARK, "on")
+            run_git(one, "config", MARK, "on")
             _set_hook(one)
         if enabled or above:
             switched.append(one)
@@ -275,18 +296,18 @@ def switch_off(dataset: Path) -> list[Path]:
     """
     found = list(_datasets(dataset))
     for one in found:
-        _git(one, "config", "--unset-all", MARK, good=(0, 5))
+        run_git(one, "config", "--unset-all", MARK, good=(0, 5))
         if not _is_enabled(one):
             # Half a remote, as an older release made it.
-            _git(one, "config", "--unset-all", SETTING, good=(0, 5))
-        elif _git(one, "config", SETTING, good=(0, 1)):
+            run_git(one, "config", "--unset-all", SETTING, good=(0, 5))
+        elif run_git(one, "config", SETTING, good=(0, 1)):
             # As git-annex had it when it enabled the remote.
-            _git(one, "config", SETTING, ARCHIVIST)
+            run_git(one, "config", SETTING, ARCHIVIST)
     return found
 
 
 def _is_enabled(dataset: Path) -> bool:
-    return bool(_git(dataset, "config", "--local", ENABLED, good=(0, 1)))
+    return bool(run_git(dataset, "config", "--local", ENABLED, good=(0, 1)))
 
 
 def _set_hook(dataset: Path) -> None:
@@ -294,7 +315,7 @@ def _set_hook(dataset: Path) -> None:
     text = json.dumps(_CALL).replace("{", "{{").replace("}", "}}")
     call = f"foreach_dataset {text.replace('{{path}}', '{path}')}"
     for name, value in (("match-json", json.dumps(_MATCH)), ("call-json", call)):
-        _git(dataset, "config", "--global", f"{HOOK}.{name}", value)
+        run_git(dataset, "config", "--global", f"{HOOK}.{name}", value)
 
 
 def _datasets(dataset: Path) -> Iterator[Path]:
@@ -304,33 +325,13 @@ def _datasets(dataset: Path) -> Iterator[Path]:
             f"{dataset} is no DataLad dataset", hint="name the folder of a clone"
         )
     yield dataset
-    listed = _git(dataset, "ls-files", "--stage", "-z")
+    listed = run_git(dataset, "ls-files", "--stage", "-z")
     for line in listed.split("\0"):
         about, _, path = line.partition("\t")
         below = dataset / path
         # 160000 is the mode of a submodule (gitsubmodules(7)).
         if about.startswith("160000") and (below / ".git").exists():
             yield from _datasets(below)
-
-
-def _git(dataset: Path, *args: str, good: tuple[int, ...] = (0,)) -> str:
-    done = subprocess.run(
-        [programs.find_program("git"), "-C", str(dataset), *args],
-        env=_environment(quiet_datalad.without_login(os.environ)),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode not in good:
-        raise UsageError(
-            f"git {args[0]} fails in {dataset}: {done.stderr.strip()[-200:]}",
-            hint="is it a dataset, and is it yours?",
-        )
-    return done.stdout
-
-
-def _environment(told: Mapping[str, str]) -> dict[str, str]:
-    return {**without_repository(told), "PATH": programs.search_path()}
 
 
 def _check_program() -> None:
@@ -375,22 +376,3 @@ def _check_refs(text: str, where: str) -> None:
         f"{where} is no deposit: DataLad would make an empty dataset of it",
         hint="tell the store's data manager",
     )
-
-
-def _near(remote: RemoteStore, project: str, visit: str | None) -> str:
-    """Return a guess at what was meant, or what there is."""
-    again = "look at the names: `icfqueue clone PROJECT VISIT`, or `icfqueue clone PROJECT`"
-    if visit is None:
-        return again
-    folder = f"; if {visit} is to be the folder, write ./{visit}"
-    again += folder
-    try:
-        known = [found.id for found in remote.visits(project)]
-    except (StepError, Unreachable, AccessDenied):
-        return again
-    near = difflib.get_close_matches(visit, known, 1)
-    if near and near[0] != visit:
-        return f"did you mean {near[0]}?"
-    if visit in known:
-        return "its tarball is there, but its dataset was not made yet"
-    return f"the store lists {len(known)} visits of {project}, none called so{folder}"

@@ -82,7 +82,14 @@ COMMANDS = {
     "series": Shown(("series", PROJECT), tuple(FAILED), (DESCRIPTION,)),
     "find": Shown(
         ("find", "images > 1"),
-        (PROJECT, *FAILED, *(f"icfqueue clone {PROJECT} {name}" for name in FAILED)),
+        (
+            PROJECT,
+            *FAILED,
+            *(
+                f"icfqueue clone {PROJECT} {name} --store-url http://127.0.0.1:9"
+                for name in FAILED
+            ),
+        ),
     ),
     "run --dry-run": Shown(
         ("run", PROJECT, "--dry-run"), EVERY, ("failed at fetch before",)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +10,11 @@ from icfqueue.cli.options import format_option, project_meant, store_dir_option
 from icfqueue.cli.session import load_settings
 from icfqueue.cli.shell.again import ours
 from icfqueue.cli.shell.completers import complete_projects
+
+if TYPE_CHECKING:
+    from icfqueue.core.settings import Settings
+    from icfqueue.core.visit import Visit
+    from icfqueue.store.directory import Store
 
 
 @click.command()
@@ -30,7 +35,8 @@ def find(expression: str, project: str | None, form: str, **where: Any) -> int:
     visit, SeriesNumber, SeriesDescription, ProtocolName, Modality, MRAcquisitionType,
     PulseSequenceName, images, bytes and first_path, one row a series.
 
-    Each visit is printed with the command that clones it. All projects of the store
+    Each visit is printed with the command that clones it: from the store URL where one is
+    set, else from the store directory that was searched. All projects of the store
     directory are searched that have a catalog. The exit code is 1 if a project could
     not be searched. A search that takes longer than a minute is given up.
     """
@@ -50,7 +56,7 @@ def find(expression: str, project: str | None, form: str, **where: Any) -> int:
             "series": one.series,
             "images": one.images,
             "bytes": one.bytes,
-            "command": ours("clone", one.visit.project, one.visit.id),
+            "command": _command(store, settings, one.visit),
         }
         for one in told.found
     ]
@@ -71,6 +77,16 @@ def find(expression: str, project: str | None, form: str, **where: Any) -> int:
         said = f"{name} was left out: you may not read its table"
         say(said, err=True)
     return int(bool(told.without or told.closed))
+
+
+def _command(store: Store, settings: Settings, visit: Visit) -> str:
+    from icfqueue.cli.live.closing import clone_command, web_command
+    from icfqueue.core.settings import Settings
+
+    # The default one need not be that of this store directory.
+    if settings.store_url != Settings().store_url:
+        return web_command(settings, visit.project, visit)
+    return clone_command(store, visit.project, visit)
 
 
 def _print_table(found: list[dict[str, Any]]) -> None:

@@ -8,6 +8,7 @@ from contextlib import redirect_stdout
 import click
 
 _VERBOSE = "icfqueue.verbose"
+_QUIET = "icfqueue.quiet"
 
 
 def loudness_options() -> list[click.Parameter]:
@@ -34,6 +35,12 @@ def verbose() -> int:
     """Return how often the running command was told to say more."""
     ctx = click.get_current_context(silent=True)
     return ctx.meta.get(_VERBOSE, 0) if ctx else 0
+
+
+def is_quiet() -> bool:
+    """Return whether the running command is to print nothing but warnings and errors."""
+    ctx = click.get_current_context(silent=True)
+    return bool(ctx and ctx.meta.get(_QUIET))
 
 
 def _more(ctx: click.Context, param: click.Parameter, value: int) -> None:
@@ -63,5 +70,6 @@ def _more(ctx: click.Context, param: click.Parameter, value: int) -> None:
 def _less(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     del param
     if value and not ctx.resilient_parsing:
+        ctx.meta[_QUIET] = True
         nowhere = ctx.with_resource(open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - the context closes it
         ctx.with_resource(redirect_stdout(nowhere))

@@ -187,6 +187,46 @@ def test_a_credential_that_was_named_is_datalads_too(
     assert "s3cret" not in repr(wanted)
 
 
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_quiet_datalad_says_nothing_but_what_is_wrong(
+    tmp_path: Path,
+    datalad: Callable[[str], Path],
+    capfd: pytest.CaptureFixture[str],
+    quiet: bool,
+) -> None:
+    told = datalad(
+        f'test "$1" = clone || shift 2; {MAKE}; echo "install(ok)"; echo bad >&2'
+    )
+    clones.clone(Wanted("some::url", "x"), tmp_path / "x", quiet=quiet)
+    said = capfd.readouterr()
+    assert (said.out, said.err) == ("" if quiet else "install(ok)\n", "bad\n")
+    assert told.read_text().startswith("--log-level warning clone " if quiet else "clone ")
+
+
+def test_a_quiet_clone_that_fails_says_why(
+    tmp_path: Path, datalad: Callable[[str], Path]
+) -> None:
+    datalad("echo 'install(error): why'; exit 1")
+    with pytest.raises(IcfqueueError, match=r"could not clone x: install\(error\): why"):
+        clones.clone(Wanted("some::url", "x"), tmp_path / "x", quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        (clone_url("https://x.org/store", "p"), ("https://x.org/store", "p")),
+        (clone_url("file:///my%20store", "p"), ("file:///my store", "p")),
+        (clone_url("https://x.org", Visit("p", "v")), None),
+        ("https://x.org/p", None),
+        ("datalad-annex::?type=directory&directory=/x&encryption=none", None),
+    ],
+)
+def test_the_url_of_a_whole_project_is_told_from_others(
+    url: str, found: tuple[str, str] | None
+) -> None:
+    assert clones.project_of(url) == found
+
+
 def test_a_clone_that_fails_says_so(tmp_path: Path, datalad: Callable[[str], Path]) -> None:
     datalad("exit 1")
     with pytest.raises(IcfqueueError, match="DataLad could not clone x"):

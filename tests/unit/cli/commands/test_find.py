@@ -33,18 +33,27 @@ WANTED = "ProtocolName ILIKE '%T1W%' AND images > 2"
 def test_each_visit_stands_with_the_command_that_clones_it(icfqueue: Commands) -> None:
     head, line = icfqueue("find", WANTED).out.splitlines()
     assert head.split() == ["project", "visit", "series", "images", "size", "command"]
-    assert line.endswith("  icfqueue clone study_1 v1")
+    command = f"icfqueue clone {icfqueue.store.project_dir('study_1')}/v1"
+    assert line.endswith(f"  {command}")
     found = {
         "project": "study_1",
         "visit": "v1",
         "series": 1,
         "images": 3,
         "bytes": 27,
-        "command": "icfqueue clone study_1 v1",
+        "command": command,
     }
     assert json.loads(icfqueue("find", WANTED, "--format", "json").out) == [found]
     (row,) = csv.DictReader(io.StringIO(icfqueue("find", WANTED, "--format", "csv").out))
     assert row == {name: str(value) for name, value in found.items()}
+
+
+def test_where_a_store_url_is_set_the_visits_are_cloned_from_there(
+    icfqueue: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ICFQUEUE_STORE_URL", "https://x.org")
+    line = icfqueue("find", WANTED).out.splitlines()[1]
+    assert line.endswith("  icfqueue clone study_1 v1 --store-url https://x.org")
 
 
 def test_nothing_found_is_said_and_no_fault(icfqueue: Commands) -> None:
