@@ -101,9 +101,8 @@ class RemoteStore:
                 hint="give it without, and the credential to DataLad "
                 "('datalad credentials set NAME type=user_password user=USER')",
             )
-        self.left_out: list[str] = []
-        self.more_left_out = 0
-        self.sizes: dict[str, int] = {}
+        self.left_out, self.more_left_out = list[str](), 0
+        self.sizes = dict[str, int]()
         self._login = StoreLogin(self.url, credential, own)
         self._timeout = (connect_timeout, read_timeout)
         self._listing_time = listing_time
