@@ -23,6 +23,7 @@ EXITS = (
     ("2", "Wrong usage."),
     ("3", "Broker or store not reachable."),
     ("130", "Ended by Ctrl-C."),
+    ("143", "Ended by SIGTERM, which is as Ctrl-C."),
 )
 
 

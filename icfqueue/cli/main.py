@@ -11,9 +11,7 @@ from urllib.parse import urlsplit
 
 from icfqueue.core.errors import IcfqueueError
 from icfqueue.core.plain_text import for_visit
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
+from icfqueue.core.processes.ending import exit_code
 
 NO_READER = 141
 """Exit code when the reader of a pipe went away, as ``| head`` does: what shells say of
@@ -44,8 +42,8 @@ def _ended(command: Callable[[], int | None]) -> int | None:
         return command()
     except IcfqueueError as error:
         return complain(error)
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    except KeyboardInterrupt as error:
+        return exit_code(error)
     except Exception as error:
         # Those of redis and kombu have no name here: both are slow to import.
         foreign = _foreign(error)
@@ -94,7 +92,8 @@ def _foreign(error: Exception) -> int | None:
     if isinstance(error, (NoReader, BrokenPipeError)):
         return None
     if isinstance(error, click.exceptions.Abort):
-        return INTERRUPTED
+        # What click made of Ctrl-C.
+        return exit_code(error.__cause__ or error.__context__)
     if isinstance(error, click.ClickException):
         from icfqueue.cli.shell.folding import say
 

@@ -24,6 +24,7 @@ from icfqueue.cli.session import Session
 from icfqueue.cli.shell.again import ours
 from icfqueue.cli.shell.folding import say
 from icfqueue.core.errors import Unreachable
+from icfqueue.core.processes.ending import exit_code
 from icfqueue.ledger.record import State
 from icfqueue.operations.status import ProjectSummary
 from icfqueue.operations.worker_process import WorkerProcess
@@ -64,19 +65,26 @@ def run_and_watch(opened: Session, asked: Asked, force: WorkerProcess) -> int:
         force.start()
     try:
         _follow(opened, asked, force, worked)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as told:
         say("Stopping: what runs may finish … (Ctrl-C again: at once)", err=True)
         _stop(force)
-        left = asked.end()
-        say(
-            f"Stopped with {left.counts[State.DONE]} of {left.visits} visits done.\n"
-            f"To go on: {asked.again()}",
-            err=True,
-        )
-        return 130
+        say(f"{_how_far(opened, asked)}To go on: {asked.again()}", err=True)
+        return exit_code(told)
     worked.end()
     _stop(force, lambda: opened.ledger.running_count() == 0)
     return _report(opened, asked, Run(before, asked.end(), worked))
+
+
+def _how_far(opened: Session, asked: Asked) -> str:
+    """Return how far it came, in a line; nothing if the broker cannot be asked."""
+    try:
+        # A batch system ends all at once that it knows: the embedded broker, too.
+        if opened.embedded:
+            opened.embedded.ensure()
+        left = asked.end()
+    except (Unreachable, redis.RedisError):
+        return ""
+    return f"Stopped with {left.counts[State.DONE]} of {left.visits} visits done.\n"
 
 
 def _stop(force: WorkerProcess, idle: Callable[[], bool] | None = None) -> None:

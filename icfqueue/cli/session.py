@@ -17,6 +17,7 @@ from icfqueue.cli.shell.folding import say
 from icfqueue.cli.shell.loudness import verbose
 from icfqueue.cli.shell.misplaced import check_project_meant
 from icfqueue.core.errors import NothingYet
+from icfqueue.core.processes.ending import signals_as_ctrl_c
 
 if TYPE_CHECKING:
     import redis
@@ -154,6 +155,8 @@ def session(
 
         check_folder(store, folder_of)
     with ExitStack() as opened:
+        # Before a broker is started, which would outlast the command.
+        opened.enter_context(signals_as_ctrl_c())
         address = configured(chosen)
         embedded = None
         if address is None:

@@ -90,6 +90,7 @@ class Observer:
         self.estimate = Estimate(processes)
         self._own = processes or 0
         self._signs: list[Sign] = []
+        self._manned = True
         self._waiting = _Waiting()
         self._next_slow = 0.0
         self._learned: dict[Visit, int] = {}
@@ -153,6 +154,7 @@ class Observer:
             self._retry(counts[State.WAITING], now),
             self._signs,
             self._amounts.estimated,
+            self._manned,
         )
 
     def _with_wait(self, visit: Visit, task: Task, now: float) -> Task:
@@ -234,6 +236,8 @@ class Observer:
     def _look_at_the_waiting(self) -> None:
         """Read the records of what waits, and of what has ended since the last time."""
         self._signs = self.ledger.roster.signs()
+        # Workers of the release before are in the second list alone.
+        self._manned = bool(self._signs or self.ledger.workers())
         if self._signs:
             others = sum(j.project != self.project for s in self._signs for j in s.jobs)
             processes = sum(sign.processes for sign in self._signs)

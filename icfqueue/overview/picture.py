@@ -96,6 +96,9 @@ class Picture:
         Bytes, each weighed by what its steps take; `total` is None while it is unknown.
     estimated
         Sizes that are not known yet are in `total`, by what is known of others.
+    manned
+        Whether any worker lives: where none does, what is between two steps waits like
+        all others.
     dicoms
         DICOM files in the tarballs that were indexed.
     left
@@ -119,6 +122,7 @@ class Picture:
     retry: Retry | None
     signs: Sequence[Sign] = ()
     estimated: bool = False
+    manned: bool = True
 
     @property
     def elsewhere(self) -> int:
@@ -138,7 +142,7 @@ class Picture:
     @property
     def queued(self) -> int:
         """Return how many have not begun; what is between two steps has."""
-        return self.lined_up[FETCH.name]
+        return self.lined_up[FETCH.name] if self.manned else sum(self.lined_up.values())
 
     @property
     def under_way(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from icfqueue.core.plain_text import for_visit
@@ -11,6 +11,7 @@ from icfqueue.core.settings import Settings
 from icfqueue.core.steps import STEPS
 from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.record import State
+from icfqueue.ledger.roster import Sign
 from icfqueue.overview.picture import Picture
 from icfqueue.pipeline.health.circuit_breaker import CircuitBreaker
 
@@ -22,6 +23,10 @@ _NOTED = {
     "disk": "no step begins, for the disk is full",
     "store": "no download begins, for the store is left alone for a while",
 }
+
+
+_OVER_BY_ITSELF = frozenset({"indexes", "waiting"})
+"""Reasons that end when it is known, or at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,11 @@ class Reason:
     text: str
     remedy: str = ""
     plain: str = ""
+
+    @property
+    def lasts(self) -> bool:
+        """Whether nobody can tell when it is over: no time that is left can be told."""
+        return self.code not in _OVER_BY_ITSELF
 
 
 @dataclass
@@ -114,15 +124,8 @@ class Standstill:
                 "if that lasts, start one more worker and look at the log of the others",
             )
 
-        served = {queue for sign in picture.signs for queue in sign.queues}
-        for one in STEPS if served else ():
-            if picture.lined_up.get(one.name) and one.queue not in served:
-                yield Reason(
-                    "queues",
-                    f"no worker serves the queue {one.queue}, in which visits wait",
-                    f"start 'icfqueue worker --queues {one.queue}'",
-                )
-                return
+        if found := unserved(picture.signs, picture.lined_up):
+            yield found
 
     def _otherwise(self, picture: Picture) -> Reason:
         """Return why nothing moves though all is well."""
@@ -139,6 +142,27 @@ class Standstill:
             f"nothing moves: no worker takes one of {counts[State.QUEUED]} visits in line",
             "does any worker serve their queue (--queues)? its log says what it waits for",
         )
+
+
+def unserved(signs: Sequence[Sign], lined_up: Mapping[str, int]) -> Reason | None:
+    """Return that visits wait in a queue that no worker serves; None if none do.
+
+    Parameters
+    ----------
+    signs
+        Of the workers that live; without any nothing is told.
+    lined_up
+        Visits that wait for a worker, by the step that they stand at.
+    """
+    served = {queue for sign in signs for queue in sign.queues}
+    for one in STEPS if served else ():
+        if lined_up.get(one.name) and one.queue not in served:
+            return Reason(
+                "queues",
+                f"no worker serves the queue {one.queue}, in which visits wait",
+                f"start 'icfqueue worker --queues {one.queue}'",
+            )
+    return None
 
 
 def _all_wait(waiting: int) -> str:

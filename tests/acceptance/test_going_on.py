@@ -8,10 +8,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support.commands import Icfqueue
+from support.commands import Icfqueue, command_lines
 from support.faulty_store import FaultyStore
 from support.waiting import wait_until
 
+from icfqueue.broker.embedded import EmbeddedServer
 from icfqueue.demo.visits import build_project
 
 COUNT = 3
@@ -73,3 +74,39 @@ def test_ctrl_c_in_the_middle_of_downloads_prints_what_goes_on_without_the_listi
         # No tarball is here any more, and all is done.
         told = icfqueue.good("run", "study_1", *where)
         assert f"0 enqueued, {COUNT} up to date" in told
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_batch_system_or_a_closed_terminal_ends_a_run_as_ctrl_c_does(
+    icfqueue: Icfqueue, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    """No worker and no broker outlast it, and it says how to go on."""
+    build_project(tmp_path / "web", "study_1", COUNT)
+    with FaultyStore(tmp_path / "web", auth=False) as web:
+        slow = web.fail("slow", path="*_dicom.tar", method="GET", times=None, rate=2000)
+        where = ["--store-dir", str(icfqueue.store), "--store-url", web.url]
+        log = tmp_path / "log"
+        run = icfqueue.start("run", "study_1", "--remote", "--jobs", "1", *where, log=log)
+        try:
+            wait_until(
+                lambda: any(
+                    method == "GET" and path.endswith("_dicom.tar")
+                    for method, path, _ in web.seen
+                ),
+                60,
+                "a download begins",
+            )
+            run.send_signal(number)
+            assert run.wait(timeout=60) == code, log.read_text()
+        finally:
+            run.kill()
+            slow.over.set()
+    said = log.read_text()
+    assert f"Stopped with 0 of {COUNT} visits done." in said
+    assert "To go on: icfqueue run study_1 --jobs 1" in said
+    ours = (str(EmbeddedServer(icfqueue.store).socket), f"icfqueue-{run.pid}-")
+    wait_until(
+        lambda: not any(word in line for line in command_lines() for word in ours),
+        60,
+        "the broker and the workers end",
+    )

@@ -116,6 +116,9 @@ class RecordedRun:
     def now(self) -> float:
         return self.time
 
+    def workers(self) -> list[str]:
+        return ["host:1"]
+
     def signs(self) -> list[Any]:
         return []
 

@@ -55,8 +55,8 @@ def run(
 ) -> int:
     """Do a whole project (or some VISITs of it) on this machine.
 
-    Shows progress and ends when nothing is left to be done. Ctrl-C stops it: what
-    runs may finish. The same command goes on.
+    Shows progress and ends when nothing is left to be done. Ctrl-C or SIGTERM stops
+    it: what runs may finish. The same command goes on.
     """
     from icfqueue.cli.progress import run_and_watch, when_accepted, workers_of
     from icfqueue.cli.shell.notices import notices

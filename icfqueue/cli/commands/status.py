@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -154,22 +155,37 @@ def _tell_refusal(opened: Session) -> None:
 
 def _tell_of_workers(opened: Session, project: str | None) -> None:
     """Say so if there is work to be done and no worker to do it, or those differ."""
-    from icfqueue.cli.shell.again import whole
-    from icfqueue.operations.status import summary
     from icfqueue.overview.fleet import other_bytes
 
     signs = opened.ledger.roster.signs()
     if differ := other_bytes(signs):
         click.secho(f"Workers differ: {differ}.", fg="yellow", err=True)
         click.echo(f"  {whole(COMPARED)}", err=True)
-    # Workers of the release before are in the second list alone.
-    if signs or opened.ledger.workers():
-        return
     projects = [project] if project else opened.ledger.projects()
+    if words := _who_is_missing(opened, projects):
+        say(words, err=True, colour="yellow")
+
+
+def _who_is_missing(opened: Session, projects: Sequence[str]) -> str:
+    """Return that no worker lives, or none for a queue in which visits wait; or nothing."""
+    from icfqueue.core.steps import QUEUES
+    from icfqueue.operations.status import summary
+
+    signs = opened.ledger.roster.signs()
+    served = {queue for sign in signs for queue in sign.queues}
+    # Workers of the release before are in the second list alone.
+    somebody = bool(signs or opened.ledger.workers())
+    if somebody and (not served or served.issuperset(QUEUES)):
+        return ""
+    from icfqueue.overview.standstill import unserved
+
     for name in projects:
-        if not summary(opened.ledger, name).drained:
-            say(nobody_works(name), err=True, colour="yellow")
-            return
+        line = summary(opened.ledger, name)
+        if not somebody and not line.drained:
+            return nobody_works(name)
+        if found := unserved(signs, line.lined_up):
+            return f"{found.text[0].upper()}{found.text[1:]}: {whole(found.remedy)}."
+    return ""
 
 
 COMPARED = "'icfqueue doctor --fleet' tells what helps"
@@ -193,9 +209,10 @@ def _wait(opened: Session, project: str | None) -> None:
                 return
         if opened.embedded:
             opened.embedded.ensure()
-        if opened.ledger.workers():
+        words = "" if said else _who_is_missing(opened, left)
+        if not words:
             seen = time.monotonic()
-        elif not said and time.monotonic() - seen > PATIENCE:
+        elif time.monotonic() - seen > PATIENCE:
             said = True
-            say(nobody_works(left[0]), err=True, colour="yellow")
+            say(words, err=True, colour="yellow")
         time.sleep(LOOK_AGAIN)

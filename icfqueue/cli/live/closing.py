@@ -73,7 +73,10 @@ def amount_line(run: Run) -> str:
         return ""
     size = max(0, after.read_bytes - before.read_bytes)
     dicoms = max(0, after.read_dicoms - before.read_dicoms)
-    words = f"{done} visit{'' if done == 1 else 's'}, {dicoms} DICOMs, {amount(size)}"
+    words = f"{done} visit{'' if done == 1 else 's'}"
+    if size or dicoms:
+        # Else all was read by a run before, which left the last steps.
+        words += f", {dicoms} DICOMs, {amount(size)}"
     words += f" in {duration(worked.seconds)}"
     if worked.at_work < 1 or not size:
         return words

@@ -122,7 +122,7 @@ class Lines:
         self._reasons = {reason.code for reason in reasons}
         if now - self._said > max(LINE_EVERY, LINE_SHARE * (now - self._began)):
             self._said = now
-            self.say(line_of(picture))
+            self.say(line_of(picture, reasons))
 
     def say(self, words: str) -> None:
         """Print a line, unless it is the one that was printed last."""
@@ -131,10 +131,10 @@ class Lines:
             say(words)
 
 
-def line_of(picture: Picture) -> str:
+def line_of(picture: Picture, reasons: Sequence[Reason] = ()) -> str:
     """Return a picture in one line, as for a log."""
     words = [", ".join(f"{number} {word}" for number, word, _ in counts(picture))]
-    words.append(amounts(picture).replace("  ", ", "))
+    words.append(amounts(picture, reasons).replace("  ", ", "))
     steps = [
         f"{picture.at_work[name]} at {name}"
         + (f" ({rate(picture.rates[name])})" if name in picture.rates else "")

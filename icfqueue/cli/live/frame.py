@@ -21,6 +21,9 @@ from icfqueue.overview.standstill import Reason
 REASON = 200
 """Characters of a reason; a store may say a lot."""
 
+MOST = 99
+"""Percents behind while visits are not done yet."""
+
 BAR = 10
 """Characters of the narrowest bar that tells anything."""
 
@@ -58,7 +61,7 @@ def frame(
     width, height
         Characters and lines that there is room for.
     """
-    above = [*counts_lines(picture, width), bar_line(picture, width)]
+    above = [*counts_lines(picture, width), bar_line(picture, width, reasons)]
     steps = step_lines(picture, width)
     below = [*roster_lines(picture), *retry_lines(picture.retry), *reason_lines(reasons)]
     taken = sum(1 + (cell_len(line.plain) - 1) // width for line in (*above, *below))
@@ -92,9 +95,9 @@ def counts_lines(picture: Picture, width: int) -> list[Text]:
     return lines
 
 
-def bar_line(picture: Picture, width: int) -> Text:
+def bar_line(picture: Picture, width: int, reasons: Sequence[Reason] = ()) -> Text:
     """Return a bar, and how many bytes and how much time are behind and left."""
-    words = amounts(picture)
+    words = amounts(picture, reasons)
     room = width - cell_len(words) - GAP
     share = share_of(picture)
     if share is None or room < BAR:
@@ -112,22 +115,36 @@ def share_of(picture: Picture) -> float | None:
     return min(1.0, picture.done / picture.total)
 
 
-def amounts(picture: Picture) -> str:
+def amounts(picture: Picture, reasons: Sequence[Reason] = ()) -> str:
     """Return bytes and time in words: ``41 %  155 MB of 375 MB  about 3 min left``.
 
-    Before a total that has sizes in it that are not known stands ``~``.
+    Before a total that has sizes in it that are not known stands ``~``. While visits are
+    not done, neither are all percents, and some time is left: the last steps read nothing.
+
+    Parameters
+    ----------
+    reasons
+        Why nothing moves: how long that lasts is not known, nor then what is left.
     """
     share = share_of(picture)
     words = []
     if share is not None and picture.total:
         done, total = amount(int(picture.done)), amount(round(picture.total))
         about = "~" if picture.estimated else ""
-        words += [f"{100 * share:.0f} %", f"{done} of {about}{total}"]
+        percent = round(100 * share)
+        if not picture.drained:
+            percent = min(MOST, percent)
+        words += [f"{percent} %", f"{done} of {about}{total}"]
     elif moved := sum(one.moved for one in picture.running) + int(picture.done):
         words.append(f"{amount(moved)} so far")
-    if picture.left is not None:
-        words.append(f"about {duration(picture.left)} left")
+    if picture.left is not None and not any(reason.lasts for reason in reasons):
+        words.append(f"about {_time_left(picture)} left")
     return "  ".join(words) or "nothing was read yet"
+
+
+def _time_left(picture: Picture) -> str:
+    left = picture.left or 0.0
+    return "1 s" if left < 1 and not picture.drained else duration(left)
 
 
 def step_lines(picture: Picture, width: int) -> list[Text]:

@@ -15,6 +15,7 @@ import redis
 
 from icfqueue.cli import group, main
 from icfqueue.core.errors import IcfqueueError, PermanentError, Unreachable, UsageError
+from icfqueue.core.processes.ending import Ended
 
 End = Callable[..., int]
 
@@ -104,6 +105,14 @@ def test_an_error_of_the_system_is_a_line(
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), click.exceptions.Abort()])
 def test_ctrl_c_ends_as_shells_have_it(end: End, error: BaseException) -> None:
     assert end(error) == 130
+
+
+def test_a_signal_ends_as_shells_have_it(end: End) -> None:
+    """Also through click, which makes its own error of it."""
+    assert end(Ended(15)) == 143
+    aborted = click.exceptions.Abort()
+    aborted.__cause__ = Ended(1)
+    assert end(aborted) == 129
 
 
 def test_wrong_usage_is_clicks_to_tell(

@@ -16,6 +16,7 @@ from icfqueue.cli import progress
 from icfqueue.cli.live.asked import Asked
 from icfqueue.cli.session import Session
 from icfqueue.core.errors import Unreachable
+from icfqueue.core.processes.ending import Ended
 from icfqueue.core.visit import Visit
 from icfqueue.ledger.keys import visit_key
 from icfqueue.ledger.record import State
@@ -165,6 +166,30 @@ def test_ctrl_c_stops_in_order_and_says_how_to_go_on(
     said = capsys.readouterr().err
     assert "Stopping: what runs may finish" in said
     assert "Stopped with 0 of 1 visits done.\nTo go on: icfqueue run study_1" in said
+
+
+def test_a_signal_that_the_broker_does_not_outlive_still_says_how_to_go_on(
+    opened: Session,
+    queued: RedisLedger,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A batch system ends all that it knows."""
+    assert queued
+
+    def told() -> None:
+        raise Ended(15)
+
+    def away(_: Asked) -> None:
+        raise redis.ConnectionError("away")
+
+    workers = Workers(told)
+    monkeypatch.setattr(Asked, "end", away)
+    assert run(opened, workers) == 143
+    assert workers.calls == ["start", "stop"]
+    said = capsys.readouterr().err
+    assert "To go on: icfqueue run study_1" in said
+    assert "Stopped with" not in said
 
 
 def test_a_second_ctrl_c_ends_at_once(

@@ -46,6 +46,7 @@ def test_a_download_is_seen_from_its_first_bytes_on_with_its_size(
     """The room that it was promised tells how much is to come, before its record does."""
     visit = VISITS[0]
     watcher = Observer(queue, "study_1", 1)
+    queue.worker_lives("host:7")
     assert watcher.look().total is None
     begin(queue, visit, 10.0)
     queue.room.promise(visit, "t", 100 * MB, 1000 * MB, 30.0)
@@ -232,3 +233,16 @@ def test_a_visit_between_two_steps_is_not_lost_until_the_next_slow_look(
     found = watcher.look()
     assert found.total == pytest.approx(400 * MB)
     assert found.done == pytest.approx(100 * MB, rel=0.1)
+
+
+def test_what_a_run_that_was_stopped_left_between_two_steps_is_queued(
+    queue: RedisLedger,
+) -> None:
+    """Until a worker lives: then it is under way."""
+    begin(queue, VISITS[0])
+    end(queue, VISITS[0], Outcome(worked=True, tar_bytes=MB))
+    found = Observer(queue, "study_1").look()
+    assert (found.queued, found.under_way) == (4, 0)
+    queue.worker_lives("host:7")
+    found = Observer(queue, "study_1").look()
+    assert (found.queued, found.under_way) == (3, 1)

@@ -17,6 +17,7 @@ from support.schema import check_status
 from icfqueue.cli import tables
 from icfqueue.cli.commands import status as command
 from icfqueue.core.errors import NothingYet, UsageError
+from icfqueue.core.steps import QUEUES
 from icfqueue.ledger.record import State
 from icfqueue.ledger.roster import Sign
 from icfqueue.store.directory import Store
@@ -91,11 +92,31 @@ def test_work_without_a_worker_is_told_of(icfqueue: Commands) -> None:
     assert icfqueue("status").err == ""
 
 
+def serve(icfqueue: Commands, *queues: str) -> None:
+    """Let one worker live, which serves some queues."""
+    sign = Sign(name="host:1", host="host", pid=1, since=0.0, queues=queues)
+    icfqueue.ledger.roster.say(sign)
+
+
+def test_a_queue_that_no_worker_serves_is_told_of_where_visits_wait_in_it(
+    icfqueue: Commands,
+) -> None:
+    where = shlex.join(icfqueue.where)
+    for words in (("status",), ("status", "study_1")):
+        serve(icfqueue, "index")
+        assert icfqueue(*words).err == (
+            "No worker serves the queue fetch, in which visits wait: start "
+            f"`icfqueue worker --queues fetch {where}`.\n"
+        )
+        serve(icfqueue, "fetch")
+        assert icfqueue(*words).err == ""
+
+
 def test_workers_that_would_write_other_deposits_are_told_of(icfqueue: Commands) -> None:
     """For as long as they live; on standard error, so that no program reads it."""
     for number in (1, 2):
         sign = Sign(name=f"n{number}:1", host=f"n{number}", pid=1, since=0.0)
-        sign = structs.replace(sign, queues=("export",), sample=f"{number}" * 64)
+        sign = structs.replace(sign, queues=QUEUES, sample=f"{number}" * 64)
         icfqueue.ledger.roster.say(sign)
     first, second = icfqueue("status", "study_1").err.splitlines()
     assert first.startswith("Workers differ: sample 11111111 on n1:1; sample 22222222 on")
@@ -223,6 +244,23 @@ def test_waiting_ends_when_nothing_is_left_and_misses_workers_once(
     assert looks == [command.LOOK_AGAIN] * 3
     assert done.err.count("No worker is running") == 1
     assert "4 cancelled" in done.out
+
+
+def test_waiting_misses_a_worker_for_a_queue_once(
+    icfqueue: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 3:
+            icfqueue("cancel", "study_1")
+
+    serve(icfqueue, "index")
+    monkeypatch.setattr(command.time, "sleep", sleep)
+    monkeypatch.setattr(command, "PATIENCE", 0.0)
+    done = icfqueue("status", "study_1", "--wait")
+    assert done.err.count("No worker serves the queue fetch") == 1
 
 
 def test_waiting_gives_a_worker_that_was_just_started_time_to_show_itself(

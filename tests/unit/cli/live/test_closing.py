@@ -81,6 +81,17 @@ def test_it_says_how_much_was_done_and_how_fast_while_anything_was_at_work(
     assert bool(found) == bool(words)
 
 
+def test_what_a_run_before_has_read_is_not_said_to_be_read_by_this_one(
+    clock: Clock,
+) -> None:
+    """Only the last steps were left."""
+    worked = Worked()
+    before = summary(queued=1)
+    clock.now += 1.7
+    worked.end()
+    assert amount_line(Run(before, summary(done=1), worked)) == "1 visit in 1.7 s"
+
+
 def test_it_says_where_the_catalog_is_and_how_to_clone_it(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

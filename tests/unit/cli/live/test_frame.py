@@ -101,6 +101,24 @@ def test_the_next_try_is_told_once() -> None:
     assert sum("next try" in line for line in lines) == 1
 
 
+def test_while_the_last_steps_are_at_work_neither_all_is_behind_nor_no_time_left() -> None:
+    read = replace(a_picture(), done=2000.0 * MB, left=0.0)
+    assert amounts(read) == "99 %  2.0 GB of 2.0 GB  about 1 s left"
+    assert amounts(replace(read, left=1.5)).endswith("about 1.5 s left")
+    over = replace(read, counts=dict.fromkeys(State, 0) | {State.DONE: 48})
+    assert amounts(over).startswith("100 %")
+
+
+@pytest.mark.parametrize(
+    ("code", "told"), [("workers", False), ("waiting", True), ("indexes", True)]
+)
+def test_where_nobody_knows_when_it_goes_on_no_time_left_is_told(
+    code: str, *, told: bool
+) -> None:
+    lines = [line.plain for line in frame(a_picture(), [Reason(code, "so")], 80, 24)]
+    assert any("left" in line for line in lines) is told
+
+
 def test_before_the_size_of_all_is_known_what_came_so_far_is_told() -> None:
     unknown = replace(a_picture(), total=None, done=0.0, left=None)
     assert amounts(unknown) == "15.0 MB so far"
