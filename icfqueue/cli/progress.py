@@ -90,7 +90,9 @@ def _follow(opened: Session, asked: Asked, force: WorkerProcess, worked: Worked)
     """Show progress until nothing is left to be done."""
     reasons = Reasons(asked)
     broker = BrokerNews(opened)
-    view = View(opened.ledger, opened.settings, asked.project, force.concurrency)
+    view = View(
+        opened.ledger, opened.settings, asked.project, force.concurrency, asked.sizes
+    )
     with shown() as display:
         next_picture = time.monotonic() + display.every
         while True:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from icfqueue.core.errors import UsageError
+from icfqueue.core.plain_text import size
 from icfqueue.core.steps import QUEUES
 from icfqueue.deploy import model
 from icfqueue.deploy.model import Costs, Site
@@ -159,9 +160,11 @@ def _machines(site: Site, cost: Costs, rate: float) -> int:
                 what, option = SLOW[limit]
                 faster = f", or a higher {option} if it is faster" if option else ""
                 raise UsageError(
-                    f"{site.visits:,} visits take {_at_least(site.visits, most)}: "
-                    f"{what} no more, however many workers there are",
-                    hint=f"a later --deadline, fewer --visits{faster}",
+                    f"{site.visits:,} visits of {size(int(site.visit_bytes))} take "
+                    f"{_at_least(site.visits, most)}: {what} no more, however many "
+                    "workers there are",
+                    hint="--visits and --visit-size say what there is; else a later "
+                    f"--deadline{faster}",
                 )
         need = max(rate / allowed[limit] * count for limit in OF_MACHINES)
         if need <= count:
@@ -222,7 +225,7 @@ def parse_bytes(text: str) -> float:
         It is no size, or none at all.
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kMGT]?)B?\s*", text)
-    size = float(found[1]) * UNITS[found[2]] if found else 0.0
-    if not size:
+    told = float(found[1]) * UNITS[found[2]] if found else 0.0
+    if not told:
         raise UsageError(f"{text!r} is no size", hint="for example 10GB, 212kB or 1.5TB")
-    return size
+    return told

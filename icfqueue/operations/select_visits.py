@@ -50,6 +50,8 @@ class Selection:
         How many more than `left_out` there are, which are not named.
     near_misses
         Files that are no tarballs of visits, and nearly are.
+    sizes
+        Bytes of tarballs, as far as the store's listing tells them; many servers round.
     """
 
     store: Store
@@ -58,6 +60,7 @@ class Selection:
     left_out: list[tuple[str, str]] = field(default_factory=list)
     more_left_out: int = 0
     near_misses: list[NearMiss] = field(default_factory=list)
+    sizes: dict[Visit, int] = field(default_factory=dict)
 
     def check_found(self) -> None:
         """Raise if there is no visit.
@@ -144,11 +147,13 @@ def select_visits(
     words = [*named, *(listed or ())]
     there: set[Visit] = set()
     left_out: set[str] = set()
+    sizes: dict[Visit, int] = {}
     more = 0
     if remote:
         with sources.remote() as asked:
             there = set(_listed(sources, asked, project))
             left_out, more = set(asked.left_out), asked.more_left_out
+            sizes = {Visit(project, name): size for name, size in asked.sizes.items()}
 
     def known() -> set[Visit]:
         return {*store.visits(project), *sources.recorded(project), *there}
@@ -156,7 +161,7 @@ def select_visits(
     chosen = expand(project, words, known)
     if remote and not any(is_glob(word) for word in words):
         chosen += there
-    made = Selection(store, project, more_left_out=more)
+    made = Selection(store, project, more_left_out=more, sizes=sizes)
     if not named and listed is None:
         chosen += [*store.visits(project), *sources.recorded(project)]
         left_out |= set(store.unusable(project))

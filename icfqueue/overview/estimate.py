@@ -72,6 +72,8 @@ class Task:
         Bytes a second that it moves by now: what it took to begin is left out.
     wait
         Seconds for which nobody begins it: until it is tried again.
+    listed
+        The size is that of a listing, and may be rounded.
     """
 
     step: str
@@ -82,6 +84,7 @@ class Task:
     seconds: float | None = None
     rate: float | None = None
     wait: float = 0.0
+    listed: bool = False
 
     @property
     def moving(self) -> float | None:

@@ -8,8 +8,9 @@ which is therefore made the more seldom the longer it takes.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from icfqueue.core.errors import NoRoom
 from icfqueue.core.steps import FETCH, NAMES, UPDATE_CATALOG
@@ -73,9 +74,17 @@ class Observer:
     ----------
     processes
         Worker processes, if that is known; see :class:`Estimate`.
+    listed
+        Bytes of tarballs that are to come, as a listing tells them; it may round.
     """
 
-    def __init__(self, ledger: Ledger, project: str, processes: int | None = None) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        project: str,
+        processes: int | None = None,
+        listed: Mapping[Visit, int] = MappingProxyType({}),
+    ) -> None:
         self.ledger = ledger
         self.project = project
         self.estimate = Estimate(processes)
@@ -89,7 +98,7 @@ class Observer:
         self._warm: set[tuple[str, str]] = set()
         self._speed = Speed()
         self._flows = Flows()
-        self._sizes = Sizes()
+        self._sizes = Sizes(listed)
         self._amounts = Amounts(0.0, None)
         self._at_work: dict[Visit, AtWork] = {}
 
@@ -116,7 +125,11 @@ class Observer:
             if visit not in self._at_work
         ]
         count = counts[State.QUEUED] + counts[State.WAITING]
-        tasks = [one.task for one in running if one.step != UPDATE_CATALOG.name]
+        tasks = [
+            self._sized_task(one.visit, one.task)
+            for one in running
+            if one.step != UPDATE_CATALOG.name
+        ]
         self.estimate.sample(len(tasks), lined_up=counts[State.QUEUED] > 0)
         found = amounts(
             self.estimate, totals["tar_bytes"], self._sizes, tasks, waiting, count=count
@@ -264,7 +277,12 @@ class Observer:
     def _task(self, record: Record) -> Task:
         here = record.visit not in self._downloads
         size = record.tar_bytes or self._sizes.of(record.visit)
-        return Task(record.step, size, here=here)
+        return self._sized_task(record.visit, Task(record.step, size, here=here))
+
+    def _sized_task(self, visit: Visit, task: Task) -> Task:
+        """Return `task` with the size of a listing if it has none."""
+        size = self._sizes.listed.get(visit) if task.size is None else None
+        return task if size is None else replace(task, size=size, listed=True)
 
     def _retry(self, waiting: int, now: float) -> Retry | None:
         retries = self._waiting.retries

@@ -7,8 +7,9 @@ ones alone does not change, whatever becomes of the visits.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from icfqueue.core.steps import FETCH, INDEX_TAR, position
 from icfqueue.core.visit import Visit
@@ -43,9 +44,16 @@ class Announced:
 
 
 class Sizes:
-    """What stores announced of tarballs that are not recorded yet."""
+    """What stores announced of tarballs that are not recorded yet.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    listed
+        What a store's listing told before, perhaps rounded.
+    """
+
+    def __init__(self, listed: Mapping[Visit, int] = MappingProxyType({})) -> None:
+        self.listed = listed
         self._announced: dict[Visit, Announced] = {}
 
     def announce(self, visit: Visit, attempt: int, to_move: int) -> Announced:
@@ -125,19 +133,24 @@ def amounts(
     """
     times = count / len(waiting) if waiting else 1.0
     unknown = _unknown(running) + times * _unknown(waiting)
-    total = float(recorded + sizes.total)
+    listed = _listed(running) + times * _listed(waiting)
+    total = float(recorded + sizes.total) + listed
     if unknown:
         usual = estimate.size_of(Task(FETCH.name))
         if usual is None:
             return Amounts(0.0, None)
         total += unknown * usual
     left = _left(estimate, running) + times * _left(estimate, waiting)
-    estimated = bool(unknown) or not sizes.certain
+    estimated = bool(unknown or listed) or not sizes.certain
     return Amounts(max(0.0, total - left), total, estimated)
 
 
 def _unknown(tasks: Iterable[Task]) -> int:
     return sum(task.size is None for task in tasks if task.step == FETCH.name)
+
+
+def _listed(tasks: Iterable[Task]) -> int:
+    return sum(task.size or 0 for task in tasks if task.listed)
 
 
 def _left(estimate: Estimate, tasks: Iterable[Task]) -> float:

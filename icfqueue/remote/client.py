@@ -73,9 +73,9 @@ class RemoteStore:
 
     Attributes
     ----------
-    left_out, more_left_out
-        Names in the listing that :meth:`visits` read last which give no visit; how many
-        more there are than are named.
+    left_out, more_left_out, sizes
+        Of the listing that :meth:`visits` read last: names which give no visit, how many
+        more there are, and bytes by visit id as far as they are told.
 
     Raises
     ------
@@ -101,8 +101,8 @@ class RemoteStore:
                 hint="give it without, and the credential to DataLad "
                 "('datalad credentials set NAME type=user_password user=USER')",
             )
-        self.left_out: list[str] = []
-        self.more_left_out = 0
+        self.left_out, self.more_left_out = list[str](), 0
+        self.sizes = dict[str, int]()
         self._login = StoreLogin(self.url, credential, own)
         self._timeout = (connect_timeout, read_timeout)
         self._listing_time = listing_time
@@ -235,8 +235,8 @@ class RemoteStore:
                 listing = self._listing(project, answer)
         except TransientError as error:
             raise Unreachable(error.message, hint=error.hint) from None
-        self.left_out = listing.left_out()
-        self.more_left_out = listing.more_left_out
+        self.left_out, self.more_left_out = listing.left_out(), listing.more_left_out
+        self.sizes = listing.sizes
         return listing.visits()
 
     def _listing(self, project: str, answer: requests.Response) -> Listing:

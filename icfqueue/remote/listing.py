@@ -40,6 +40,14 @@ NAMED = 100
 _PLAIN = re.compile(r"[A-Za-z0-9._~-]+", re.ASCII)
 """A link that is the name of a file as it stands."""
 
+_SIZE = re.compile(r"(?<![\w.:-])(\d{1,15}(?:\.\d{1,3})?) ?([KMGT]?)(?:i?B)?(?![\w.:-])")
+"""A size as servers write it behind a link (``12345``, ``1.2G``), and no date or time."""
+
+_UNITS = {unit: 1024**power for power, unit in enumerate(("", "K", "M", "G", "T"))}
+
+_MOST_TEXT = 200
+"""Characters behind a link in which its size is looked for."""
+
 _HINT = "name the visits ('icfqueue run PROJECT --visits-file FILE'), or split the project"
 
 
@@ -58,6 +66,8 @@ class Listing:
     ----------
     more_left_out
         How many links to tarballs without a visit id are not in :meth:`left_out`.
+    sizes
+        Bytes of the tarballs by visit id, where the page tells them; many servers round.
     """
 
     def __init__(self, project: str, address: str) -> None:
@@ -66,6 +76,9 @@ class Listing:
         self.project = project
         self.address = address
         self.more_left_out = 0
+        self.sizes: dict[str, int] = {}
+        self._of: str | None = None
+        self._behind = False
         self._ids: set[str] = set()
         self._left_out: set[str] = set()
         self._base = urlsplit(address)
@@ -76,7 +89,8 @@ class Listing:
         self._silence = 0
         self._text = codecs.getincrementaldecoder("utf-8")("replace")
         self._tokenizer = Tokenizer()
-        self._begins = TokenType.START_TAG
+        self._begins, self._ends = TokenType.START_TAG, TokenType.END_TAG
+        self._is_text = TokenType.TEXT
 
     def feed(self, piece: bytes) -> None:
         """Read on.
@@ -133,8 +147,15 @@ class Listing:
             any_token = True
             if token.type is self._begins and token.tag == "a":
                 href = token.attr("href")
+                self._of, self._behind = None, False
                 if href and len(href) <= MAX_HREF and (name := self._name(href.strip())):
-                    self._add(name)
+                    self._of = self._add(name)
+            elif self._of is None:
+                continue
+            elif token.type is self._ends and token.tag == "a":
+                self._behind = True
+            elif token.type is self._is_text and self._behind:
+                self._note_size(token.data or "")
         return any_token
 
     def _name(self, href: str) -> str | None:
@@ -152,9 +173,16 @@ class Listing:
             return path.removeprefix(self._folder)
         return None
 
-    def _add(self, name: str) -> None:
+    def _note_size(self, text: str) -> None:
+        """Take the size of the tarball of the last link out of the text behind it."""
+        if self._of and (found := _SIZE.search(text[:_MOST_TEXT])):
+            self.sizes[self._of] = round(float(found[1]) * _UNITS[found[2]])
+            self._of = None
+
+    def _add(self, name: str) -> str | None:
+        """Take note of a tarball; return the id of its visit."""
         if not name.endswith(TAR_SUFFIX) or "/" in name:
-            return
+            return None
         if visit := Visit.of_tarball(self.project, name):
             self._ids.add(visit.id)
             if len(self._ids) > MAX_VISITS:
@@ -163,8 +191,9 @@ class Listing:
                     hint=_HINT,
                     cause="store-answer",
                 )
-            return
+            return visit.id
         if len(self._left_out) < NAMED:
             self._left_out.add(name)
         elif name not in self._left_out:
             self.more_left_out += 1
+        return None

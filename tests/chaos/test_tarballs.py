@@ -331,7 +331,8 @@ def ended(job: Job, keys: KeySource) -> tuple[str, ...] | dict[str, str]:
         export_repo.run(job, keys)
     except PermanentError as error:
         assert streams.outputs(folder).keys() <= {".icfqueue", f".icfqueue/{visit.id}"}
-        return type(error).__name__, error.message, error.hint, error.cause
+        # What helps may differ: of one that was streamed there is no file.
+        return type(error).__name__, error.message, error.cause
     finally:
         job.store.forget_work(visit)
         found = streams.outputs(folder)

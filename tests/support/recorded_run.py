@@ -88,6 +88,12 @@ class RecordedRun:
         """When the last visit was done."""
         return max(look["t"] for look in self.looks if "visits" in look)
 
+    @property
+    def sizes(self) -> dict[Visit, int]:
+        """Return the bytes of each tarball, as the store's listing would tell them."""
+        told = [one for look in self.looks for one in look.get("visits", {}).items()]
+        return {Visit(PROJECT, name): one["bytes"] for name, one in told if "bytes" in one}
+
     def play(self) -> Iterator[float]:
         """Set the time to that of each look, and yield it."""
         for look in self.looks:

@@ -12,6 +12,7 @@ import click
 from icfqueue.cli.options import queues_option, where_options
 from icfqueue.cli.session import load_settings
 from icfqueue.cli.shell.folding import say
+from icfqueue.core.errors import UsageError
 
 if TYPE_CHECKING:
     from icfqueue.deploy.files import File
@@ -27,6 +28,9 @@ ENDLESS = {
     "compose": "a container works until it is stopped",
 }
 """Kinds whose files have no walltime."""
+
+SMALLEST = 10_240
+"""Bytes of the smallest tar that tar writes: a record of 20 blocks."""
 
 SHORTEST = 120
 """Seconds of the shortest walltime: workers are told a minute before its end."""
@@ -172,8 +176,6 @@ def _program(named: str | None) -> str:
     UsageError
         None is named, or one that depends on where somebody stands.
     """
-    from icfqueue.core.errors import UsageError
-
     if named is None:
         return str(Path(sys.executable).with_name("icfqueue"))
     if named.startswith("/"):
@@ -189,7 +191,6 @@ def _program(named: str | None) -> str:
 
 
 def _plan(kind: str, asked: dict[str, Any]) -> Plan:
-    from icfqueue.core.errors import UsageError
     from icfqueue.deploy import plan
     from icfqueue.deploy.files import COMPOSE_PROCESSES
     from icfqueue.operations.worker_process import parse_queues, parse_time
@@ -224,9 +225,16 @@ def _site(asked: dict[str, Any]) -> Any:
     from icfqueue.deploy.model import Site
     from icfqueue.deploy.plan import parse_bytes
 
+    visit_bytes = parse_bytes(asked["visit_size"])
+    if visit_bytes < SMALLEST:
+        raise UsageError(
+            f"--visit-size {asked['visit_size']} is {visit_bytes:g} bytes, and no tar is "
+            "so small",
+            hint="with a unit: --visit-size 5GB",
+        )
     return Site(
         visits=asked["visits"],
-        visit_bytes=parse_bytes(asked["visit_size"]),
+        visit_bytes=visit_bytes,
         dicom_bytes=parse_bytes(asked["image_size"]),
         store=parse_bytes(asked["store_rate"]),
         stream=parse_bytes(asked["stream_rate"]),
@@ -253,8 +261,6 @@ def _write(made: list[File], folder: Path) -> None:
     UsageError
         One of them is there already, with something else in it, or cannot be written.
     """
-    from icfqueue.core.errors import UsageError
-
     for file in made:
         path = folder / file.path
         if path.exists() and path.read_bytes() != file.text.encode():

@@ -29,6 +29,7 @@ from icfqueue.cli.shell.folding import say
 if TYPE_CHECKING:
     from icfqueue.cli.live.asked import Asked
     from icfqueue.core.visit import Visit
+    from icfqueue.operations.select_visits import Selection
 
 
 @click.command()
@@ -82,26 +83,26 @@ def run(
                 lambda: opened.producer.enqueue(plans, options, wanted["priority"]),
             )
             tell_enqueued(project, done)
-            asked = _asked(opened, project, found.visits, visits, wanted)
+            asked = _asked(opened, found, visits, wanted)
             code = run_and_watch(opened, asked, force)
             return code or int(bool(found.left_out))
 
 
 def _asked(
     opened: Session,
-    project: str,
-    chosen: Sequence[Visit],
+    found: Selection,
     names: tuple[str, ...],
     wanted: dict[str, Any],
 ) -> Asked:
     """Return what the run answers for: all of the project, or the visits named."""
     from icfqueue.cli.live.asked import Asked
 
+    project = found.project
     if not (names or wanted["visits_file"]):
-        return Asked(opened.ledger, project)
+        return Asked(opened.ledger, project, sizes=found.sizes)
     all_known = {*opened.store.visits(project), *opened.ledger.visits(project)}
-    others = not all_known <= set(chosen)
-    return Asked(opened.ledger, project, chosen, names, others)
+    others = not all_known <= set(found.visits)
+    return Asked(opened.ledger, project, found.visits, names, others, found.sizes)
 
 
 def _much_to_do(opened: Session, visits: Sequence[Visit], wanted: dict[str, Any]) -> bool:

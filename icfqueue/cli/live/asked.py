@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from icfqueue.cli.shell.again import this_again
@@ -30,6 +30,8 @@ class Asked:
         Ids and globs, as they were typed.
     others
         There are visits here, or recorded, that were not named.
+    sizes
+        Bytes of tarballs that are to come, as far as the store's listing tells them.
     """
 
     ledger: Ledger
@@ -37,6 +39,7 @@ class Asked:
     visits: Collection[Visit] | None = None
     names: Sequence[str] = ()
     others: bool = True
+    sizes: Mapping[Visit, int] = field(default_factory=dict)
     _known: ProjectSummary | None = field(default=None, init=False)
     _next: float = field(default=0.0, init=False)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import NoReturn
 
 import redis
@@ -17,6 +19,7 @@ from icfqueue.cli.live.display import Display, Frames
 from icfqueue.cli.live.news import REASONS_EVERY, BrokerNews
 from icfqueue.cli.session import Session
 from icfqueue.core.settings import Settings
+from icfqueue.core.visit import Visit
 from icfqueue.ledger.ledger import Ledger
 from icfqueue.ledger.record import State
 from icfqueue.overview.failures import CauseGroup, by_cause
@@ -32,6 +35,8 @@ class View:
     ----------
     processes
         Worker processes that there are; None if that is not known.
+    sizes
+        Bytes of tarballs that are to come, as far as that is known.
     """
 
     def __init__(
@@ -40,8 +45,9 @@ class View:
         settings: Settings,
         project: str,
         processes: int | None = None,
+        sizes: Mapping[Visit, int] = MappingProxyType({}),
     ) -> None:
-        self._observer = Observer(ledger, project, processes)
+        self._observer = Observer(ledger, project, processes, sizes)
         self._standstill = Standstill(ledger, settings)
         self._reasons: list[Reason] = []
         self._next_reasons = 0.0

@@ -61,12 +61,12 @@ def test_workers_with_less_time_than_the_deadline_are_followed_by_others() -> No
 
 def test_what_no_worker_can_help_is_refused_with_what_it_takes() -> None:
     with pytest.raises(
-        UsageError, match=r"22\.2 h at least: the store on the web"
+        UsageError,
+        match=r"10,000 visits of 10\.0 GB take 22\.2 h at least: the store on the web",
     ) as found:
         reckoned(Site(), 8)
-    assert (
-        "a later --deadline, fewer --visits, or a higher --store-rate" in found.value.hint
-    )
+    assert "--visits and --visit-size say what there is" in found.value.hint
+    assert "else a later --deadline, or a higher --store-rate" in found.value.hint
     with pytest.raises(UsageError, match="the disk of the store directory"):
         reckoned(Site(disk=1e9), 24)
 

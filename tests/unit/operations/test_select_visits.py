@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 import pytest
@@ -44,6 +45,7 @@ class Remote:
     url = "https://x"
     left_out = ("x y_dicom.tar",)
     more_left_out = 0
+    sizes = MappingProxyType({"r1": 300})
     has = ("v2", "v9", "w9")
     error: StepError | None = None
     lists = True
@@ -139,6 +141,7 @@ def test_tarballs_that_cannot_become_visits_are_told_with_the_reason(
     assert list(told) == ["a b_dicom.tar", "v3_dicom.tar", "x y_dicom.tar"]
     assert "ids have letters" in told["a b_dicom.tar"]
     assert "store_links" in told["v3_dicom.tar"]
+    assert found.sizes == {Visit(PROJECT, "r1"): 300}
     # Who names visits is not told of others.
     assert select_visits(sources, PROJECT, ("v1",)).left_out == []
 

@@ -247,18 +247,21 @@ def test_for_the_last_of_unknown_size_processes_are_waited_for() -> None:
     assert left == pytest.approx(0.25 * 1 + 0.75 * 19, rel=0.2)
 
 
-@pytest.mark.parametrize("name", ["two_kinds", "many_sizes"])
+@pytest.mark.parametrize("listed", [False, True], ids=["unknown", "listed"])
+@pytest.mark.parametrize("name", ["two_kinds", "many_sizes", "whole_visits"])
 def test_of_recorded_runs_too_what_is_left_is_told_to_within_a_fifth(
-    name: str, monkeypatch: pytest.MonkeyPatch
+    name: str, listed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Downloads from a throttled nginx, of whose sizes nothing was known beforehand.
+    """Downloads from a throttled nginx, whose listing told their sizes or did not.
 
     ``two_kinds``: 48 visits, each a sixteenth of a structural or functional one, drawn by
-    lot; ``many_sizes``: 24 visits, their sizes drawn from a log-normal distribution.
+    lot; ``many_sizes``: 24 visits, their sizes drawn from a log-normal distribution;
+    ``whole_visits``: 11 structural and 5 functional ones.
     """
     run = RecordedRun(RECORDINGS / f"{name}.jsonl")
     monkeypatch.setattr(observer, "time", SimpleNamespace(monotonic=run.now))
-    watcher = Observer(run, "study_1", 2)  # type: ignore[arg-type]  # it plays the ledger
+    sizes = run.sizes if listed else {}
+    watcher = Observer(run, "study_1", 2, sizes)  # type: ignore[arg-type]  # it plays it
     looks = [(now, watcher.look().left) for now in run.play()]
     told = {}
     for tenth in range(1, 10):

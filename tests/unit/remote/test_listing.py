@@ -233,6 +233,36 @@ def test_a_listing_below_a_folder_with_an_encoded_name_is_read() -> None:
     assert [visit.id for visit in found] == ["a", "b"]
 
 
+NGINX = """<pre><a href="../">../</a>
+<a href="a_dicom.tar">a_dicom.tar</a>             28-Nov-2026 10:00          10305669120
+<a href="a_dicom.tar.md5sum">a_dicom.tar.md5sum</a>      28-Nov-2026 10:00            50
+<a href="b_dicom.tar">b_dicom.tar</a>             28-Nov-2026 10:00                   -
+</pre>"""
+
+APACHE = """<table><tr><td><a href="a_dicom.tar">a_dicom.tar</a></td>
+<td align="right">2026-11-28 10:00  </td><td align="right">1.5G</td><td>&nbsp;</td></tr>
+<tr><td><a href="b_dicom.tar">b_dicom.tar</a></td><td align="right">2026-11-28 10:00
+</td><td align="right"> 99K</td><td>2024 scan</td></tr></table>"""
+
+CADDY = """<tr><td><a href="./a_dicom.tar"><span>a_dicom.tar</span></a></td>
+<td data-order="1610612736">1.5 GiB</td><td><time>11/28/2026</time></td></tr>"""
+
+
+@pytest.mark.parametrize(
+    ("page", "sizes"),
+    [
+        (NGINX, {"a": 10305669120}),
+        (APACHE, {"a": 3 << 29, "b": 99 << 10}),
+        (CADDY, {"a": 3 << 29}),
+        ('<a href="a_dicom.tar">a_dicom.tar 17</a> 2026-11-28 10:00:01', {}),
+        ('<a href="a_dicom.tar"></a><a href="x">x</a> 17', {}),
+    ],
+    ids=["nginx", "apache", "caddy", "none", "of another file"],
+)
+def test_sizes_are_read_as_servers_write_them(page: str, sizes: dict[str, int]) -> None:
+    assert listed(ADDRESS, page).sizes == sizes
+
+
 def test_tarballs_that_give_no_visit_are_named() -> None:
     """Only what lies right in the folder, is a tarball, and is called amiss."""
     found = listed(ADDRESS, LISTING).left_out()

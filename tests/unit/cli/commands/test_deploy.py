@@ -103,6 +103,11 @@ def test_a_program_is_named_from_the_top() -> None:
     )
 
 
+def test_a_size_without_its_unit_is_not_taken_for_bytes() -> None:
+    with pytest.raises(UsageError, match="--visit-size 5 is 5 bytes"):
+        deploy("slurm", "--deadline", "8h", "--visit-size", "5", *WHERE)
+
+
 def test_a_deadline_that_is_no_time_is_named() -> None:
     with pytest.raises(UsageError, match="--deadline: 'soon'"):
         deploy("slurm", "--deadline", "soon", *WHERE)
