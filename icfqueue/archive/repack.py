@@ -28,12 +28,16 @@ from icfqueue.core.errors import ArchiveExists, NotInStore
 from icfqueue.core.guard import UNGUARDED
 from icfqueue.core.visit import Visit
 from icfqueue.store.directory import Store
+from icfqueue.store.near_misses import like_project, near_names
 from icfqueue.tarball.header import LATEST
 from icfqueue.tarball.scan import index_stream
 
 NEW, LIST, OLD = ".repacked", ".repacked.json", ".before-repack"
 """What follows the tarball's name in those of the new one, of the list and of the old one
 that was replaced. A run takes none of them for a visit."""
+
+_SOME = 5
+"""Tarballs that are named where another is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,7 @@ def repack(store: Store, visit: Visit, *, replace: bool = False) -> Repacked:
     store.check_is_there()
     target = store.path(visit, visit.tarball)
     names = {suffix: target.with_name(target.name + suffix) for suffix in (NEW, LIST, OLD)}
-    source = _open(store, target, names, replace=replace)
+    source = _open(store, visit, names, replace=replace)
     with source, writing(visit), store.archive_scratch(visit) as scratch:
         with plain(source, scratch, name=visit.tarball) as (tar, packed):
             opened, olds, _ = read(tar, name=visit.tarball)
@@ -150,8 +154,9 @@ def repack(store: Store, visit: Visit, *, replace: bool = False) -> Repacked:
     return made
 
 
-def _open(store: Store, target: Path, names: dict[str, Path], *, replace: bool) -> FileIO:
+def _open(store: Store, visit: Visit, names: dict[str, Path], *, replace: bool) -> FileIO:
     """Open the old tarball, if nothing has the name under which it would be kept."""
+    target = store.path(visit, visit.tarball)
     try:
         source = store.open_read(target)
     except FileNotFoundError as error:
@@ -161,7 +166,7 @@ def _open(store: Store, target: Path, names: dict[str, Path], *, replace: bool) 
                 f"{target} is not there, but {names[OLD]}",
                 hint=f"`mv {shlex.quote(str(names[OLD]))} {shlex.quote(str(target))}`",
             ) from error
-        raise NotInStore(f"{target} is not there") from error
+        raise NotInStore(f"{target} is not there", hint=_meant(store, visit)) from error
     if replace and store.exists(names[OLD]):
         source.close()
         raise ArchiveExists(
@@ -169,6 +174,18 @@ def _open(store: Store, target: Path, names: dict[str, Path], *, replace: bool) 
             hint="move it elsewhere, or remove it, and give the command again",
         )
     return source
+
+
+def _meant(store: Store, visit: Visit) -> str:
+    """Return which tarball may have been meant by one that is not there."""
+    if not store.is_folder(store.project_dir(visit.project)):
+        return like_project(store, visit.project, "is --store-dir right?")
+    here = store.visits(visit.project)
+    if near := near_names(visit.id, [other.id for other in here]):
+        return f"did you mean {' or '.join(near)}?"
+    some = ", ".join(other.id for other in here[:_SOME])
+    more = f" and {len(here) - _SOME} more" if here[_SOME:] else ""
+    return f"there are {some}{more}" if some else "no tarball of the project is there"
 
 
 def _plan(tar: tarfile.TarFile, olds: Sequence[Old], dspath: str) -> _Plan:

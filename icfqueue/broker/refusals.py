@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 
 CA_SETTING = "broker_ca_file"
 
+LOOK = " try 'icfqueue doctor'"
+"""The end of a remedy, for all but that command."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -198,7 +201,7 @@ def words(error: BaseException) -> Refusal:
             return _certificate(one)
     return Refusal(
         f"does not answer ({_reason(error)})",
-        "is it running? does --broker name it? try 'icfqueue doctor'",
+        f"is it running? does --broker name it?{LOOK}",
     )
 
 

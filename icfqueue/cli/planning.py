@@ -134,7 +134,7 @@ def _chosen(
 
 
 def _tell_near_misses(misses: Sequence[NearMiss]) -> None:
-    """Say which files are no visits' tarballs: a line and an example for each reason."""
+    """Say which files are no visits' tarballs: a line for each reason, and what helps."""
     by_reason: dict[str, list[NearMiss]] = {}
     for miss in misses:
         by_reason.setdefault(miss.why, []).append(miss)
@@ -142,7 +142,8 @@ def _tell_near_misses(misses: Sequence[NearMiss]) -> None:
         names = ", ".join(miss.name for miss in alike[:_NEAR])
         more = f" and {len(alike) - _NEAR} more" if alike[_NEAR:] else ""
         say(f"not taken: {names}{more}: {why}", err=True, colour="yellow")
-        say(alike[0].remedy, 2, err=True)
+        for miss in alike[:_NEAR]:
+            say(miss.remedy, 2, err=True)
 
 
 def _lines(listed: Path) -> list[str]:

@@ -112,7 +112,17 @@ def _record(found: Record | None) -> Iterator[Difference]:
     elif found.state != State.DONE:
         message = (found.error or {}).get("message", "")
         words = f"{found.state} at {found.step}" + (f": {message}" if message else "")
-        yield Difference("record", words, "'icfqueue retry PROJECT VISIT' goes on with it")
+        again = "'icfqueue retry PROJECT VISIT' goes on with it"
+        yield Difference("record", words, own_remedy(found) or again)
+
+
+def own_remedy(found: Record | None) -> str:
+    """Return what helps against the error of a visit that trying again does not help.
+
+    Empty if there is none.
+    """
+    error = (found.error if found and found.state == State.FAILED else None) or {}
+    return error.get("hint", "") if error.get("kind") == "permanent" else ""
 
 
 def _dataset(job: Job, found: Record | None) -> Iterator[Difference]:

@@ -20,7 +20,13 @@ import redis
 
 from icfqueue.broker import aside, connection, refusals
 from icfqueue.broker.embedded import EmbeddedServer
-from icfqueue.core.errors import IcfqueueError, NewerLayout, StepError, Unreachable
+from icfqueue.core.errors import (
+    IcfqueueError,
+    NewerLayout,
+    NotInStore,
+    StepError,
+    Unreachable,
+)
 from icfqueue.core.plain_text import size
 from icfqueue.core.processes.groups import without_secrets
 from icfqueue.core.settings import Settings
@@ -89,7 +95,12 @@ def examine(settings: Settings, project: str | None = None) -> Iterator[Finding]
             yield check()
         except IcfqueueError as error:
             yield Finding(
-                name, error.message, error.hint, bad=True, exit_code=error.exit_code
+                name,
+                error.message,
+                # It is what runs.
+                error.hint.removesuffix(refusals.LOOK),
+                bad=True,
+                exit_code=error.exit_code,
             )
     yield from _umask(settings)
 
@@ -333,8 +344,17 @@ def _store_url(settings: Settings, project: str | None) -> Finding:
     url = settings.store_url
     with RemoteStore.of(settings) as remote:
         if project is not None:
-            count = len(remote.visits(project))
-            return Finding("store URL", f"{url}/{project} lists {count} visits")
+            try:
+                count = len(remote.visits(project))
+            except NotInStore as error:
+                return Finding(
+                    "store URL",
+                    f"the store has no project {project}: {error.message}",
+                    "check the project's name, and --store-url",
+                    bad=True,
+                )
+            words = "1 visit" if count == 1 else f"{count} visits"
+            return Finding("store URL", f"{url}/{project} lists {words}")
         try:
             return Finding("store URL", f"{url} answers ({remote.knock()})")
         except StepError as error:

@@ -21,13 +21,12 @@ from icfqueue.core.visit import Visit
 from icfqueue.ledger import record
 from icfqueue.ledger.ledger import Entry, Ledger, Unreadable
 from icfqueue.ledger.record import Record, State
-from icfqueue.operations.select_visits import near_names
 from icfqueue.outputs import completeness, deposit, metadata_files
 from icfqueue.steps import index_tar
 from icfqueue.steps.job import Job
 from icfqueue.store.directory import Store
 from icfqueue.store.inventory import present
-from icfqueue.store.near_misses import check_folder
+from icfqueue.store.near_misses import check_folder, near_names
 
 
 @dataclass(frozen=True, slots=True)

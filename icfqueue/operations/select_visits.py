@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -23,7 +22,12 @@ from icfqueue.ledger.record import State
 from icfqueue.remote.client import RemoteStore
 from icfqueue.store.directory import Store
 from icfqueue.store.inventory import present
-from icfqueue.store.near_misses import NearMiss, near_misses, near_project
+from icfqueue.store.near_misses import (
+    NearMiss,
+    near_misses,
+    near_names,
+    near_project,
+)
 
 FEW = 10
 """Visits about each of which the store is asked; about more it is asked at once."""
@@ -147,7 +151,7 @@ def select_visits(
     more = 0
     if remote:
         with sources.remote() as asked:
-            there = set(asked.visits(project))
+            there = set(_listed(sources, asked, project))
             left_out, more = set(asked.left_out), asked.more_left_out
             sizes = {Visit(project, name): size for name, size in asked.sizes.items()}
 
@@ -163,7 +167,7 @@ def select_visits(
         left_out |= set(store.unusable(project))
         made.near_misses = near_misses(store, project)
     made.visits = sorted(set(chosen))
-    made.left_out = [(name, _why_left_out(project, name)) for name in sorted(left_out)]
+    made.left_out = list(_why_left_out(store, project, left_out).items())
     if words:
         _check_somewhere(sources, [v for v in made.visits if v not in there])
     return made
@@ -180,7 +184,7 @@ def _check_somewhere(sources: Sources, visits: Sequence[Visit]) -> None:
         return
     with sources.remote() as remote:
         try:
-            lost = _not_in_store(remote, away)
+            lost = _not_in_store(sources, remote, away)
         except (Unreachable, TransientError) as error:
             # Nothing was enqueued that could be tried again.
             hint = error.hint.partition(", then 'icfqueue r")[0]
@@ -197,11 +201,28 @@ def _check_somewhere(sources: Sources, visits: Sequence[Visit]) -> None:
         )
 
 
-def _not_in_store(remote: RemoteStore, away: Sequence[Visit]) -> list[Visit]:
+def _listed(sources: Sources, remote: RemoteStore, project: str) -> list[Visit]:
+    """Return the visits that the store lists; its lack of the project is told as such."""
+    try:
+        return remote.visits(project)
+    except NotInStore as error:
+        recorded = sources.ledger.projects() if sources.ledger else []
+        others = {*sources.store.projects(), *recorded} - {project}
+        near = near_names(project, sorted(others))
+        guess = f"did you mean {' or '.join(near)}? " if near else ""
+        raise NotInStore(
+            f"the store has no project {project}: {error.message}",
+            hint=f"{guess}check the project's name, and --store-url",
+        ) from None
+
+
+def _not_in_store(
+    sources: Sources, remote: RemoteStore, away: Sequence[Visit]
+) -> list[Visit]:
     """Return those of `away` that the store does not have, as far as it can tell."""
     if len(away) > FEW:
         try:
-            there = set(remote.visits(away[0].project))
+            there = set(_listed(sources, remote, away[0].project))
         except NotInStore:
             raise
         except PermanentError:
@@ -244,21 +265,23 @@ def _guess(sources: Sources, visit: Visit) -> str:
     return "check project and visit; is --store-dir right, and --store-url?"
 
 
-def near_names(name: str, others: Iterable[str]) -> list[str]:
-    """Return up to three of `others` that `name` may have been meant for."""
-    known = list(others)
-    same = [other for other in known if _plain(other) == _plain(name)]
-    return same or difflib.get_close_matches(name, known, 3)
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"(?<!\d)0+(?=\d)", "", name).casefold()
-
-
-def _why_left_out(project: str, name: str) -> str:
-    if Visit.of_tarball(project, name):
-        return "it is no file; a link? (see the setting store_links)"
-    return "ids have letters, digits, '.', '_' and '-', and do not start with '.' or '-'"
+def _why_left_out(store: Store, project: str, names: Collection[str]) -> dict[str, str]:
+    """Return why each of `names` gives no visit, by name."""
+    listed = store.listing(store.project_dir(project)) if names else []
+    folders = {entry.name for entry in listed if entry.kind == "folder"}
+    told = {}
+    for name in sorted(names):
+        if not Visit.of_tarball(project, name):
+            why = (
+                "ids have letters, digits, '.', '_' and '-', "
+                "and do not start with '.' or '-'"
+            )
+        elif name in folders:
+            why = "it is a folder"
+        else:
+            why = "it is no file; if it is a link, see the setting store_links"
+        told[name] = why
+    return told
 
 
 def select_recorded(

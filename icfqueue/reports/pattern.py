@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from icfqueue.catalog.series_file import SeriesRow
 from icfqueue.core.errors import UsageError
+from icfqueue.store.near_misses import near_names
 
 RARE = 1 / 5
 """Share of the visits up to which what is not usual is unexpected; above, it is had
@@ -143,9 +144,11 @@ def pattern_like(visits: Mapping[str, Sequence[Scan]], visit: str) -> Pattern:
         No series of it are known.
     """
     if visit not in visits:
+        near = near_names(visit, sorted(visits))
+        guess = f"did you mean {' or '.join(near)}? " if near else ""
         raise UsageError(
             f"nothing is known of the series of {visit}",
-            hint="--like names a visit of the project that has series",
+            hint=f"{guess}--like names a visit of the project that has series",
         )
     alone = find_pattern({visit: visits[visit]})
     return Pattern(alone.expected, alone.order, {}, len(visits), visit)

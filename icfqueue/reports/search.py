@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 
 from icfqueue.catalog import series_file
 from icfqueue.catalog.series_file import COLUMNS, quoted
-from icfqueue.core.errors import IcfqueueError, UnsafePath, UsageError
+from icfqueue.core.errors import IcfqueueError, UnsafePath
 from icfqueue.core.visit import Visit, check_id, is_id
 from icfqueue.reports.expression import OTHER_NAMES, check_words, complaint
 from icfqueue.store.directory import Store
+from icfqueue.store.near_misses import check_folder
 
 if TYPE_CHECKING:
     import duckdb
@@ -77,13 +78,9 @@ def search(store: Store, expression: str, project: str | None = None) -> Search:
     IcfqueueError
         It took longer than :data:`LONGEST`.
     """
-    if project is not None and not store.is_folder(
-        store.project_dir(check_id(project, "project"))
-    ):
-        raise UsageError(
-            f"{store.project_dir(project)} is not there",
-            hint="look at the project's name and at --store-dir",
-        )
+    if project is not None:
+        check_id(project, "project")
+        check_folder(store, project)
     check_words(expression)
     projects = [project] if project else [one for one in store.projects() if is_id(one)]
     asked = _Question(expression)

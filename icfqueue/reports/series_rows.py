@@ -15,6 +15,7 @@ from icfqueue.core.errors import StepError, UsageError
 from icfqueue.core.visit import Visit
 from icfqueue.outputs import metadata_files
 from icfqueue.store.directory import Store
+from icfqueue.store.near_misses import check_folder, near_names
 
 FIELDS = {
     "project": "project",
@@ -61,7 +62,7 @@ def of_project(store: Store, project: str) -> ProjectSeries:
     UsageError
         The store directory has no folder for `project`.
     """
-    _check_is_there(store, project)
+    check_folder(store, project)
     rows = list(series_file.read(store, project) or [])
     listed = {row.visit for row in rows}
     found = ProjectSeries(rows)
@@ -86,31 +87,28 @@ def of_visit(store: Store, visit: Visit) -> ProjectSeries:
     StepError
         Its metadata cannot be read.
     """
-    _check_is_there(store, visit.project)
+    check_folder(store, visit.project)
     wanted = (visit.metadata_tarball, visit.metadata_dicoms)
     if all(store.exists(store.path(visit, name)) for name in wanted):
         return ProjectSeries(_of_metadata(store, visit))
     # Its metadata may have been removed once all was done.
-    table = series_file.read(store, visit.project) or iter(())
+    table = list(series_file.read(store, visit.project) or ())
     rows = [row for row in table if row.visit == visit.id]
     if not rows:
+        here = metadata_files.visits_here(store, visit.project)
+        near = near_names(
+            visit.id, sorted({row.visit for row in table} | {v.id for v in here})
+        )
+        guess = f"did you mean {' or '.join(near)}? " if near else ""
         raise UsageError(
             f"nothing is known of the series of {visit}",
-            hint=f"see 'icfqueue series {visit.project}' for those that are known",
+            hint=f"{guess}see 'icfqueue series {visit.project}' for those that are known",
         )
     return ProjectSeries(rows)
 
 
 def _of_metadata(store: Store, visit: Visit) -> list[SeriesRow]:
     return series_file.rows_of(visit, read_summary(store, visit).series)
-
-
-def _check_is_there(store: Store, project: str) -> None:
-    if not store.is_folder(store.project_dir(project)):
-        raise UsageError(
-            f"{store.project_dir(project)} is not there",
-            hint="look at the project's name and at --store-dir",
-        )
 
 
 def _in_order(row: SeriesRow) -> tuple[str, bool, int, str, str]:

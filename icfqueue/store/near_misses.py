@@ -60,6 +60,17 @@ def like_project(store: StoreReader, project: str, words: str) -> str:
     return f"did you mean {near}?" if near else words
 
 
+def near_names(name: str, others: Iterable[str]) -> list[str]:
+    """Return up to three of `others` that `name` may have been meant for."""
+    known = list(others)
+    same = [other for other in known if _plain(other) == _plain(name)]
+    return same or difflib.get_close_matches(name, known, 3)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"(?<!\d)0+(?=\d)", "", name).casefold()
+
+
 def near_project(store: StoreReader, project: str) -> str | None:
     """Return the project of the store directory that another name may have been for."""
     others = [name for name in store.projects() if name != project]

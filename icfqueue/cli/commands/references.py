@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from icfqueue.cli.options import store_dir_option, visit_arguments
+from icfqueue.cli.planning import counted
 from icfqueue.cli.session import load_settings
 from icfqueue.cli.shell.again import whole
 from icfqueue.cli.shell.folding import say
@@ -33,5 +34,5 @@ def references(project: str, visits: tuple[str, ...], **where: Any) -> int:
             say(f"{told.visit.id}: left out, {whole(told.why_not)}", err=True)
         else:
             written += 1
-    say(f"{project}: references of {written} visits written")
+    say(f"{project}: references of {counted(written, 'visit')} written")
     return int(missed > 0)

@@ -13,6 +13,7 @@ from icfqueue.cli.options import (
     visit_arguments,
     where_options,
 )
+from icfqueue.cli.planning import counted
 from icfqueue.cli.session import session
 from icfqueue.cli.shell.again import whole
 from icfqueue.cli.shell.folding import say
@@ -28,7 +29,9 @@ from icfqueue.cli.shell.folding import say
     help="Images to get from each visit and to compare.",
 )
 @click.option(
-    "--audit-only", is_flag=True, help="Compare what is recorded; clone and get nothing."
+    "--audit-only",
+    is_flag=True,
+    help="Compare what is here; ask no store, clone and get nothing.",
 )
 @format_option("text", "json")
 @credential_option
@@ -46,8 +49,8 @@ def verify(
 
     Compares record, tarball (here and at the store), metadata, dataset and catalog of
     each visit; then clones its deposit with DataLad, checks the annex, gets images and
-    compares their MD5. The exit code is 1 if anything differs or is not finished, 3 if
-    the store could not be reached.
+    compares their MD5. With --audit-only no store is asked. The exit code is 1 if
+    anything differs or is not finished, 3 if the store could not be reached.
     """
     from icfqueue.operations.verify import Verification
 
@@ -72,16 +75,27 @@ def verify(
             count = sum(line["good"] for line in report["visits"])
             all_of_them = len(report["visits"])
             say(f"{project}: {count} of {all_of_them} visits as they should be")
+            if untold := sum(_is_unknown(line) for line in report["visits"]):
+                say(f"{counted(untold, 'visit')}: the store could not be asked")
         return 3 if report["unreachable"] else int(not report["good"])
 
 
 def _tell(line: dict[str, Any]) -> None:
     words = line["proof"] or (line["state"] or "no record")
     colour = "green" if line["good"] else "red"
-    words = words if line["good"] else "not as it should be"
+    if _is_unknown(line):
+        words, colour = "not known", "yellow"
+    elif not line["good"]:
+        words = "not as it should be"
     say(f"{line['visit']}: {words}", colour=colour)
     for found in line["differences"]:
         _tell_difference(found)
+
+
+def _is_unknown(line: dict[str, Any]) -> bool:
+    """Return whether nothing speaks against a visit but a store that does not answer."""
+    found = line["differences"]
+    return bool(found) and all(one.get("unreachable") for one in found)
 
 
 def _tell_difference(found: dict[str, Any]) -> None:

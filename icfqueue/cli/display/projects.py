@@ -27,7 +27,8 @@ _IMPORTANCE = {
 
 def counts_line(line: ProjectSummary, *, workers: bool = True) -> Text:
     """Return the counts of a project in one line."""
-    text = cell(f"{line.project}: {line.visits} visits  ")
+    visits = "1 visit" if line.visits == 1 else f"{line.visits} visits"
+    text = cell(f"{line.project}: {visits}  ")
     for state, count in counts_of(line, workers=workers).items():
         if count:
             text.append(f"  {count} {state.value}", style=COLOURS[state])

@@ -291,3 +291,24 @@ def test_a_file_system_without_second_names_gives_the_old_one_the_other(
     repack(store, VISIT, replace=True)
     assert with_suffix(tarball, OLD).read_bytes() == tar_of(BAD)
     assert contents_of(tarball.read_bytes()) == WANTED
+
+
+def test_which_tarball_was_meant_is_guessed(store: Store) -> None:
+    store.project_dir("study_1").mkdir()
+    with pytest.raises(NotInStore) as caught:
+        repack(store, VISIT)
+    assert caught.value.hint == "no tarball of the project is there"
+    for number in range(7):
+        visit = Visit("study_1", f"visit_{number:02}")
+        store.path(visit, visit.tarball).touch()
+    for visit, hint in (
+        (VISIT, "did you mean visit_01?"),
+        (
+            Visit("study_1", "qqq"),
+            "there are visit_00, visit_01, visit_02, visit_03, visit_04 and 2 more",
+        ),
+        (Visit("stdy_1", "visit_01"), "did you mean study_1?"),
+    ):
+        with pytest.raises(NotInStore) as caught:
+            repack(store, visit)
+        assert caught.value.hint == hint

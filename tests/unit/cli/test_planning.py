@@ -142,7 +142,7 @@ def test_near_misses_are_told_by_reason_with_an_example(
     assert names(opened) == ["v1", "v2"]
     assert capsys.readouterr().err.splitlines() == [
         "not taken: a.tar, b.tar, c.tar and 1 more: tarballs are called <visit>_dicom.tar",
-        f"  mv {folder}/a.tar {folder}/a_dicom.tar",
+        *(f"  mv {folder}/{one}.tar {folder}/{one}_dicom.tar" for one in "abc"),
         "not taken: x_dicom.tar.gz: it is compressed",
         f"  gunzip {folder}/x_dicom.tar.gz",
     ]

@@ -95,7 +95,7 @@ def test_it_works_until_nothing_is_left_and_tells_how_it_ended(
     assert run(opened, workers) == code
     assert workers.calls == ["start", "stop when idle"]
     said = capsys.readouterr()
-    assert f"study_1: 1 visits    1 {state.value}" in said.out.splitlines()
+    assert f"study_1: 1 visit    1 {state.value}" in said.out.splitlines()
     assert ("1 visit, 3 DICOMs, " in said.out) is (state == State.DONE)
     assert ('member x, "y" is cut' in said.err) is (state == State.FAILED)
 
@@ -131,7 +131,7 @@ def test_a_run_of_some_visits_ends_with_them_and_answers_for_them(
     said = capsys.readouterr()
     assert (code, said.err) == (0, "")
     lines = said.out.splitlines()
-    assert lines[0] == "study_1: 1 visits    1 done"
+    assert lines[0] == "study_1: 1 visit    1 done"
     assert lines[1].startswith("  1 visit, 3 DICOMs, 100 bytes in ")
     assert lines[-1] == (
         "  1 visit that was not named is still to be done: `icfqueue run study_1`"

@@ -264,10 +264,13 @@ def test_a_credential_is_known_to_datalad_or_bad(
 def test_a_project_is_listed_with_the_credential_or_the_reason_is_told(
     chosen: Settings, web: FaultyStore
 ) -> None:
-    assert found(chosen, "study_1")["store URL"].found.endswith("lists 1 visits")
+    assert found(chosen, "study_1")["store URL"].found.endswith("lists 1 visit")
     told = found(chosen, "study_2")["store URL"]
     assert told.bad
+    assert "the store has no project study_2" in told.found
     assert "404" in told.found
+    # Not to look by the command that looks, nor to forget what was never enqueued.
+    assert "icfqueue" not in told.remedy
     web.fail("status", status=503, times=None)
     assert found(chosen, "study_1")["store URL"].exit_code == 3
 

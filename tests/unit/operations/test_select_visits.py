@@ -49,6 +49,7 @@ class Remote:
     has = ("v2", "v9", "w9")
     error: StepError | None = None
     lists = True
+    knows = True
 
     def __enter__(self) -> Self:
         return self
@@ -57,6 +58,8 @@ class Remote:
         """Nothing is open."""
 
     def visits(self, project: str) -> list[Visit]:
+        if not self.knows:
+            raise NotInStore(f"https://x/{project}/ answers 404")
         if not self.lists:
             raise PermanentError("no listing")
         return [Visit(project, name) for name in self.has]
@@ -297,3 +300,25 @@ def test_where_nothing_was_ever_enqueued_none_is_known(ledger: RedisLedger) -> N
     assert caught.value.hint == "known: none"
     with pytest.raises(BadId):
         check_recorded(ledger, "../x")
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_project_that_the_store_does_not_have_is_told_as_such(
+    sources: Sources, web: Remote
+) -> None:
+    """No visit was mistyped, and none was enqueued that could be forgotten."""
+    web.knows = False
+    with pytest.raises(NotInStore, match="the store has no project sutdy_1: ") as caught:
+        select_visits(sources, "sutdy_1", (), remote=True)
+    assert caught.value.hint.startswith("did you mean study_1? ")
+    with pytest.raises(NotInStore) as caught:
+        select_visits(sources, "other", [f"w{n}" for n in range(11)])
+    assert caught.value.hint == "check the project's name, and --store-url"
+
+
+def test_a_folder_in_a_tarballs_place_is_called_so(sources: Sources, folder: Path) -> None:
+    (folder / "dir_dicom.tar").mkdir()
+    (folder / "gone_dicom.tar").symlink_to("nowhere")
+    told = dict(select_visits(sources, PROJECT, ()).left_out)
+    assert told["dir_dicom.tar"] == "it is a folder"
+    assert told["gone_dicom.tar"].startswith("it is no file")

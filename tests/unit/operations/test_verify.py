@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -94,6 +95,44 @@ def test_audit_only_clones_nothing(
     assert [line["good"] for line in made.examine()] == [True, True]
     assert proofs == {}
     assert made.report["good"]
+
+
+def test_audit_only_needs_no_store(queue: InProcessQueue, web: FaultyStore) -> None:
+    web.fail("status", status=500, times=None)
+    before = web.count()
+    made = verification(queue, web, sample=None)
+    assert [line["good"] for line in made.examine()] == [True, True]
+    assert (made.report["good"], made.report["unreachable"]) == (True, False)
+    assert web.count() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("visit_1", "did you mean visit_01?"), ("qqqq", "see 'icfqueue status study_1'")],
+)
+def test_a_visit_of_which_there_is_nothing_is_wrong_usage(
+    queue: InProcessQueue, web: FaultyStore, name: str, hint: str
+) -> None:
+    with pytest.raises(UsageError, match=f"nothing of study_1/{name}") as caught:
+        list(verification(queue, web).examine(["visit_02", name]))
+    assert caught.value.hint == hint
+
+
+def test_of_a_tarball_that_is_no_good_the_errors_own_remedy_is_told_alone(
+    queue: InProcessQueue, web: FaultyStore
+) -> None:
+    """What made it fail makes it fail again."""
+    bad = Visit(PROJECT, "bad")
+    tarball = queue.store.path(bad, bad.tarball)
+    tarball.write_bytes(b"no tar at all" * 1000)
+    os.utime(tarball, (1, 1))
+    queue.enqueue([bad], store_url=web.url)
+    queue.drain()
+    (line,) = verification(queue, web).examine(["bad"])
+    assert line["state"] == "failed"
+    hints = {found["where"]: found["hint"] for found in line["differences"]}
+    assert "obtain it again" in hints.pop("record")
+    assert hints == {"metadata": "", "proof": ""}
 
 
 def test_named_visits_are_looked_at_alone(

@@ -92,6 +92,9 @@ def test_one_visit_can_be_the_pattern() -> None:
     with pytest.raises(UsageError, match="nothing is known") as caught:
         pattern_like(visits, "v9")
     assert "--like" in caught.value.hint
+    with pytest.raises(UsageError) as caught:
+        pattern_like(visits, "v01")
+    assert caught.value.hint.startswith("did you mean v1? ")
 
 
 def test_series_of_one_name_are_told_apart_by_what_fits_best() -> None:

@@ -13,7 +13,7 @@ import pytest
 from icfqueue.core.errors import UsageError
 from icfqueue.core.visit import Visit
 from icfqueue.store.directory import Store
-from icfqueue.store.near_misses import check_folder, like_project, near_misses
+from icfqueue.store.near_misses import check_folder, like_project, near_misses, near_names
 
 
 @pytest.mark.parametrize(
@@ -84,3 +84,9 @@ def test_a_project_that_is_not_there_is_guessed(store: Store, folder: Path) -> N
     # It is called like itself, which is no guess.
     assert like_project(store, "study_1", "words") == "words"
     assert folder.is_dir()
+
+
+def test_names_are_near_whatever_zeros_and_case_they_have() -> None:
+    assert near_names("Visit_1", ["visit_01", "visit_10", "visit_11"]) == ["visit_01"]
+    assert near_names("vist_01", ["visit_01", "other"]) == ["visit_01"]
+    assert near_names("qqq", ["visit_01"]) == []

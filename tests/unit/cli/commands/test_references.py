@@ -21,7 +21,7 @@ def test_it_needs_no_broker_and_says_what_was_left_out(
     done = icfqueue.plain("references", "study_1", *where)
     assert (done.code, done.out) == (0, "study_1: references of 2 visits written\n")
     done = icfqueue.plain("references", "study_1", "visit_1", "visit_9", *where)
-    assert (done.code, done.out) == (1, "study_1: references of 1 visits written\n")
+    assert (done.code, done.out) == (1, "study_1: references of 1 visit written\n")
     assert done.err == "visit_9: left out, it has no dataset\n"
 
 

@@ -8,6 +8,7 @@ import pytest
 from support.command_line import Commands
 from support.metadata import write_metadata
 
+from icfqueue.core.errors import UsageError
 from icfqueue.core.visit import Visit
 from icfqueue.reports.series_rows import FIELDS
 
@@ -50,3 +51,12 @@ def test_a_visit_that_cannot_be_read_is_said_with_a_remedy(icfqueue: Commands) -
     first, hint = done.err.splitlines()
     assert first.startswith("v1: ")
     assert "--force" in hint
+
+
+def test_a_project_or_visit_that_is_mistyped_is_guessed(icfqueue: Commands) -> None:
+    with pytest.raises(UsageError) as caught:
+        icfqueue("series", "study_2")
+    assert caught.value.hint == "did you mean study_1?"
+    with pytest.raises(UsageError) as caught:
+        icfqueue("series", "study_1", "v01")
+    assert caught.value.hint.startswith("did you mean v1? ")

@@ -105,6 +105,24 @@ def test_a_store_that_cannot_be_reached_ends_it_with_3(
     assert icfqueue("verify", "study_1").code == 3
 
 
+def test_what_could_not_be_asked_is_not_known_and_counted_apart(
+    icfqueue: Commands, looked: Looked
+) -> None:
+    silent = {**DIFFERENCE, "where": "store", "what": "away", "unreachable": True}
+    unknown = {**line("v1", good=False, unreachable=True), "differences": [silent]}
+    worse = {**unknown, "visit": "v2", "differences": [silent, DIFFERENCE]}
+    looked.lines += [unknown, worse, line("v3")]
+    done = icfqueue("verify", "study_1")
+    assert done.code == 3
+    lines = done.out.splitlines()
+    assert lines[0] == "v1: not known"
+    assert "v2: not as it should be" in lines
+    assert lines[-2:] == [
+        "study_1: 1 of 3 visits as they should be",
+        "1 visit: the store could not be asked",
+    ]
+
+
 def test_audit_only_gets_nothing(icfqueue: Commands, looked: Looked) -> None:
     looked.lines += [line("v1")]
     assert icfqueue("verify", "study_1", "--audit-only", "--sample", "7").code == 0
