@@ -66,6 +66,9 @@ def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     # Who starts the tests in the background has them, and all that they start, ignore
     # Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        # As of `nohup`: what is started here is to end by it all the same.
+        signal.signal(signal.SIGHUP, lambda *_: None)
     patch = pytest.MonkeyPatch()
     for name in list(os.environ):
         if name.startswith(("ICFQUEUE_", "GIT_", "DATALAD_", "SLURM_")):

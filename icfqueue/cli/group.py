@@ -160,8 +160,9 @@ class InOrder(click.Group):
         found = next(one for one in vars(module).values() if isinstance(one, click.Command))
         if cmd_name not in self._dressed:
             self._dressed.add(cmd_name)
-            # click keeps for good what the first context that asks calls it.
+            # click keeps for good what the first context that asks calls it: this one.
             found.context_settings["help_option_names"] = HELP
+            found.get_help_option(click.Context(found, help_option_names=HELP))
             found.params += loudness_options()
             found.epilog = examples_of(cmd_name)
         return found

@@ -100,6 +100,7 @@ def test_a_batch_system_or_a_closed_terminal_ends_a_run_as_ctrl_c_does(
             assert run.wait(timeout=60) == code, log.read_text()
         finally:
             run.kill()
+            run.wait()
             slow.over.set()
     said = log.read_text()
     assert f"Stopped with 0 of {COUNT} visits done." in said

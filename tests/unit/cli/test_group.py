@@ -48,6 +48,22 @@ def test_every_command_says_what_it_does(name: str) -> None:
         assert done.stdout.startswith(f"Usage: cli {name}")
 
 
+HELPED = """
+import click
+from click.testing import CliRunner
+from icfqueue.cli.group import cli
+
+command = cli.get_command(click.Context(cli), "status")
+command.make_parser(click.Context(command))
+raise SystemExit(CliRunner().invoke(cli, ["status", "-h"]).exit_code)
+"""
+
+
+def test_help_is_called_the_same_whoever_asks_for_it_first() -> None:
+    """As a context that knows nothing of the group's, and only looks at options."""
+    assert subprocess.run([sys.executable, "-c", HELPED], check=False).returncode == 0
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_says_what_it_does(name: str) -> None:
     command = cli.get_command(click.Context(cli), name)
