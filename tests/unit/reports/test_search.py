@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from pathlib import Path
 
@@ -84,9 +85,11 @@ def test_more_projects_than_a_process_may_have_open_files(
     monkeypatch.setattr(module, "_AT_ONCE", 2)
     for number in range(5):
         write(store, f"c{number}", ("v1", "t1w", 101))
+    # What tests before this one left may be closed at any time.
+    gc.collect()
     before = len(list(OPEN.iterdir()))
     assert len(search(store, T1W).found) == 7
-    assert len(list(OPEN.iterdir())) == before
+    assert len(list(OPEN.iterdir())) <= before
 
 
 NO_FILES = "may not read files"
