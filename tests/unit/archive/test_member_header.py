@@ -12,6 +12,9 @@ from icfqueue.archive import member_header as module
 from icfqueue.archive.member_header import member_header
 from icfqueue.tarball.header import FILE, intact, member, records
 
+LETTERS = st.characters(exclude_characters="\0", exclude_categories=["Cs"])
+"""Of names; of the surrogates a name has those alone that stand for bytes (PEP 383)."""
+
 
 def by_tarfile(name: str, size: int, time: int) -> bytes:
     info = tarfile.TarInfo(name)
@@ -21,7 +24,7 @@ def by_tarfile(name: str, size: int, time: int) -> bytes:
 
 
 @given(
-    name=st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=120),
+    name=st.text(LETTERS, min_size=1, max_size=120),
     size=st.integers(0, 8**11 + 9),
     time=st.integers(0, 8**11 + 9),
 )
@@ -34,7 +37,7 @@ def test_it_is_that_of_tarfile(name: str, size: int, time: int) -> None:
 
 
 @given(
-    name=st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=300),
+    name=st.text(LETTERS, min_size=1, max_size=300),
     size=st.integers(0, 1 << 60),
     time=st.integers(0, 253_402_300_799),
 )
