@@ -17,7 +17,7 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from io import FileIO
+from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
@@ -162,11 +162,11 @@ class Contents:
         self._tar = tar
         self._reader = StudyReader()
 
-    def open(self, info: tarfile.TarInfo) -> IO[bytes]:
+    def open(self, info: tarfile.TarInfo) -> BufferedReader:
         """Return the content of a member that is a file."""
         opened = self._tar.extractfile(info)
-        if opened is None:
-            raise AssertionError(info)
+        if not isinstance(opened, BufferedReader):
+            raise TypeError(info)
         return opened
 
     def look(self, name: str, info: tarfile.TarInfo, *, hashed: bool) -> Content:
@@ -182,7 +182,7 @@ class Contents:
         md5 = ""
         if hashed:
             with self.open(info) as content:
-                md5 = hashlib.file_digest(content, "md5").hexdigest()  # type: ignore[arg-type]  # it has readinto
+                md5 = hashlib.file_digest(content, "md5").hexdigest()
         return Content(name, self._is_dicom(info), info.size, md5)
 
     def _is_dicom(self, info: tarfile.TarInfo) -> bool:

@@ -79,7 +79,7 @@ class Refusals:
         # A file system lists in any order.
         found = sorted(self._found.items(), key=lambda one: one[0].what)
         lines = [
-            f"{count} × {kind.what}: {shown(first)}"  # noqa: RUF001 - as run counts failures
+            f"{count} \N{MULTIPLICATION SIGN} {kind.what}: {shown(first)}"
             for kind, (count, first) in found
         ]
         remedies = dict.fromkeys(kind.remedy for kind, _ in found)

@@ -225,7 +225,7 @@ def _write(
             told = info.mtime if math.isfinite(info.mtime) else 0
             time = min(max(math.floor(told), 0), LATEST)
             with contents.open(info) as content:
-                tar.add(name, time, info.size, content.readinto)  # type: ignore[attr-defined]  # a BufferedReader
+                tar.add(name, time, info.size, content.readinto)
         tar.finish()
     return tar.size, tar.md5
 

@@ -29,6 +29,17 @@ def icfqueue(tmp_path: Path) -> Icfqueue:
     return made
 
 
+def wait_for_download(web: FaultyStore) -> None:
+    """Wait until a tarball is asked for."""
+
+    def is_begun() -> bool:
+        return any(
+            how == "GET" and what.endswith("_dicom.tar") for how, what, _ in web.seen
+        )
+
+    wait_until(is_begun, 60, "a download begins")
+
+
 def test_ctrl_c_in_the_middle_of_downloads_prints_what_goes_on_without_the_listing(
     icfqueue: Icfqueue, tmp_path: Path
 ) -> None:
@@ -39,14 +50,7 @@ def test_ctrl_c_in_the_middle_of_downloads_prints_what_goes_on_without_the_listi
         where = ["--store-dir", str(icfqueue.store), "--store-url", web.url]
         log = tmp_path / "log"
         run = icfqueue.start(*words, *where, log=log)
-        wait_until(
-            lambda: any(
-                method == "GET" and path.endswith("_dicom.tar")
-                for method, path, _ in web.seen
-            ),
-            60,
-            "a download begins",
-        )
+        wait_for_download(web)
         run.send_signal(signal.SIGINT)
         assert run.wait(timeout=60) == 130
         slow.over.set()
@@ -88,14 +92,7 @@ def test_a_batch_system_or_a_closed_terminal_ends_a_run_as_ctrl_c_does(
         log = tmp_path / "log"
         run = icfqueue.start("run", "study_1", "--remote", "--jobs", "1", *where, log=log)
         try:
-            wait_until(
-                lambda: any(
-                    method == "GET" and path.endswith("_dicom.tar")
-                    for method, path, _ in web.seen
-                ),
-                60,
-                "a download begins",
-            )
+            wait_for_download(web)
             run.send_signal(number)
             assert run.wait(timeout=60) == code, log.read_text()
         finally:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tarfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -284,6 +284,22 @@ def check_comes_back(job: Job) -> int:
     return len(promised)
 
 
+def of_tarballs(count: int) -> Callable[[Callable[[bytes], None]], Callable[[], None]]:
+    """Have a function called with so many tarballs, those of the seed."""
+
+    def drawn(do: Callable[[bytes], None]) -> Callable[[], None]:
+        settings = hypothesis.settings(
+            max_examples=count,
+            deadline=None,
+            database=None,
+            phases=[Phase.explicit, Phase.generate, Phase.shrink],
+            suppress_health_check=list(HealthCheck),
+        )
+        return hypothesis.seed(SEED)(settings(given(tarballs())(do)))
+
+    return drawn
+
+
 @pytest.fixture
 def tally(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tally]:
     monkeypatch.setenv("PATH", programs.search_path())
@@ -298,15 +314,7 @@ def test_every_tarball_ends_with_an_error_of_ours_or_is_fetched_back(
 ) -> None:
     """No other exception, no file outside, no promise that is not kept."""
 
-    @hypothesis.seed(SEED)
-    @hypothesis.settings(
-        max_examples=TARBALLS,
-        deadline=None,
-        database=None,
-        phases=[Phase.explicit, Phase.generate, Phase.shrink],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(tarballs())
+    @of_tarballs(TARBALLS)
     def run(content: bytes) -> None:
         try_one(tally, content)
 
@@ -351,15 +359,7 @@ def test_what_is_streamed_ends_as_what_is_here(tally: Tally, tmp_path: Path) -> 
     with FaultyStore(web_root, auth=False) as web:
         web.fail("cut", path="*_dicom.tar", method="GET", after=9_000, times=None)
 
-        @hypothesis.seed(SEED)
-        @hypothesis.settings(
-            max_examples=STREAMS,
-            deadline=None,
-            database=None,
-            phases=[Phase.explicit, Phase.generate, Phase.shrink],
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(tarballs())
+        @of_tarballs(STREAMS)
         def run(content: bytes) -> None:
             local = tally.job()
             local = replace(local, options=Options(web.url))

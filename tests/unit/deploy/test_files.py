@@ -7,10 +7,10 @@ import shlex
 import subprocess
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
+from support.places import ODD, ONE, PASSWORD, place
 
 from icfqueue.core.errors import UsageError
 from icfqueue.core.settings import Secret, Settings
@@ -18,19 +18,6 @@ from icfqueue.core.steps import QUEUES
 from icfqueue.deploy import files, plan
 from icfqueue.deploy.model import Site
 from icfqueue.deploy.place import Place
-
-ODD = """/data/it's "my" store $HOME `id` %h \\ ;x"""
-PASSWORD = "hunter2"
-ONE = plan.plain(1, 4, QUEUES, 4 * 3600.0)
-
-
-def place(store: str = "/data/icf", **more: Any) -> Place:
-    settings = Settings(
-        store_dir=Path(store),
-        broker_url=Secret(f"redis://me:{PASSWORD}@broker.example.org:6379/0"),
-        **more,
-    )
-    return Place(settings, "/opt/my programs/icfqueue")
 
 
 @pytest.mark.parametrize("kind", files.KINDS)

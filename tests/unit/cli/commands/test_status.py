@@ -228,9 +228,8 @@ def test_watching_is_the_tables_own(
     assert asked == [(wanted, command.LOOK_AGAIN)]
 
 
-def test_waiting_ends_when_nothing_is_left_and_misses_workers_once(
-    icfqueue: Commands, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def impatient(icfqueue: Commands, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Miss workers at once, and have all cancelled at the third look; return the pauses."""
     looks: list[float] = []
 
     def sleep(seconds: float) -> None:
@@ -240,6 +239,13 @@ def test_waiting_ends_when_nothing_is_left_and_misses_workers_once(
 
     monkeypatch.setattr(command.time, "sleep", sleep)
     monkeypatch.setattr(command, "PATIENCE", 0.0)
+    return looks
+
+
+def test_waiting_ends_when_nothing_is_left_and_misses_workers_once(
+    icfqueue: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = impatient(icfqueue, monkeypatch)
     done = icfqueue("status", "study_1", "--wait")
     assert looks == [command.LOOK_AGAIN] * 3
     assert done.err.count("No worker is running") == 1
@@ -249,16 +255,8 @@ def test_waiting_ends_when_nothing_is_left_and_misses_workers_once(
 def test_waiting_misses_a_worker_for_a_queue_once(
     icfqueue: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        looks.append(seconds)
-        if len(looks) == 3:
-            icfqueue("cancel", "study_1")
-
+    impatient(icfqueue, monkeypatch)
     serve(icfqueue, "index")
-    monkeypatch.setattr(command.time, "sleep", sleep)
-    monkeypatch.setattr(command, "PATIENCE", 0.0)
     done = icfqueue("status", "study_1", "--wait")
     assert done.err.count("No worker serves the queue fetch") == 1
 
