@@ -46,7 +46,7 @@ Wanted = Mapping[int, tuple[int, bytes]]
 The first one is always :data:`CHARSET`. One without a VR is picked as it is, whatever that
 is: it sends no file to pydicom."""
 
-SIX: Final[Wanted] = {
+OF_IMAGES: Final[Wanted] = {
     CHARSET: (0, b"CS"),
     0x00080050: (1, b""),  # AccessionNumber
     0x00080060: (2, b"CS"),  # Modality
@@ -61,8 +61,8 @@ SIX: Final[Wanted] = {
     0x00189005: (11, b"SH"),  # PulseSequenceName
     0x00200011: (12, b"IS"),  # SeriesNumber
 }
-"""The six tags, and without a VR what tells who a person is, which is passed on the way:
-it never leaves this process (:mod:`icfqueue.tarball.identifiers`)."""
+"""Of the images: the six tags that are published, and without a VR what tells who a person
+is, which never leaves this process (:mod:`icfqueue.tarball.identifiers`)."""
 _NAME_OF_SLOT: Final = {
     2: "Modality",
     3: "SeriesDescription",
@@ -157,7 +157,7 @@ class Walk:
         The elements whose values are wanted; the walk ends at the last of them.
     """
 
-    def __init__(self, head: bytes | memoryview, wanted: Wanted = SIX) -> None:
+    def __init__(self, head: bytes | memoryview, wanted: Wanted = OF_IMAGES) -> None:
         self.head = head
         self.size = len(head)
         self._wanted = wanted
@@ -339,7 +339,7 @@ class Layouts:
     KEPT = 12
     """Layouts kept: a series seldom has more than a handful."""
 
-    def __init__(self, wanted: Wanted = SIX) -> None:
+    def __init__(self, wanted: Wanted = OF_IMAGES) -> None:
         self._wanted = wanted
         self._layouts: list[Layout] = []
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
-from icfqueue.tarball.dicom_walk import SIX
+from icfqueue.tarball.dicom_walk import OF_IMAGES
 
 NAME, ID, BIRTH_DATE, OTHER_ID, ACCESSION, PATTERN, MANY = KINDS = (
     "name",
@@ -60,7 +60,7 @@ class Personal(NamedTuple):
     other_ids_sequence: bytes
 
 
-_personal = itemgetter(0, *(slot for slot, vr in SIX.values() if not vr))
+_personal = itemgetter(0, *(slot for slot, vr in OF_IMAGES.values() if not vr))
 
 
 def personal(raw: tuple[bytes, ...]) -> Personal:
